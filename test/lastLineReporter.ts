@@ -1,0 +1,23 @@
+import type { Reporter, TestModule } from "vitest/node";
+
+/** Prints `N passed, N failed[, N skipped]` as the run's very last line, which CI reads. */
+export default class LastLineReporter implements Reporter {
+  onTestRunEnd(modules: ReadonlyArray<TestModule>, unhandled: ReadonlyArray<unknown>): void {
+    let passed = 0;
+    let failed = unhandled.length;
+    let skipped = 0;
+    for (const module of modules) {
+      for (const test of module.children.allTests()) {
+        const state = test.result().state;
+        if (state === "passed") passed++;
+        else if (state === "failed") failed++;
+        else skipped++;
+      }
+      failed += module.errors().length;
+    }
+    process.on("exit", () => {
+      const tail = skipped > 0 ? `, ${skipped} skipped` : "";
+      process.stdout.write(`${passed} passed, ${failed} failed${tail}\n`);
+    });
+  }
+}
