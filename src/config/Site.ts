@@ -1,0 +1,185 @@
+/**
+ * A site file, decoded: defaults filled in, durations in milliseconds, patterns compiled, names checked.
+ * This is what every other part of the program sees; the YAML form and its checks live beside it.
+ */
+import type * as Redacted from "effect/Redacted";
+
+export interface Site {
+  readonly name: string;
+  /** Stable node name: `--node`, else `ORRERY_NODE`, else `node.name`, else the host's name. */
+  readonly node: string;
+  /** The actors that this node runs; default all. */
+  readonly roles: ReadonlySet<Role>;
+  readonly nats: NatsSettings;
+  readonly http: HttpSettings;
+  readonly storage: ReadonlyMap<string, StorageSettings>;
+  readonly lanes: ReadonlyMap<string, Lane>;
+  readonly enqueuer: EnqueuerSettings;
+  readonly watch: ReadonlyArray<WatchSettings>;
+  readonly presence: PresenceSettings;
+  readonly jobs: ReadonlyMap<string, JobSettings>;
+  /** Modules with the user's own actors, absolute paths; each default-exports an actor or an array of them. */
+  readonly actorModules: ReadonlyArray<string>;
+  /** Everything that Orrery writes on local disk (embedded server, logs, job scratch). Absolute. */
+  readonly dataDir: string;
+  readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly format: "json" | "pretty" };
+}
+
+export type Role = "enqueuer" | "ingester" | "reclaimer" | "presence" | "resolver" | "runner" | "watcher";
+
+export interface NatsSettings {
+  /** `embedded`: this process starts and supervises its own nats-server under `dataDir`. */
+  readonly mode: "embedded" | "external";
+  readonly servers: ReadonlyArray<string>;
+  readonly credentialsFile: string | null;
+  readonly user: string | null;
+  readonly password: Redacted.Redacted | null;
+  readonly token: Redacted.Redacted | null;
+  readonly tls: {
+    readonly caFile: string | null;
+    readonly certFile: string | null;
+    readonly keyFile: string | null;
+  } | null;
+  readonly domain: string | null;
+  /** Number of copies of each stream: 1 for a single server, 3 for a cluster. */
+  readonly replicas: number;
+  /** Embedded only: fsync before every acknowledgement. */
+  readonly syncAlways: boolean;
+  /** Embedded only; 0 picks a free port and keeps it in `dataDir` for the next start. */
+  readonly port: number;
+}
+
+export interface HttpSettings {
+  readonly host: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+}
+
+export type StorageSettings =
+  | {
+      readonly driver: "s3";
+      readonly endpoint: string | null;
+      readonly region: string;
+      readonly forcePathStyle: boolean;
+      readonly accessKeyId: Redacted.Redacted | null;
+      readonly secretAccessKey: Redacted.Redacted | null;
+    }
+  | { readonly driver: "file"; readonly root: string }
+  | { readonly driver: "objectstore" };
+
+export interface Lane {
+  readonly name: string;
+  readonly kind: "exposure" | "object";
+  /** Bucket names as notifications carry them. A `profile@` or `tenant:` prefix is taken off before comparing. */
+  readonly buckets: ReadonlyArray<string>;
+  /** Key into `Site.storage`; null only when nothing of the object is ever read (metadata: key). */
+  readonly storage: string | null;
+  /** Searched in the decoded key, not anchored; a miss is skipped and counted. */
+  readonly accept: RegExp;
+  /** Named groups give identity from the key: instrument, day, exposure, group, snap, detector, seq. */
+  readonly pattern: RegExp | null;
+  /** `key`: named groups only. `header`: the sidecar, else the FITS primary header. */
+  readonly metadata: "key" | "header";
+  /** How header fields become identity. */
+  readonly identity: "rubin" | "generic";
+  /** Ending of the sidecar that replaces the object's own ending, e.g. ".json". */
+  readonly sidecar: string | null;
+  readonly driver: LaneDriver;
+  readonly workers: number;
+  readonly batchMax: number;
+  /** Most items whose metadata is read at once. */
+  readonly readsMax: number;
+  readonly attemptsMax: number;
+  readonly crashesAloneMax: number;
+  readonly backoffBaseMs: number;
+  readonly backoffMaxMs: number;
+  readonly workDeadlineMs: number;
+  readonly onContentChange: "refuse" | "supersede";
+  readonly needs: ReadonlyArray<LaneNeed>;
+  /** Days of records kept; whole days beyond are purged. */
+  readonly retentionDays: number;
+  /** Arrivals pending above this are refused with 503. */
+  readonly backlogMax: number;
+}
+
+/** Objects whose key matches wait for a ledger key (an exposure's first file) before they are worked on. */
+export interface LaneNeed {
+  readonly match: RegExp;
+  readonly needs: "exposure";
+  readonly waitMaxMs: number;
+}
+
+export type LaneDriver =
+  | { readonly type: "native" }
+  | {
+      readonly type: "subprocess";
+      readonly command: ReadonlyArray<string>;
+      readonly cwd: string | null;
+      readonly env: Readonly<Record<string, string>>;
+      readonly startDeadlineMs: number;
+      readonly batchDeadlineMs: number;
+    };
+
+export interface EnqueuerSettings {
+  readonly path: string;
+  /** null: no secret is asked for (refused off loopback unless `insecure` is said). */
+  readonly secret: Redacted.Redacted | null;
+  readonly secretIn: ReadonlyArray<"opaqueData" | "bearer" | "path">;
+  /** Core NATS subject on which S3 servers publish notifications; null: none. */
+  readonly natsSubject: string | null;
+  readonly bodyBytesMax: number;
+  readonly recordsMax: number;
+  readonly duplicateWindowMs: number;
+}
+
+export interface WatchSettings {
+  readonly directory: string;
+  readonly bucket: string;
+  readonly pollEveryMs: number;
+  /** A file is taken when its size and mtime have not changed for this long. */
+  readonly quietMs: number;
+}
+
+export interface PresenceSettings {
+  readonly instruments: ReadonlyArray<string>;
+  readonly detector: RegExp;
+  readonly lifetimeMs: number;
+  readonly deleteWhenSeen: boolean;
+}
+
+export interface JobSettings {
+  readonly name: string;
+  readonly version: string;
+  /** The seam: other kinds of partition (day, pointing, window) are added here. */
+  readonly partition: "exposure";
+  /** Runs of jobs on one lane wait for each other's worker slots. */
+  readonly lane: string;
+  readonly inputs: ReadonlyArray<JobInput>;
+  readonly outputs: ReadonlyArray<JobOutput>;
+  readonly driver: {
+    readonly type: "process";
+    readonly command: ReadonlyArray<string>;
+    readonly cwd: string | null;
+    readonly env: Readonly<Record<string, string>>;
+  };
+  readonly timeLimitMs: number;
+  readonly attemptsMax: number;
+  readonly workers: number;
+}
+
+export interface JobInput {
+  readonly lane: string;
+  /** Only files whose object key matches. */
+  readonly match: RegExp | null;
+  readonly required: boolean;
+  /** The partition is ready when at least `count` files are known, or all of `detectors`. */
+  readonly count: number | null;
+  readonly detectors: ReadonlyArray<string>;
+}
+
+export interface JobOutput {
+  readonly name: string;
+  /** Where it goes: a bucket of a lane, so that it comes back as an arrival; `{exposure}`, `{day}`, `{instrument}`, `{run}` are replaced. */
+  readonly bucket: string;
+  readonly key: string;
+}

@@ -1,0 +1,81 @@
+/**
+ * Every bound in the system, units in the names. Relations between them are asserted when this module loads,
+ * so that a build with contradictory limits cannot start.
+ */
+
+/** JetStream refuses an atomic batch above this (error 10199 / 10210 family). */
+export const transactionMessagesMax = 1_000;
+/** Most items one claim may hold. */
+export const claimItemsMax = 330;
+/** Most ledger messages one item adds to a settle or a reclaim: its record, its old index, its new index or exposure. */
+export const recordsPerItemMax = 3;
+
+/** A delivery that never became a claim is delivered again after this. Extended with `+WPI` while in hand. */
+export const ackWaitMs = 8_000;
+/** How often everything in hand is extended. */
+export const progressEveryMs = 2_000;
+/** A message that waited longer in the local buffer is let go: its delivery may already be somebody else's. */
+export const bufferedMsMax = Math.floor(ackWaitMs / 3);
+
+/** Life of a node's lease in `nodes`. NATS grants no TTL below 1 s. */
+export const nodeLeaseMs = 2_000;
+export const nodeRenewEveryMs = 500;
+/** A lease is believed to have run out only after the observer's own renewals were answered for this long. */
+export const believeAfterMs = nodeLeaseMs;
+
+/** Sweep of the reclaimer: leases, due, waiting. */
+export const reclaimEveryMs = 500;
+/** Most due items one tick puts back. */
+export const putBackPerTickMax = 2_000;
+
+/** Error texts kept on a record. */
+export const recordErrorsMax = 8;
+export const recordHistoryMax = 24;
+export const recordTextBytesMax = 1_024;
+/** S3's own limit on an object key, in bytes of UTF-8. */
+export const objectKeyBytesMax = 1_024;
+/** NATS refuses a protocol line above 4,096 bytes; a subject must leave room for the reply and sizes. */
+export const subjectBytesMax = 3_600;
+/** What the server accepts as one message. */
+export const messageBytesMax = 1_048_576;
+
+export const notifyBodyBytesMax = 8 * 1_048_576;
+export const notifyRecordsMax = 5_000;
+/** What came within one commit window goes in one atomic batch. */
+export const commitRecordsMax = 500;
+/** Commits in flight at once; more do not help one stream. */
+export const commitsInFlightMax = 4;
+/** Records accepted by this process and not yet committed; above it the answer is 503. */
+export const commitQueueMax = 20_000;
+export const commitDeadlineMs = 10_000;
+
+/** Longest wait a presence look-up may ask for. */
+export const presenceWaitSecondsMax = 300;
+/** Look-ups waiting at once in one process; above it `wait` answers at once. */
+export const presenceWaitersMax = 10_000;
+
+export const requestDeadlineMs = 5_000;
+export const sidecarBytesMax = 4 * 1_048_576;
+export const fitsHeaderBytesMax = 4 * 1_048_576;
+export const subprocessLineBytesMax = 16 * 1_048_576;
+export const jobLogBytesMax = 16 * 1_048_576;
+
+/** A drain (SIGTERM) ends within this: claims are released, the process gone. */
+export const drainMs = 1_500;
+
+function assert(condition: boolean, relation: string): void {
+  if (!condition) throw new Error(`limits.ts: ${relation} does not hold`);
+}
+
+assert(
+  claimItemsMax * recordsPerItemMax + 1 <= transactionMessagesMax,
+  "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
+);
+assert(commitRecordsMax <= transactionMessagesMax, "commitRecordsMax <= transactionMessagesMax");
+assert(progressEveryMs * 3 <= ackWaitMs, "progressEveryMs × 3 <= ackWaitMs (two lost +WPI are survived)");
+assert(bufferedMsMax * 3 <= ackWaitMs, "bufferedMsMax × 3 <= ackWaitMs");
+assert(nodeLeaseMs >= 1_000, "nodeLeaseMs >= 1000 (the server's smallest TTL)");
+assert(nodeRenewEveryMs * 3 < nodeLeaseMs, "nodeRenewEveryMs × 3 < nodeLeaseMs (three lost renewals are survived)");
+assert(believeAfterMs >= nodeLeaseMs, "believeAfterMs >= nodeLeaseMs");
+assert(drainMs < nodeLeaseMs, "drainMs < nodeLeaseMs");
+assert(sidecarBytesMax <= notifyBodyBytesMax, "sidecarBytesMax <= notifyBodyBytesMax");
