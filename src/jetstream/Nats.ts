@@ -1,0 +1,191 @@
+/**
+ * The connection that survives everything: servers may go, hang and come back; it waits for them for ever and says so.
+ * What is published while it is away is dropped by the client, so nobody publishes without awaiting an answer.
+ */
+import type { ConnectionOptions, Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
+import { connect, credsAuthenticator } from "@nats-io/transport-node";
+import type { JetStreamManager } from "@nats-io/jetstream";
+import { jetstreamManager } from "@nats-io/jetstream";
+import * as Context from "effect/Context";
+import * as Effect from "effect/Effect";
+import * as Redacted from "effect/Redacted";
+import type * as Scope from "effect/Scope";
+import { readFileSync } from "node:fs";
+import { requestDeadlineMs } from "../limits.ts";
+import type { JetStreamError } from "../protocol/errors.ts";
+import { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
+import { errorOfCode, unavailable } from "./wire.ts";
+
+export interface ConnectSettings {
+  readonly servers: ReadonlyArray<string>;
+  readonly name: string;
+  readonly credentialsFile?: string | null;
+  readonly user?: string | null;
+  readonly password?: Redacted.Redacted | null;
+  readonly token?: Redacted.Redacted | null;
+  readonly tls?: {
+    readonly caFile: string | null;
+    readonly certFile: string | null;
+    readonly keyFile: string | null;
+  } | null;
+  readonly domain?: string | null;
+}
+
+export interface LinkState {
+  readonly connected: boolean;
+  readonly server: string;
+  /** Epoch milliseconds of the last change. */
+  readonly since: number;
+  readonly reconnects: number;
+}
+
+/** One NATS connection and its JetStream API, shared by every actor of a node. */
+export class Nats extends Context.Service<
+  Nats,
+  {
+    readonly connection: NatsConnection;
+    readonly jsm: JetStreamManager;
+    /** `$JS.API` or `$JS.<domain>.API`. */
+    readonly apiPrefix: string;
+    readonly link: () => LinkState;
+    /** One request, one answer, within the deadline. */
+    readonly request: (
+      operation: string,
+      subject: string,
+      payload: Uint8Array | string,
+      options?: { readonly headers?: MsgHdrs; readonly deadlineMs?: number },
+    ) => Effect.Effect<Msg, NatsUnavailable>;
+  }
+>()("orrery/jetstream/Nats") {}
+
+export type NatsService = Nats["Service"];
+
+function tlsOptions(tls: NonNullable<ConnectSettings["tls"]>): NonNullable<ConnectionOptions["tls"]> {
+  return {
+    ...(tls.caFile === null ? {} : { caFile: tls.caFile }),
+    ...(tls.certFile === null ? {} : { certFile: tls.certFile }),
+    ...(tls.keyFile === null ? {} : { keyFile: tls.keyFile }),
+  };
+}
+
+function connectionOptions(settings: ConnectSettings): ConnectionOptions {
+  const options: ConnectionOptions = {
+    servers: [...settings.servers],
+    name: settings.name,
+    maxReconnectAttempts: -1,
+    waitOnFirstConnect: true,
+    reconnectTimeWait: 250,
+    reconnectJitter: 150,
+    reconnectJitterTLS: 500,
+    timeout: 3_000,
+    pingInterval: 5_000,
+    maxPingOut: 3,
+    noAsyncTraces: true,
+    ignoreAuthErrorAbort: true,
+  };
+  if (settings.credentialsFile) {
+    options.authenticator = credsAuthenticator(new Uint8Array(readFileSync(settings.credentialsFile)));
+  }
+  if (settings.user) options.user = settings.user;
+  if (settings.password) options.pass = Redacted.value(settings.password);
+  if (settings.token) options.token = Redacted.value(settings.token);
+  if (settings.tls) options.tls = tlsOptions(settings.tls);
+  return options;
+}
+
+/** Connects, waiting for the first server for `firstMs` (default: for ever). The scope's end closes it. */
+export const connectNats = (
+  settings: ConnectSettings,
+  options: { readonly firstMs?: number } = {},
+): Effect.Effect<NatsService, NatsUnavailable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const connection = yield* Effect.acquireRelease(
+      Effect.tryPromise({
+        try: () => {
+          const wanted = connectionOptions(settings);
+          if (options.firstMs === undefined) return connect(wanted);
+          return connect({ ...wanted, waitOnFirstConnect: false, timeout: options.firstMs });
+        },
+        catch: unavailable(`connect to ${settings.servers.join(", ")}`),
+      }),
+      // A close that fails leaves nothing behind: the socket is gone either way.
+      (nc) => Effect.promise(() => nc.close().catch(() => undefined)),
+    );
+    const jsm = yield* Effect.tryPromise({
+      try: () =>
+        jetstreamManager(connection, {
+          checkAPI: false,
+          timeout: requestDeadlineMs,
+          ...(settings.domain ? { domain: settings.domain } : {}),
+        }),
+      catch: unavailable("open JetStream"),
+    });
+    let state: LinkState = {
+      connected: true,
+      server: connection.getServer(),
+      since: Date.now(),
+      reconnects: 0,
+    };
+    const follow = async (): Promise<void> => {
+      for await (const event of connection.status()) {
+        if (event.type === "disconnect")
+          state = { ...state, connected: false, server: event.server, since: Date.now() };
+        if (event.type === "reconnect")
+          state = {
+            connected: true,
+            server: event.server,
+            since: Date.now(),
+            reconnects: state.reconnects + 1,
+          };
+      }
+    };
+    void follow();
+    const request: NatsService["request"] = (operation, subject, payload, opts) =>
+      Effect.tryPromise({
+        try: () =>
+          connection.request(subject, payload, {
+            timeout: opts?.deadlineMs ?? requestDeadlineMs,
+            ...(opts?.headers ? { headers: opts.headers } : {}),
+          }),
+        catch: unavailable(operation),
+      });
+    return Nats.of({
+      connection,
+      jsm,
+      apiPrefix: settings.domain ? `$JS.${settings.domain}.API` : "$JS.API",
+      link: () => state,
+      request,
+    });
+  });
+
+/** Runs a call of the client's manager API; its errors become ours. */
+export const managed = <A>(
+  operation: string,
+  call: () => Promise<A>,
+): Effect.Effect<A, NatsUnavailable | JetStreamRejected> =>
+  Effect.tryPromise({
+    try: call,
+    catch: (cause): JetStreamError => {
+      const api = cause as {
+        readonly name?: string;
+        readonly code?: unknown;
+        readonly message?: string;
+        readonly apiError?: () => { readonly err_code?: number; readonly description?: string };
+      };
+      if (typeof api.apiError === "function") {
+        const error = api.apiError();
+        return errorOfCode(operation, error.err_code ?? 0, error.description ?? "");
+      }
+      return unavailable(operation)(cause);
+    },
+  }).pipe(
+    Effect.mapError((error) =>
+      error._tag === "NatsUnavailable" || error._tag === "JetStreamRejected"
+        ? error
+        : error._tag === "TransactionDuplicate"
+          ? new JetStreamRejected({ operation, code: 10201, detail: error.detail })
+          : error._tag === "TransactionConflict"
+            ? new JetStreamRejected({ operation, code: error.code, detail: error.detail })
+            : new NatsUnavailable({ operation, detail: `${error.code}: ${error.detail}` }),
+    ),
+  );

@@ -1,0 +1,101 @@
+/**
+ * Follows a bucket's keys in order of last change: first what is there, then what comes. What it gives is the latest state of each
+ * key, not a log: overwritten and expired values are never seen, so whoever follows must be level-triggered.
+ */
+import type { ConsumerMessages } from "@nats-io/jetstream";
+import { DeliverPolicy, jetstream } from "@nats-io/jetstream";
+import * as Deferred from "effect/Deferred";
+import * as Effect from "effect/Effect";
+import { requestDeadlineMs } from "../limits.ts";
+import type { NatsUnavailable } from "../protocol/errors.ts";
+import { kvStream } from "../protocol/keys.ts";
+import type { NatsService } from "./Nats.ts";
+import { unavailable } from "./wire.ts";
+
+export interface Change {
+  readonly key: string;
+  readonly revision: number;
+  readonly data: Uint8Array;
+  /** The key was ended, or ran out. */
+  readonly ended: boolean;
+}
+
+export interface FollowOptions {
+  readonly bucket: string;
+  /** Key patterns with NATS wildcards. */
+  readonly keys: ReadonlyArray<string>;
+  /** Runs synchronously for each change, in order; it must be quick. A throw is a defect of the follower. */
+  readonly each: (change: Change) => void;
+}
+
+/**
+ * Runs until interrupted. `caughtUp` is completed once everything that was there at the start has been seen.
+ * When the server is away it goes on from the last revision seen; it fails only when the stream itself is gone.
+ */
+export const follow = (
+  nats: NatsService,
+  options: FollowOptions,
+  caughtUp?: Deferred.Deferred<void>,
+): Effect.Effect<never, NatsUnavailable> =>
+  Effect.gen(function* () {
+    const state = { last: 0, caught: false };
+    for (;;) {
+      // Each round ends when the server forgot the consumer or went away; the next begins behind the last seen.
+      yield* round(nats, options, state, caughtUp).pipe(Effect.catch(() => Effect.sleep(250)));
+      yield* Effect.sleep(50);
+    }
+  });
+
+const round = (
+  nats: NatsService,
+  options: FollowOptions,
+  state: { last: number; caught: boolean },
+  caughtUp: Deferred.Deferred<void> | undefined,
+): Effect.Effect<void, NatsUnavailable> =>
+  Effect.gen(function* () {
+    const stream = kvStream(options.bucket);
+    const prefix = `$KV.${options.bucket}.`;
+    const operation = `follow ${options.keys.join(", ")}`;
+    const done = Effect.suspend(() => {
+      state.caught = true;
+      return caughtUp === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(caughtUp, undefined));
+    });
+    const opened = yield* Effect.tryPromise({
+      try: async () => {
+        const js = jetstream(nats.connection, { timeout: requestDeadlineMs });
+        const consumer = await js.consumers.get(stream, {
+          filter_subjects: options.keys.map((key) => prefix + key),
+          ...(state.last === 0
+            ? { deliver_policy: DeliverPolicy.LastPerSubject }
+            : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: state.last + 1 }),
+          inactive_threshold: 60_000,
+        });
+        const pending = (await consumer.info(true)).num_pending;
+        const messages = await consumer.consume({
+          max_messages: 1_000,
+          idle_heartbeat: 2_000,
+          expires: 30_000,
+        });
+        return { pending, messages };
+      },
+      catch: unavailable(operation),
+    });
+    if (opened.pending === 0 && !state.caught) yield* done;
+    const pump = async (messages: ConsumerMessages): Promise<void> => {
+      for await (const message of messages) {
+        state.last = message.seq;
+        options.each({
+          key: message.subject.slice(prefix.length),
+          revision: message.seq,
+          data: message.data,
+          ended:
+            message.headers !== undefined &&
+            (message.headers.get("KV-Operation") !== "" || message.headers.get("Nats-Marker-Reason") !== ""),
+        });
+        if (!state.caught && message.info.pending === 0) await Effect.runPromise(done);
+      }
+    };
+    yield* Effect.tryPromise({ try: () => pump(opened.messages), catch: unavailable(operation) }).pipe(
+      Effect.ensuring(Effect.promise(() => opened.messages.close().then(() => undefined))),
+    );
+  });

@@ -1,0 +1,284 @@
+/**
+ * Reading the site's buckets. Reads that decide something go through the stream's leader; listings and followers may lag.
+ * Writing is `transaction.ts`: there is no other way in.
+ */
+import { AckPolicy, DeliverPolicy, jetstream } from "@nats-io/jetstream";
+import * as Effect from "effect/Effect";
+import { requestDeadlineMs } from "../limits.ts";
+import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
+import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
+import { decodeRecord, decodeSlot } from "../protocol/records.ts";
+import type { ClaimSlot, LedgerRecord } from "../protocol/records.ts";
+import type { NatsService } from "./Nats.ts";
+import { managed } from "./Nats.ts";
+import { errorOfCode, unavailable } from "./wire.ts";
+
+/** One key's last value. `ended`: a delete marker stands there, whose revision a new value must expect. */
+export interface Entry {
+  readonly key: string;
+  readonly revision: number;
+  readonly data: Uint8Array;
+  readonly ended: boolean;
+  /** Epoch milliseconds, by the server's clock. */
+  readonly at: number;
+}
+
+interface StoredReply {
+  readonly message?: {
+    readonly subject: string;
+    readonly seq: number;
+    readonly data?: string;
+    readonly hdrs?: string;
+    readonly time: string;
+  };
+  readonly error?: { readonly err_code?: number; readonly description?: string };
+}
+
+const noMessageFound = 10037;
+const decoder = new TextDecoder();
+const nothing = new Uint8Array();
+
+function isMarker(headers: string): boolean {
+  return headers.includes("KV-Operation:") || headers.includes("Nats-Marker-Reason:");
+}
+
+/** Reads one stored message through the leader; null when there is none. Rejects with a typed error. */
+async function readStored(
+  nats: NatsService,
+  stream: string,
+  query: { readonly last_by_subj: string } | { readonly seq: number },
+): Promise<(Entry & { readonly subject: string }) | null> {
+  const operation = `read from ${stream}`;
+  let reply: StoredReply;
+  try {
+    const answer = await nats.connection.request(
+      `${nats.apiPrefix}.STREAM.MSG.GET.${stream}`,
+      JSON.stringify(query),
+      { timeout: requestDeadlineMs },
+    );
+    reply = JSON.parse(decoder.decode(answer.data)) as StoredReply;
+  } catch (cause) {
+    throw unavailable(operation)(cause);
+  }
+  if (reply.error !== undefined) {
+    if (reply.error.err_code === noMessageFound) return null;
+    throw errorOfCode(operation, reply.error.err_code ?? 0, reply.error.description ?? "");
+  }
+  const message = reply.message;
+  if (message === undefined) return null;
+  const headers = message.hdrs === undefined ? "" : Buffer.from(message.hdrs, "base64").toString("latin1");
+  return {
+    subject: message.subject,
+    key: message.subject,
+    revision: message.seq,
+    data: message.data === undefined ? nothing : Buffer.from(message.data, "base64"),
+    ended: isMarker(headers),
+    at: Date.parse(message.time),
+  };
+}
+
+type ReadError = NatsUnavailable | JetStreamRejected;
+
+const asReadError = (cause: unknown): ReadError => {
+  const tagged = cause as { readonly _tag?: string };
+  return tagged._tag === "NatsUnavailable" || tagged._tag === "JetStreamRejected"
+    ? (cause as ReadError)
+    : unavailable("read")(cause);
+};
+
+/** A key's last value through the leader, markers included; null when the key never was (or its day was purged). */
+export async function getUnsafe(nats: NatsService, bucket: string, key: string): Promise<Entry | null> {
+  const stored = await readStored(nats, kvStream(bucket), { last_by_subj: kvSubject(bucket, key) });
+  return stored === null ? null : { ...stored, key };
+}
+
+export const get = (nats: NatsService, bucket: string, key: string): Effect.Effect<Entry | null, ReadError> =>
+  Effect.tryPromise({ try: () => getUnsafe(nats, bucket, key), catch: asReadError });
+
+/** Reads many keys at once, pipelined; the answers stand in the order of the keys. */
+export async function getManyUnsafe(
+  nats: NatsService,
+  bucket: string,
+  keys: ReadonlyArray<string>,
+): Promise<Array<Entry | null>> {
+  return Promise.all(keys.map((key) => getUnsafe(nats, bucket, key)));
+}
+
+/** A message by its place in a stream; null when it is gone. */
+export async function getSequenceUnsafe(
+  nats: NatsService,
+  stream: string,
+  sequence: number,
+): Promise<(Entry & { readonly subject: string }) | null> {
+  if (sequence <= 0) return null;
+  return readStored(nats, stream, { seq: sequence });
+}
+
+/** A record of the ledger with the revision that the next write of it must expect. */
+export interface Held<Body> {
+  readonly key: string;
+  readonly revision: number;
+  readonly record: LedgerRecord<Body>;
+}
+
+export async function getRecordUnsafe<Body>(nats: NatsService, key: string): Promise<Held<Body> | null> {
+  const entry = await getUnsafe(nats, ledgerBucket, key);
+  if (entry === null || entry.ended) return null;
+  return { key, revision: entry.revision, record: decodeRecord<Body>(key, entry.data) };
+}
+
+export const getRecord = <Body>(
+  nats: NatsService,
+  key: string,
+): Effect.Effect<Held<Body> | null, ReadError> =>
+  Effect.tryPromise({ try: () => getRecordUnsafe<Body>(nats, key), catch: asReadError });
+
+export async function getSlotUnsafe(
+  nats: NatsService,
+  key: string,
+): Promise<{ readonly revision: number; readonly slot: ClaimSlot } | null> {
+  const entry = await getUnsafe(nats, ledgerBucket, key);
+  if (entry === null || entry.ended) return null;
+  return { revision: entry.revision, slot: decodeSlot(key, entry.data) };
+}
+
+/**
+ * Calls `each` with the last value of every key that matches, in order of last change. Markers are passed over.
+ * @param filters key patterns with NATS wildcards, e.g. `due.>`
+ * @returns the number of keys seen
+ */
+export async function scanUnsafe(
+  nats: NatsService,
+  bucket: string,
+  filters: ReadonlyArray<string>,
+  each: (entry: Entry) => void,
+): Promise<number> {
+  const stream = kvStream(bucket);
+  const prefix = `$KV.${bucket}.`;
+  const js = jetstream(nats.connection, { timeout: requestDeadlineMs });
+  const info = await nats.jsm.consumers.add(stream, {
+    ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.LastPerSubject,
+    filter_subjects: filters.map((f) => prefix + f),
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: 30_000_000_000,
+  });
+  let seen = 0;
+  try {
+    let left = info.num_pending;
+    if (left === 0) return 0;
+    const consumer = await js.consumers.get(stream, info.name);
+    const messages = await consumer.consume({ max_messages: 1_000, idle_heartbeat: 5_000, expires: 30_000 });
+    const watchdog = { last: performance.now() };
+    const timer = setInterval(() => {
+      if (performance.now() - watchdog.last > 20_000) void messages.close();
+    }, 1_000);
+    let complete = false;
+    try {
+      for await (const message of messages) {
+        watchdog.last = performance.now();
+        left = message.info.pending;
+        const operation = message.headers?.get("KV-Operation") ?? "";
+        const marker = message.headers?.get("Nats-Marker-Reason") ?? "";
+        if (operation === "" && marker === "") {
+          seen++;
+          each({
+            key: message.subject.slice(prefix.length),
+            revision: message.seq,
+            data: message.data,
+            ended: false,
+            at: Number(message.timestampNanos / 1_000_000n),
+          });
+        }
+        if (left === 0) {
+          complete = true;
+          break;
+        }
+      }
+    } finally {
+      clearInterval(timer);
+      await messages.close();
+    }
+    if (!complete) throw unavailable(`list ${filters.join(", ")}`)(new Error("the listing broke off"));
+    return seen;
+  } finally {
+    // The server ends it by itself after its inactive threshold when this is lost.
+    await nats.jsm.consumers.delete(stream, info.name).catch(() => false);
+  }
+}
+
+export const scan = (
+  nats: NatsService,
+  bucket: string,
+  filters: ReadonlyArray<string>,
+  each: (entry: Entry) => void,
+): Effect.Effect<number, ReadError> =>
+  Effect.tryPromise({ try: () => scanUnsafe(nats, bucket, filters, each), catch: asReadError });
+
+/** Number of keys that match, markers included: exact for keys that are never ended. */
+export const countKeys = (
+  nats: NatsService,
+  bucket: string,
+  filter: string,
+): Effect.Effect<number, ReadError> =>
+  managed(`count ${filter}`, async () => {
+    const stream = kvStream(bucket);
+    const info = await nats.jsm.consumers.add(stream, {
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.LastPerSubject,
+      filter_subject: kvSubject(bucket, filter),
+      headers_only: true,
+      mem_storage: true,
+      num_replicas: 1,
+      inactive_threshold: 5_000_000_000,
+    });
+    await nats.jsm.consumers.delete(stream, info.name).catch(() => false);
+    return info.num_pending;
+  });
+
+export interface StreamMessage {
+  readonly subject: string;
+  readonly seq: number;
+  readonly data: Uint8Array;
+  /** Epoch milliseconds, by the server's clock. */
+  readonly at: number;
+}
+
+/** Every message of a stream that matches, oldest first. For people's questions, not for actors. */
+export async function readStreamUnsafe(
+  nats: NatsService,
+  stream: string,
+  filter: string,
+  each: (message: StreamMessage) => void,
+): Promise<void> {
+  const js = jetstream(nats.connection, { timeout: requestDeadlineMs });
+  const info = await nats.jsm.consumers.add(stream, {
+    ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.All,
+    filter_subject: filter,
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: 30_000_000_000,
+  });
+  try {
+    if (info.num_pending === 0) return;
+    const consumer = await js.consumers.get(stream, info.name);
+    const messages = await consumer.consume({ max_messages: 1_000, idle_heartbeat: 5_000, expires: 30_000 });
+    try {
+      for await (const message of messages) {
+        each({
+          subject: message.subject,
+          seq: message.seq,
+          data: message.data,
+          at: Number(message.timestampNanos / 1_000_000n),
+        });
+        if (message.info.pending === 0) break;
+      }
+    } finally {
+      await messages.close();
+    }
+  } finally {
+    await nats.jsm.consumers.delete(stream, info.name).catch(() => false);
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * One atomic batch on one stream: all of its messages are stored, next to each other, or none is.
+ *
+ * Messages 1..n-1 are sent without a reply and only the commit is a request: one round trip, and the server's full error. The
+ * client's own `Batch.commit()` hides the error's code, which is what tells a conflict from a server that is away.
+ */
+import type { Msg } from "@nats-io/transport-node";
+import * as Effect from "effect/Effect";
+import { transactionMessagesMax } from "../limits.ts";
+import { JetStreamRejected } from "../protocol/errors.ts";
+import type { JetStreamError } from "../protocol/errors.ts";
+import { kvSubject, ledgerBucket } from "../protocol/keys.ts";
+import type { NatsService } from "./Nats.ts";
+import { readPubAck, unavailable, wireHeaders } from "./wire.ts";
+
+export interface Write {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** Revision the subject's last message must have: 0 for "none yet"; absent: whatever it is. */
+  readonly expected?: number;
+  readonly messageId?: string;
+  /** Seconds. Never on a ledger key: what a displaced value's successor takes with it comes back (see docs). */
+  readonly ttlSeconds?: number;
+  /** A KV delete marker, which stays for ever. */
+  readonly marker?: boolean;
+}
+
+const nothing = new Uint8Array();
+
+export const ledgerPut = (key: string, data: Uint8Array, expected?: number): Write =>
+  expected === undefined
+    ? { subject: kvSubject(ledgerBucket, key), data }
+    : { subject: kvSubject(ledgerBucket, key), data, expected };
+
+/** Ends a key: an empty marker that stays. A purge or a TTL would let the displaced value revive. */
+export const ledgerEnd = (key: string): Write => ({
+  subject: kvSubject(ledgerBucket, key),
+  data: nothing,
+  marker: true,
+});
+
+let batches = 0;
+const batchPrefix = Math.random().toString(36).slice(2, 10);
+
+function lines(write: Write): string {
+  let out = "";
+  if (write.expected !== undefined) out += `Nats-Expected-Last-Subject-Sequence: ${write.expected}\r\n`;
+  if (write.messageId !== undefined) out += `Nats-Msg-Id: ${write.messageId}\r\n`;
+  if (write.ttlSeconds !== undefined) out += `Nats-TTL: ${write.ttlSeconds}s\r\n`;
+  if (write.marker === true) out += "KV-Operation: DEL\r\n";
+  return out;
+}
+
+/**
+ * Sends the batch from plain code, for hot paths that hold their own promises.
+ * @returns the stream sequence of each write, in order, or the error as a value.
+ */
+export async function commitUnsafe(
+  nats: NatsService,
+  operation: string,
+  writes: ReadonlyArray<Write>,
+  deadlineMs: number,
+): Promise<ReadonlyArray<number> | JetStreamError> {
+  const count = writes.length;
+  if (count > transactionMessagesMax) {
+    return new JetStreamRejected({
+      operation,
+      code: 10199,
+      detail: `${count} writes, at most ${transactionMessagesMax}`,
+    });
+  }
+  const nc = nats.connection;
+  let answer: Msg;
+  try {
+    if (count === 1) {
+      const only = writes[0];
+      if (only === undefined) return [];
+      answer = await nc.request(only.subject, only.data, {
+        timeout: deadlineMs,
+        headers: wireHeaders(lines(only)),
+      });
+    } else {
+      const id = `${batchPrefix}-${(batches++).toString(36)}`;
+      for (let i = 0; i < count - 1; i++) {
+        const write = writes[i];
+        if (write === undefined) continue;
+        nc.publish(write.subject, write.data, {
+          headers: wireHeaders(`Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${i + 1}\r\n${lines(write)}`),
+        });
+      }
+      const last = writes[count - 1];
+      if (last === undefined) return [];
+      answer = await nc.request(last.subject, last.data, {
+        timeout: deadlineMs,
+        headers: wireHeaders(
+          `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${count}\r\nNats-Batch-Commit: 1\r\n${lines(last)}`,
+        ),
+      });
+    }
+  } catch (cause) {
+    return unavailable(operation)(cause);
+  }
+  const ack = readPubAck(operation, answer);
+  if ("_tag" in ack) return ack;
+  const sequences = Array.from({ length: count }, () => 0);
+  for (let i = 0; i < count; i++) sequences[i] = ack.seq - (count - 1 - i);
+  return sequences;
+}
+
+/**
+ * Commits the writes together. All of them must belong to one stream.
+ *
+ * Fails with `TransactionConflict` (an expected revision has changed), `TransactionDuplicate` (a message id is stored already),
+ * `TransactionBusy` (try again), `JetStreamRejected` (a person must look), or `NatsUnavailable`, after which the batch
+ * may or may not be stored: read a key that only this batch can have written.
+ */
+export const commit = (
+  nats: NatsService,
+  operation: string,
+  writes: ReadonlyArray<Write>,
+  deadlineMs = 5_000,
+): Effect.Effect<ReadonlyArray<number>, JetStreamError> =>
+  Effect.flatMap(
+    Effect.promise(() => commitUnsafe(nats, operation, writes, deadlineMs)),
+    (result) => ("_tag" in result ? Effect.fail(result) : Effect.succeed(result)),
+  );
+
+/** One message, acknowledged; `duplicate` when its message id is stored already. */
+export async function publishUnsafe(
+  nats: NatsService,
+  operation: string,
+  write: Write,
+  deadlineMs: number,
+): Promise<{ readonly seq: number; readonly duplicate: boolean } | JetStreamError> {
+  try {
+    const answer = await nats.connection.request(write.subject, write.data, {
+      timeout: deadlineMs,
+      headers: wireHeaders(lines(write)),
+    });
+    return readPubAck(operation, answer);
+  } catch (cause) {
+    return unavailable(operation)(cause);
+  }
+}
+
+export const publish = (
+  nats: NatsService,
+  operation: string,
+  write: Write,
+  deadlineMs = 5_000,
+): Effect.Effect<{ readonly seq: number; readonly duplicate: boolean }, JetStreamError> =>
+  Effect.flatMap(
+    Effect.promise(() => publishUnsafe(nats, operation, write, deadlineMs)),
+    (result) => ("_tag" in result ? Effect.fail(result) : Effect.succeed(result)),
+  );

@@ -1,0 +1,76 @@
+/** The message of an arrival: "object K of bucket B now exists". MessagePack on the wire, `orrery decode` shows it. */
+import { Packr } from "msgpackr";
+import * as Schema from "effect/Schema";
+import { recordVersion } from "./records.ts";
+
+export interface Arrival {
+  readonly v: number;
+  readonly bucket: string;
+  readonly key: string;
+  /** Content's tag as the store gave it, quotes taken off; "" when the sender did not say. */
+  readonly etag: string;
+  /** Bytes; null when the sender did not say. */
+  readonly size: number | null;
+  readonly instrument: string;
+  readonly day: string;
+  /** 0 as it came in; higher when put back from `due`. */
+  readonly generation: number;
+  /** `webhook`, `watch:<directory>`, `nats`, `replay`, `job:<run>`. */
+  readonly via: string;
+  /** ISO 8601, UTC; clock of the node that accepted it. */
+  readonly receivedAt: string;
+}
+
+const isArrival = Schema.is(
+  Schema.Struct({
+    v: Schema.Number,
+    bucket: Schema.String,
+    key: Schema.String,
+    etag: Schema.String,
+    size: Schema.NullOr(Schema.Number),
+    instrument: Schema.String,
+    day: Schema.String,
+    generation: Schema.Number,
+    via: Schema.String,
+    receivedAt: Schema.String,
+  }),
+);
+
+// Plain maps, no record extension: any MessagePack reader must be able to show a message.
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+
+export function pack(value: unknown): Uint8Array {
+  return packr.pack(value);
+}
+
+/** Throws on bytes that are no MessagePack; the caller turns that into a parked item. */
+export function unpack(data: Uint8Array): unknown {
+  return packr.unpack(data);
+}
+
+export function encodeArrival(arrival: Omit<Arrival, "v">): Uint8Array {
+  return packr.pack({ v: recordVersion, ...arrival });
+}
+
+/** Null for bytes that are no arrival. */
+export function decodeArrival(data: Uint8Array): Arrival | null {
+  let value: unknown;
+  try {
+    value = packr.unpack(data);
+  } catch {
+    return null;
+  }
+  return isArrival(value) ? value : null;
+}
+
+/** Nats-Msg-Id of an arrival: the same content announced twice within the duplicate window is stored once. */
+export function arrivalId(
+  bucket: string,
+  key: string,
+  etag: string,
+  sequencer: string,
+  generation: number,
+): string {
+  const content = etag === "" ? `~${sequencer}` : etag;
+  return `${bucket}/${key}@${content}#${generation}`.replaceAll(/[^\x21-\x7e]/g, (c) => encodeURIComponent(c));
+}

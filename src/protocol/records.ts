@@ -1,0 +1,245 @@
+/**
+ * What the ledger keeps. Values are JSON so that `nats kv get ledger KEY` shows them; unknown fields are kept when a
+ * record is rewritten, so that nodes of neighbouring versions can share a site.
+ */
+import * as Schema from "effect/Schema";
+
+/** Version of the records and messages that this program writes. */
+export const recordVersion = 1;
+
+/** `known` is a file's good end, `done` a run's or an item's. `parked` is given up on, until somebody replays it. */
+export type State = "ready" | "failing" | "waiting" | "known" | "done" | "parked";
+
+/** True where no worker may settle the record again. */
+export function isTerminal(state: State): boolean {
+  return state === "known" || state === "done" || state === "parked";
+}
+
+export type FailureClass = "transient" | "permanent" | "not-yet" | "crash";
+
+export interface RecordedError {
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  readonly class: FailureClass;
+  /** A word that groups equal failures: `HeaderUnreadable`, `CrashedWorker`. */
+  readonly reason: string;
+  readonly detail: string;
+}
+
+export interface HistoryEntry {
+  readonly at: string;
+  readonly event: string;
+  readonly node?: string;
+  readonly detail?: string;
+}
+
+/** Content that arrived under a known name and was refused, or was there before and is superseded. */
+export interface OtherContent {
+  readonly etag: string;
+  readonly size: number | null;
+  readonly at: string;
+  readonly sequence: number | null;
+}
+
+export interface Identity {
+  readonly instrument: string | null;
+  readonly day: string | null;
+  readonly exposure: string | null;
+  readonly group: string | null;
+  readonly snap: number | null;
+  readonly detector: string | null;
+  readonly seq: number | null;
+}
+
+export interface FileBody {
+  readonly bucket: string;
+  readonly key: string;
+  /** Bytes; null when the sender did not say. */
+  readonly size: number | null;
+  readonly uri: string;
+  readonly identity: Identity | null;
+  /** Small extract of the header: what statistics and jobs ask for. */
+  readonly metadata: Readonly<Record<string, string | number | boolean | null>> | null;
+  readonly via: string;
+  readonly receivedAt: string;
+  /** Stream sequence of the arrival in ARRIVALS. */
+  readonly sequence: number;
+  /** What could not be understood, as it came; only in records parked by the enqueuer. */
+  readonly raw?: string;
+}
+
+/** The one record of a file, a run or an item. `Body` is what the kind adds. */
+export interface LedgerRecord<Body = unknown> {
+  readonly v: number;
+  readonly state: State;
+  /** Raised whenever the record is put back; a delivery of another generation is stale. */
+  readonly generation: number;
+  readonly etag: string;
+  /** Claim that wrote this record last; tells a lost answer from a lost settle. */
+  readonly claim: string | null;
+  readonly attempts: number;
+  readonly crashes: number;
+  /** Of `crashes`, those in which this item was alone in its claim. */
+  readonly crashesAlone: number;
+  readonly errors: ReadonlyArray<RecordedError>;
+  readonly history: ReadonlyArray<HistoryEntry>;
+  readonly waitingFor?: string;
+  /** Epoch milliseconds after which a waiting record is given up on. */
+  readonly waitUntil?: number;
+  readonly refused?: ReadonlyArray<OtherContent>;
+  readonly superseded?: ReadonlyArray<OtherContent>;
+  readonly body: Body;
+}
+
+/** One item of a claim: enough to judge, settle and reclaim it without asking anybody. */
+export interface ClaimedItem {
+  readonly record: string;
+  readonly etag: string;
+  readonly generation: number;
+  readonly sequence: number;
+}
+
+/** A worker's slot. Never removed: `idle`, or what the worker has in hand. */
+export type ClaimSlot =
+  | {
+      readonly v: number;
+      readonly state: "idle";
+      /** The claim that ended here, and how: `settled` by its worker, `released` by a drain, `reclaimed` by another. */
+      readonly last: string | null;
+      readonly how: "new" | "settled" | "released" | "reclaimed";
+      readonly by: string;
+    }
+  | {
+      readonly v: number;
+      readonly state: "claimed";
+      readonly id: string;
+      readonly epoch: string;
+      readonly since: string;
+      readonly items: ReadonlyArray<ClaimedItem>;
+    };
+
+export interface DueRecord {
+  readonly v: number;
+  /** Epoch milliseconds. */
+  readonly notBefore: number;
+  readonly generation: number;
+  /** Stream sequence under which it was put back last; null: not yet. */
+  readonly putBack: number | null;
+}
+
+export interface ParkedIndex {
+  readonly v: number;
+  readonly reason: string;
+  readonly at: string;
+}
+
+export interface WaitingIndex {
+  readonly v: number;
+  readonly waitUntil: number;
+  readonly generation: number;
+}
+
+export interface NodeRecord {
+  readonly v: number;
+  readonly epoch: string;
+  readonly startedAt: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly site: string;
+  readonly actors: ReadonlyArray<{
+    readonly name: string;
+    readonly behaviour: string;
+    readonly status: string;
+    readonly restarts: number;
+  }>;
+  readonly http: string | null;
+  readonly durability: string;
+}
+
+const envelope = Schema.Struct({
+  v: Schema.Number,
+  state: Schema.Literals(["ready", "failing", "waiting", "known", "done", "parked"]),
+  generation: Schema.Number,
+  etag: Schema.String,
+  attempts: Schema.Number,
+  crashes: Schema.Number,
+  crashesAlone: Schema.Number,
+});
+const isEnvelope = Schema.is(envelope);
+
+const slotSchema = Schema.Union([
+  Schema.Struct({ v: Schema.Number, state: Schema.Literal("idle") }),
+  Schema.Struct({
+    v: Schema.Number,
+    state: Schema.Literal("claimed"),
+    id: Schema.String,
+    epoch: Schema.String,
+    items: Schema.Array(
+      Schema.Struct({
+        record: Schema.String,
+        etag: Schema.String,
+        generation: Schema.Number,
+        sequence: Schema.Number,
+      }),
+    ),
+  }),
+]);
+const isSlot = Schema.is(slotSchema);
+
+/** Thrown for a ledger value that this program did not write: a broken invariant, seen by the supervisor. */
+export class LedgerCorrupt extends Error {
+  override readonly name = "LedgerCorrupt";
+  readonly key: string;
+  constructor(key: string, what: string) {
+    super(`ledger key ${key} does not hold ${what}; read it with: nats kv get ledger '${key}'`);
+    this.key = key;
+  }
+}
+
+const text = new TextDecoder();
+
+function parseJson(key: string, data: Uint8Array, what: string): unknown {
+  try {
+    return JSON.parse(text.decode(data));
+  } catch {
+    throw new LedgerCorrupt(key, what);
+  }
+}
+
+/** Decodes a record's envelope; the body is trusted to be what this site wrote under that key. */
+export function decodeRecord<Body>(key: string, data: Uint8Array): LedgerRecord<Body> {
+  const value = parseJson(key, data, "a record");
+  if (!isEnvelope(value)) throw new LedgerCorrupt(key, "a record");
+  return value as unknown as LedgerRecord<Body>;
+}
+
+export function decodeSlot(key: string, data: Uint8Array): ClaimSlot {
+  const value = parseJson(key, data, "a claim slot");
+  if (!isSlot(value)) throw new LedgerCorrupt(key, "a claim slot");
+  return value as unknown as ClaimSlot;
+}
+
+const isDue = Schema.is(
+  Schema.Struct({
+    v: Schema.Number,
+    notBefore: Schema.Number,
+    generation: Schema.Number,
+    putBack: Schema.NullOr(Schema.Number),
+  }),
+);
+
+export function decodeDue(key: string, data: Uint8Array): DueRecord {
+  const value = parseJson(key, data, "a due record");
+  if (!isDue(value)) throw new LedgerCorrupt(key, "a due record");
+  return value;
+}
+
+export function encodeJson(value: unknown): Uint8Array {
+  return encodeText(JSON.stringify(value));
+}
+
+const textEncoder = new TextEncoder();
+export function encodeText(value: string): Uint8Array {
+  return textEncoder.encode(value);
+}
