@@ -8,7 +8,6 @@ const LIMIT_MS = 5 * 60_000;
 /** @type {ReadonlyArray<readonly [what: string, command: string, ...args: string[]]>} */
 const CHECKS = [
   ["types", "tsc", "--noEmit"],
-  ["types of scripts/", "tsc", "--noEmit", "-p", "scripts"],
   ["lint", "oxlint"],
   ["format", "oxfmt", "--check"],
   ["unused files, exports and packages", "knip"],

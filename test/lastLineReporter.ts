@@ -1,10 +1,13 @@
 import type { Reporter, TestModule } from "vitest/node";
 
-/** Prints `N passed, N failed[, N skipped]` as the run's very last line, which CI reads. */
+/**
+ * Prints `N passed, N failed[, N skipped]` as the run's very last line, which CI reads. The checks that failed before
+ * the tests began (`ORRERY_CHECKS_FAILED`) are counted in.
+ */
 export default class LastLineReporter implements Reporter {
   onTestRunEnd(modules: ReadonlyArray<TestModule>, unhandled: ReadonlyArray<unknown>): void {
     let passed = 0;
-    let failed = unhandled.length;
+    let failed = unhandled.length + Number(process.env["ORRERY_CHECKS_FAILED"] ?? 0);
     let skipped = 0;
     for (const module of modules) {
       for (const test of module.children.allTests()) {

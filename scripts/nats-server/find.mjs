@@ -145,7 +145,6 @@ async function fromRelease(search) {
       version: NATS_SERVER_PINNED,
       platform: search.platform,
       arch: search.arch,
-      armVersion: String(process.config.variables.arm_version ?? "7"),
       releases,
       downloadLimitMs: search.limits.downloadMs,
       idleLimitMs: search.limits.idleMs,

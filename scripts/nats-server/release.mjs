@@ -13,6 +13,8 @@ const SYSTEMS = { linux: "linux", darwin: "darwin", win32: "windows", freebsd: "
 /** @type {Readonly<Record<string, string>>} */
 const PROCESSORS = {
   x64: "amd64",
+  // Runs on ARMv7, too.
+  arm: "arm6",
   arm64: "arm64",
   ia32: "386",
   mips64el: "mips64le",
@@ -25,11 +27,11 @@ const PROCESSORS = {
  * The name of the release's archive for a system and processor, without its ending: `nats-server-v2.15.2-linux-amd64`.
  * undefined when nats-server is not built for it.
  *
- * @param {string} version @param {string} platform @param {string} arch @param {string} armVersion
+ * @param {string} version @param {string} platform @param {string} arch
  */
-export function assetName(version, platform, arch, armVersion) {
+export function assetName(version, platform, arch) {
   const system = SYSTEMS[platform];
-  const processor = arch === "arm" ? `arm${armVersion === "6" ? "6" : "7"}` : PROCESSORS[arch];
+  const processor = PROCESSORS[arch];
   if (system === undefined || processor === undefined) return undefined;
   return `nats-server-v${version}-${system}-${processor}`;
 }
@@ -38,14 +40,14 @@ export function assetName(version, platform, arch, armVersion) {
  * Downloads one release's archive, checks it against that release's SHA256SUMS and returns the program inside.
  * Nothing is written. Throws an Error whose message names the address and what was wrong.
  *
- * @param {{ version: string, platform: string, arch: string, armVersion: string, releases: string,
+ * @param {{ version: string, platform: string, arch: string, releases: string,
  *   downloadLimitMs: number, idleLimitMs: number }} options
  *   `releases` is the base address; `downloadLimitMs` bounds each download, `idleLimitMs` the wait for its next bytes
  * @returns {Promise<Buffer>}
  */
 export async function programFromRelease(options) {
-  const { version, platform, arch, armVersion, releases } = options;
-  const name = assetName(version, platform, arch, armVersion);
+  const { version, platform, arch, releases } = options;
+  const name = assetName(version, platform, arch);
   if (name === undefined) throw new Error(`nats-server is not released for ${platform} on ${arch}`);
   const format = platform === "win32" ? "zip" : "tar.gz";
   const base = `${releases.replace(/\/+$/, "")}/v${version}`;
