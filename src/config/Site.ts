@@ -76,7 +76,10 @@ export interface Lane {
   readonly storage: string | null;
   /** Searched in the decoded key, not anchored; a miss is skipped and counted. */
   readonly accept: RegExp;
-  /** Named groups give identity from the key: instrument, day, exposure, group, snap, detector, seq. */
+  /**
+   * Named groups give identity from the key: instrument, day, exposure, group, snap, detector, seq.
+   * `day` may hold separators (`2025/11/21`): whoever reads it takes out what is no digit.
+   */
   readonly pattern: RegExp | null;
   /** `key`: named groups only. `header`: the sidecar, else the FITS primary header. */
   readonly metadata: "key" | "header";

@@ -1,0 +1,105 @@
+/** Loads a site file: text → YAML → schema → rules → surroundings → `Site`. */
+import { dirname, resolve } from "node:path";
+import * as Effect from "effect/Effect";
+import { decodeSiteFile, isRecord } from "./decode.ts";
+import { readDocument } from "./document.ts";
+import type { Finding, SiteDocument } from "./document.ts";
+import { lintSite } from "./lint.ts";
+import type { Environment } from "./references.ts";
+import { readSiteText, resolveSite } from "./resolve.ts";
+import { show } from "./show.ts";
+import type { Site } from "./Site.ts";
+import { formatPath, SiteFileError } from "./SiteFileError.ts";
+import type { Path, Problem } from "./SiteFileError.ts";
+
+export interface LoadOptions {
+  /** The node's name from the command line; it comes before all others. */
+  readonly node?: string | undefined;
+  /** For ORRERY_NODE and `env:` references; default `process.env`. */
+  readonly env?: Environment;
+}
+
+export interface CheckedSite {
+  readonly site: Site;
+  /** What is allowed and yet probably not meant. */
+  readonly warnings: ReadonlyArray<Problem>;
+}
+
+/** The site of a site file. Fails with everything that is wrong with it at once; nothing has been started or written. */
+export const loadSite = (path: string, options?: LoadOptions): Effect.Effect<Site, SiteFileError> =>
+  Effect.map(checkSite(path, options), (checked) => checked.site);
+
+/** As {@link loadSite}, with the warnings. */
+export const checkSite = (path: string, options?: LoadOptions): Effect.Effect<CheckedSite, SiteFileError> =>
+  Effect.suspend(() => {
+    const read = readSiteText(path);
+    if (read.ok) return parseSite(read.text, path, options);
+    return Effect.fail(new SiteFileError({ file: path, problems: [problemOf(read.finding, null)] }));
+  });
+
+/** As {@link checkSite}, from text. `path` need not exist: it names the file in problems and its folder begins relative paths. */
+export const parseSite = (
+  text: string,
+  path: string,
+  options?: LoadOptions,
+): Effect.Effect<CheckedSite, SiteFileError> =>
+  Effect.suspend(() => {
+    const document = readDocument(text);
+    const outcome = understand(document, path, options);
+    const problems = outcome.findings.map((finding) => problemOf(finding, document)).sort(byPlace);
+    if (outcome.site === null || problems.some((problem) => problem.severity === "error")) {
+      return Effect.fail(new SiteFileError({ file: path, problems }));
+    }
+    return Effect.succeed({ site: outcome.site, warnings: problems });
+  });
+
+interface Outcome {
+  readonly site: Site | null;
+  readonly findings: ReadonlyArray<Finding>;
+}
+
+function understand(document: SiteDocument, path: string, options: LoadOptions | undefined): Outcome {
+  if (document.findings.length > 0) return { site: null, findings: document.findings };
+  const decoded = decodeSiteFile(document.value);
+  if (!decoded.ok) return { site: null, findings: decoded.findings };
+  const resolved = resolveSite(decoded.file, {
+    folder: dirname(resolve(path)),
+    env: options?.env ?? process.env,
+    node: options?.node,
+  });
+  return { site: resolved.site, findings: [...lintSite(decoded.file, document.value), ...resolved.findings] };
+}
+
+function problemOf(finding: Finding, document: SiteDocument | null): Problem {
+  const { path } = finding;
+  const value = finding.value === undefined ? valueAt(document?.value, path) : finding.value;
+  const line =
+    finding.line ?? (document === null || isOutside(path) ? null : document.lineOf(path, finding.atKey));
+  return {
+    severity: finding.severity ?? "error",
+    path: isOutside(path) ? String(path[0]) : formatPath(path),
+    line,
+    value: show(value, path),
+    message: finding.message,
+    fix: finding.fix,
+  };
+}
+
+/** Not from the file, but from the command line or the environment. */
+function isOutside(path: Path): boolean {
+  return path[0] === "--node" || path[0] === "ORRERY_NODE";
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  let here = value;
+  for (const part of path) {
+    if (Array.isArray(here) && typeof part === "number") here = here[part];
+    else if (isRecord(here) && Object.hasOwn(here, part)) here = here[String(part)];
+    else return undefined;
+  }
+  return path.length === 0 ? undefined : here;
+}
+
+function byPlace(a: Problem, b: Problem): number {
+  return (a.line ?? 0) - (b.line ?? 0);
+}

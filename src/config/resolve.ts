@@ -1,0 +1,327 @@
+/** From a site file that is right in itself to a `Site`: the node's name, paths, secrets, programs. Reads the disk and the environment. */
+import { readFileSync, statSync } from "node:fs";
+import { hostname } from "node:os";
+import { extname, isAbsolute, resolve } from "node:path";
+import * as Redacted from "effect/Redacted";
+import type { Finding } from "./document.ts";
+import { acceptOf, metadataOf } from "./laneDefaults.ts";
+import { didYouMean } from "./nearMiss.ts";
+import { msPerDay } from "./quantity.ts";
+import { dereference, errorCode, isReference } from "./references.ts";
+import type { Environment } from "./references.ts";
+import { asName, isName, nameFinding } from "./rules/names.ts";
+import type { JobSettings, Lane, LaneDriver, NatsSettings, Site, StorageSettings } from "./Site.ts";
+import type { Path } from "./SiteFileError.ts";
+import type { JobFile, LaneFile, SiteFile, StorageFile } from "./SiteSchema.ts";
+
+export interface Surroundings {
+  /** The folder of the site file: what its relative paths are relative to. */
+  readonly folder: string;
+  readonly env: Environment;
+  /** From the command line; before everything else. */
+  readonly node: string | undefined;
+}
+
+export interface Resolved {
+  /** To be used only where `findings` holds no error. */
+  readonly site: Site;
+  readonly findings: ReadonlyArray<Finding>;
+}
+
+type EnvironmentFile = JobFile["env"];
+
+export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolved {
+  const resolver = new Resolver(surroundings);
+  const site: Site = {
+    name: file.name,
+    node: resolver.node(file.node.name),
+    roles: new Set(file.node.roles),
+    nats: natsOf(file.nats, resolver),
+    http: { host: file.http.host, port: file.http.port },
+    storage: new Map(Object.entries(file.storage).map(([name, s]) => [name, storageOf(name, s, resolver)])),
+    lanes: new Map(Object.entries(file.lanes).map(([name, lane]) => [name, laneOf(name, lane, resolver)])),
+    enqueuer: {
+      path: file.enqueuer.path,
+      secret: resolver.secret(file.enqueuer.secret, ["enqueuer", "secret"]),
+      secretIn: file.enqueuer.secretIn,
+      natsSubject: file.enqueuer.natsSubject,
+      bodyBytesMax: file.enqueuer.bodyMax,
+      recordsMax: file.enqueuer.recordsMax,
+      duplicateWindowMs: file.enqueuer.duplicateWindow,
+    },
+    watch: file.watch.map((watch) => ({
+      directory: resolver.path(watch.directory),
+      bucket: watch.bucket,
+      pollEveryMs: watch.pollEvery,
+      quietMs: watch.quiet,
+    })),
+    presence: {
+      instruments: file.presence?.instruments ?? [],
+      detector: file.presence?.detector ?? /^R\d\d_S\d\d/u,
+      lifetimeMs: file.presence?.lifetime ?? msPerDay,
+      deleteWhenSeen: file.presence?.deleteWhenSeen ?? false,
+    },
+    jobs: new Map(Object.entries(file.jobs).map(([name, job]) => [name, jobOf(name, job, resolver)])),
+    actorModules: file.actors.map((module, index) => resolver.existing(module, ["actors", index])),
+    dataDir: resolver.path(file.dataDir),
+    log: file.log,
+  };
+  return { site, findings: resolver.findings };
+}
+
+function natsOf(nats: SiteFile["nats"], resolver: Resolver): NatsSettings {
+  const existing = (path: string | null, key: string): string | null =>
+    path === null ? null : resolver.existing(path, ["nats", ...key.split(".")]);
+  return {
+    mode: nats.mode,
+    servers: nats.servers,
+    credentialsFile: existing(nats.credentialsFile, "credentialsFile"),
+    user: nats.user,
+    password: resolver.secret(nats.password, ["nats", "password"]),
+    token: resolver.secret(nats.token, ["nats", "token"]),
+    tls:
+      nats.tls === null
+        ? null
+        : {
+            caFile: existing(nats.tls.caFile, "tls.caFile"),
+            certFile: existing(nats.tls.certFile, "tls.certFile"),
+            keyFile: existing(nats.tls.keyFile, "tls.keyFile"),
+          },
+    domain: nats.domain,
+    replicas: nats.replicas,
+    syncAlways: nats.syncAlways,
+    port: nats.port,
+  };
+}
+
+function storageOf(name: string, storage: StorageFile, resolver: Resolver): StorageSettings {
+  if (storage.driver === "file") return { driver: "file", root: resolver.path(storage.root) };
+  if (storage.driver === "objectstore") return { driver: "objectstore" };
+  return {
+    driver: "s3",
+    endpoint: storage.endpoint,
+    region: storage.region,
+    forcePathStyle: storage.forcePathStyle,
+    accessKeyId: resolver.secret(storage.accessKeyId, ["storage", name, "accessKeyId"]),
+    secretAccessKey: resolver.secret(storage.secretAccessKey, ["storage", name, "secretAccessKey"]),
+  };
+}
+
+function laneOf(name: string, lane: LaneFile, resolver: Resolver): Lane {
+  return {
+    name,
+    kind: lane.kind,
+    buckets: lane.buckets,
+    storage: lane.storage,
+    accept: acceptOf(lane),
+    pattern: lane.pattern,
+    metadata: metadataOf(lane),
+    identity: lane.identity,
+    sidecar: lane.sidecar === null || lane.sidecar.startsWith(".") ? lane.sidecar : `.${lane.sidecar}`,
+    driver: driverOf(lane.driver, ["lanes", name, "driver"], resolver),
+    workers: lane.workers,
+    batchMax: lane.batchMax,
+    readsMax: lane.readsMax,
+    attemptsMax: lane.attemptsMax,
+    crashesAloneMax: lane.crashesAloneMax,
+    backoffBaseMs: lane.backoffBase,
+    backoffMaxMs: lane.backoffMax,
+    workDeadlineMs: lane.workDeadline,
+    onContentChange: lane.onContentChange,
+    needs: lane.needs.map((need) => ({ match: need.match, needs: need.needs, waitMaxMs: need.waitMax })),
+    retentionDays: Math.ceil(lane.retention / msPerDay),
+    backlogMax: lane.backlogMax,
+  };
+}
+
+function driverOf(driver: LaneFile["driver"], path: Path, resolver: Resolver): LaneDriver {
+  if (driver.type === "native") return { type: "native" };
+  return {
+    type: "subprocess",
+    command: resolver.command(driver.command, [...path, "command"]),
+    cwd: driver.cwd === null ? resolver.folder : resolver.path(driver.cwd),
+    env: resolver.environment(driver.env, [...path, "env"]),
+    startDeadlineMs: driver.startDeadline,
+    batchDeadlineMs: driver.batchDeadline,
+  };
+}
+
+function jobOf(name: string, job: JobFile, resolver: Resolver): JobSettings {
+  const path = ["jobs", name];
+  return {
+    name,
+    version: job.version,
+    partition: job.partition,
+    lane: job.lane ?? name,
+    inputs: job.inputs.map((input) => ({
+      lane: input.lane,
+      match: input.match,
+      required: input.required,
+      count: input.count ?? (input.detectors.length > 0 ? null : 1),
+      detectors: input.detectors,
+    })),
+    outputs: job.outputs,
+    driver: {
+      type: "process",
+      command: resolver.command(job.command, [...path, "command"]),
+      cwd: job.cwd === null ? null : resolver.path(job.cwd),
+      env: resolver.environment(job.env, [...path, "env"]),
+    },
+    timeLimitMs: job.timeLimit,
+    attemptsMax: job.attemptsMax,
+    workers: job.workers,
+  };
+}
+
+/** Orrery's own sources in a checkout, its compiled files where it is installed: this file is in `config/` below either. */
+const ownFolder = resolve(import.meta.dirname, "..");
+const ownEnding = extname(import.meta.filename);
+
+/** Names of environment variables whose values are secrets, unless they only say where one is. */
+const secretVariable =
+  /(?:^|_)(?:PASSWORD|PASSWD|PASS|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY)$/i;
+
+class Resolver {
+  readonly folder: string;
+  readonly #env: Environment;
+  readonly #node: string | undefined;
+  readonly #found: Array<Finding> = [];
+
+  constructor(surroundings: Surroundings) {
+    this.folder = surroundings.folder;
+    this.#env = surroundings.env;
+    this.#node = surroundings.node;
+  }
+
+  get findings(): ReadonlyArray<Finding> {
+    return this.#found;
+  }
+
+  node(inFile: string | null): string {
+    const fromEnv = this.#env["ORRERY_NODE"];
+    const given = [
+      { name: this.#node, path: ["--node"] },
+      { name: fromEnv === "" ? undefined : fromEnv, path: ["ORRERY_NODE"] },
+      { name: inFile ?? undefined, path: ["node", "name"] },
+    ];
+    for (const { name, path } of given) {
+      if (name === undefined) continue;
+      if (!isName(name)) this.#found.push(nameFinding(name, path, "node"));
+      return name;
+    }
+    // A host's full name has dots, which would be two tokens of a subject.
+    return asName(hostname().split(".")[0] ?? "");
+  }
+
+  path(path: string): string {
+    return isAbsolute(path) ? path : resolve(this.folder, path);
+  }
+
+  /** A file that must be there and readable now. */
+  existing(path: string, at: Path): string {
+    const full = this.path(path);
+    const failed = (message: string): void => {
+      this.#found.push({
+        path: at,
+        value: path,
+        message,
+        fix: `create it, or correct the path; relative paths begin at ${this.folder}`,
+      });
+    };
+    try {
+      if (!statSync(full).isFile()) failed(`${full} is no file`);
+    } catch (error) {
+      failed(`${full} cannot be read (${errorCode(error)})`);
+    }
+    return full;
+  }
+
+  secret(reference: string | null, at: Path): Redacted.Redacted | null {
+    if (reference === null) return null;
+    return Redacted.make(this.#dereference(reference, at), { label: reference });
+  }
+
+  environment(env: EnvironmentFile, at: Path): Readonly<Record<string, string>> {
+    const out: Record<string, string> = {};
+    for (const [name, value] of Object.entries(env)) {
+      const path = [...at, name];
+      // file:// is the beginning of a URL, which programs are given often; a file of ours is written file:/path.
+      const reference = typeof value === "string" && isReference(value) && !value.startsWith("file://");
+      if (!/^[A-Za-z_]\w*$/.test(name)) {
+        this.#found.push({
+          path,
+          atKey: true,
+          value: null,
+          message: "is no name of an environment variable",
+          fix: "use letters, digits and _",
+        });
+      } else if (!reference && secretVariable.test(name)) {
+        this.#found.push({
+          path,
+          value: null,
+          message: "a secret must not stand in the file itself",
+          fix: `write ${name}: env:${name} or ${name}: file:PATH`,
+        });
+      }
+      out[name] = reference ? this.#dereference(value, path) : String(value);
+    }
+    return out;
+  }
+
+  command(words: ReadonlyArray<string>, at: Path): ReadonlyArray<string> {
+    const known: Readonly<Record<string, string>> = {
+      node: process.execPath,
+      orrery: ownFolder,
+      ext: ownEnding,
+      site: this.folder,
+    };
+    return words.map((word, index) =>
+      word.replaceAll(/\{([a-z]+)\}/g, (whole, name: string) => {
+        const value = Object.hasOwn(known, name) ? known[name] : undefined;
+        if (value === undefined) {
+          this.#found.push({
+            path: [...at, index],
+            value: whole,
+            message: `${whole} is not known here${didYouMean(name, Object.keys(known))}`,
+            fix: "use {node}, {orrery}, {ext} or {site}; what a run is for comes in its environment",
+          });
+        }
+        return value ?? whole;
+      }),
+    );
+  }
+
+  #dereference(reference: string, at: Path): string {
+    const result = dereference(reference, this.folder, this.#env);
+    if (result.ok) return result.value;
+    this.#found.push({ path: at, value: reference, message: result.message, fix: result.fix });
+    return "";
+  }
+}
+
+/** A site file is written by hand: anything larger is another file. */
+const siteFileBytesMax = 1_048_576;
+
+export type Text =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly finding: Finding };
+
+/** The text of a site file; never throws. */
+export function readSiteText(path: string): Text {
+  const failed = (message: string, fix: string): Text => ({
+    ok: false,
+    finding: { path: [], value: null, message, fix },
+  });
+  try {
+    const about = statSync(path);
+    if (!about.isFile()) return failed("is no file", "name the site file itself: config/demo.yaml");
+    if (about.size > siteFileBytesMax)
+      return failed(`is larger than ${siteFileBytesMax} bytes`, "is it the right file?");
+    return { ok: true, text: new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)) };
+  } catch (error) {
+    if (error instanceof TypeError) return failed("is not UTF-8 text", "save it as UTF-8");
+    const code = errorCode(error);
+    const message = code === "ENOENT" ? "there is no such file" : `cannot be read (${code})`;
+    return failed(message, code === "EACCES" ? "make it readable for this user" : "check the path");
+  }
+}

@@ -1,0 +1,145 @@
+/** Each lane by itself. */
+import type { Finding } from "../document.ts";
+import { groupNames, knowsExposures, metadataOf } from "../laneDefaults.ts";
+import { didYouMean } from "../nearMiss.ts";
+import { msPerDay } from "../quantity.ts";
+import type { LaneFile, SiteFile } from "../SiteSchema.ts";
+
+const knownGroups = ["instrument", "day", "exposure", "group", "snap", "detector", "seq"];
+
+export function laneRules(file: SiteFile): ReadonlyArray<Finding> {
+  if (Object.keys(file.lanes).length === 0) {
+    return [
+      {
+        path: ["lanes"],
+        message: "no lane: nothing would ever be taken in",
+        fix: "add one, as in config/demo.yaml",
+      },
+    ];
+  }
+  return Object.entries(file.lanes).flatMap(([name, lane]) => [
+    ...storageRules(name, lane, file),
+    ...patternRules(name, lane),
+    ...boundRules(name, lane),
+  ]);
+}
+
+function storageRules(name: string, lane: LaneFile, file: SiteFile): ReadonlyArray<Finding> {
+  const findings: Array<Finding> = [];
+  const known = Object.keys(file.storage);
+  const path = ["lanes", name, "storage"];
+  if (lane.storage !== null && !known.includes(lane.storage)) {
+    findings.push({
+      path,
+      message: `no storage of this name${didYouMean(lane.storage, known)}`,
+      fix:
+        known.length === 0
+          ? "define it under storage:"
+          : `use one of ${known.join(", ")}, or define it under storage:`,
+    });
+  }
+  if (lane.storage === null && metadataOf(lane) === "header") {
+    findings.push({
+      path,
+      value: null,
+      message: "metadata is to be read from the files, and no storage says where they are",
+      fix: "add storage: NAME, or set metadata: key",
+    });
+  }
+  if (lane.sidecar !== null && metadataOf(lane) === "key") {
+    findings.push({
+      severity: "warning",
+      path: ["lanes", name, "sidecar"],
+      message: "is never read with metadata: key",
+      fix: "remove it, or set metadata: header",
+    });
+  }
+  if (lane.sidecar !== null && !/^\.?[\w.-]+$/.test(lane.sidecar)) {
+    findings.push({
+      path: ["lanes", name, "sidecar"],
+      message: "is no ending of a file name",
+      fix: "write .json",
+    });
+  }
+  return findings;
+}
+
+function patternRules(name: string, lane: LaneFile): ReadonlyArray<Finding> {
+  const findings: Array<Finding> = [];
+  const path = ["lanes", name, "pattern"];
+  const groups = groupNames(lane.pattern);
+  const source = lane.pattern?.source ?? null;
+  if (!knowsExposures(lane) && (lane.kind === "exposure" || lane.needs.length > 0)) {
+    findings.push({
+      path,
+      value: source,
+      message:
+        lane.kind === "exposure"
+          ? "a lane of kind exposure cannot tell its exposures: no group `exposure`, and metadata: key"
+          : "its files are to wait for their exposure, which cannot be told: no group `exposure`, and metadata: key",
+      fix: "add (?<exposure>…) to the pattern, or set metadata: header",
+    });
+  }
+  for (const group of groups.filter((written) => !knownGroups.includes(written))) {
+    findings.push({
+      severity: "warning",
+      path,
+      value: source,
+      message: `the group "${group}" is not used${didYouMean(group, knownGroups)}`,
+      fix: `name it one of ${knownGroups.join(", ")}, or write (?:…)`,
+    });
+  }
+  if (!groups.includes("day")) {
+    findings.push({
+      severity: "warning",
+      path,
+      value: source,
+      message: "no group `day`: records of this lane belong to no day, so their retention never purges them",
+      fix: String.raw`add (?<day>\d{8}) to the pattern`,
+    });
+  }
+  for (const key of ["accept", "pattern"] as const) {
+    const pattern = lane[key];
+    if (pattern === null || !repeatsARepeat(pattern.source)) continue;
+    findings.push({
+      severity: "warning",
+      path: ["lanes", name, key],
+      value: pattern.source,
+      message: "repeats what is itself repeated: some keys would take it minutes to refuse",
+      fix: "write the inner repetition once: (?:a+)+ is a+",
+    });
+  }
+  return findings;
+}
+
+/** `(a+)+`, `([a-z]*)*`: the plain cases of a pattern whose time doubles with each character. */
+function repeatsARepeat(source: string): boolean {
+  const atom = String.raw`(?:\\.|\[(?:\\.|[^\]\\])*\]|[^\\()[\]|*+?{}])`;
+  return new RegExp(String.raw`\((?:\?(?::|<\w+>))?${atom}[*+]\??\)(?:[*+]|\{\d+,\})`, "u").test(source);
+}
+
+function boundRules(name: string, lane: LaneFile): ReadonlyArray<Finding> {
+  const findings: Array<Finding> = [];
+  if (lane.backoffBase > lane.backoffMax) {
+    findings.push({
+      path: ["lanes", name, "backoffBase"],
+      message: "is longer than backoffMax",
+      fix: "make backoffMax at least as long",
+    });
+  }
+  if (lane.retention % msPerDay !== 0) {
+    findings.push({
+      path: ["lanes", name, "retention"],
+      message: "records are purged by whole days",
+      fix: `write ${Math.ceil(lane.retention / msPerDay)} days`,
+    });
+  }
+  if (lane.driver.type === "subprocess" && lane.driver.batchDeadline > lane.workDeadline) {
+    findings.push({
+      path: ["lanes", name, "driver", "batchDeadline"],
+      message: "is longer than the lane's workDeadline, which would end the batch before",
+      fix: "make workDeadline at least as long",
+    });
+  }
+  return findings;
+}
