@@ -1,0 +1,60 @@
+/** What tells one kind of claims actor from another: where its deliveries come from and what its records say. */
+import type * as Effect from "effect/Effect";
+import type { Held } from "../jetstream/ledger.ts";
+import type { Delivery } from "../jetstream/mailbox.ts";
+import type { Write } from "../jetstream/transaction.ts";
+import type { Place } from "../protocol/keys.ts";
+import type { Outcome, RetryRules } from "../protocol/lifecycle.ts";
+import type { ClaimedItem, State } from "../protocol/records.ts";
+import type { SystemFailure } from "./claims.ts";
+
+export interface Decoded<Body> {
+  readonly place: Place;
+  readonly etag: string;
+  generation: number;
+  readonly body: Body;
+}
+
+/** One item in hand: several deliveries may stand for it. */
+export interface Item<Body> extends Decoded<Body> {
+  readonly key: string;
+  readonly replies: Array<string>;
+  /** Stream sequence of its first delivery. */
+  readonly sequence: number;
+  /** The record as last read; null where there is none, or where it was taken as new. */
+  held: Held<Body> | null;
+  /** Revision that the next write of the record expects. */
+  expected: number;
+  /** Other content under a known name, which the lane does not accept. */
+  refused?: boolean;
+}
+
+export interface ClaimSource<Body> {
+  readonly mailbox: string;
+  readonly stream: string;
+  readonly consumer: string;
+  readonly batchMax: number;
+  readonly rules: RetryRules;
+  readonly onContentChange: "refuse" | "supersede";
+  /** The state of a good end. */
+  readonly good: State;
+  /** `doubtful`: a first delivery is taken as new without reading. `always`: the record is there before the delivery. */
+  readonly reads: "doubtful" | "always";
+  /** Each item is a claim of its own. */
+  readonly alone?: boolean;
+  /** Null: nothing to do with it, acknowledge. Bytes that cannot be understood become an item whose work parks it. */
+  readonly decode: (delivery: Delivery) => Decoded<Body> | null;
+  /** Further ledger keys that end with the item; at most one. */
+  readonly endsOf?: (place: Place, item: ClaimedItem | Item<Body>) => ReadonlyArray<Write>;
+}
+
+export interface ClaimInfo {
+  readonly claim: string;
+  readonly alone: boolean;
+}
+
+/** The work on one claim: exactly one outcome an item, in the items' order. */
+export type ClaimedWork<Body, R> = (
+  items: ReadonlyArray<Item<Body>>,
+  claim: ClaimInfo,
+) => Effect.Effect<ReadonlyArray<Outcome<Body>>, SystemFailure, R>;

@@ -1,0 +1,541 @@
+/**
+ * The claims behaviour: take a batch, claim it in the ledger, work on it, settle it in one transaction, and only then
+ * acknowledge. Generic over what it records: a file, a run, or an item of a user's own actor.
+ *
+ * Receives  deliveries of one durable consumer.
+ * Keeps     one claim slot a worker; one record an item.
+ * Fails     `SystemFailure` from the work gives the whole claim back and backs off; a defect ends the worker, whose slot its
+ *           successor recovers as a crash.
+ */
+import * as Cause from "effect/Cause";
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Schema from "effect/Schema";
+import { claimItemsMax, progressEveryMs } from "../limits.ts";
+import type { ClaimSource, ClaimedWork, Item } from "./claimSource.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+import { reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
+import type { SettleResult } from "../jetstream/claims.ts";
+import { getManyUnsafe } from "../jetstream/ledger.ts";
+import type { Held } from "../jetstream/ledger.ts";
+import type { Delivery } from "../jetstream/mailbox.ts";
+import { Mailbox } from "../jetstream/mailbox.ts";
+import type { Write } from "../jetstream/transaction.ts";
+import { ledgerPut } from "../jetstream/transaction.ts";
+import { claimKey, ledgerBucket, recordKey } from "../protocol/keys.ts";
+import type { Moment, Outcome, Settlement } from "../protocol/lifecycle.ts";
+import { aloneFromCrashes, crashedReason, judge, refuse, settle } from "../protocol/lifecycle.ts";
+import { decodeRecord, encodeJson, recordVersion } from "../protocol/records.ts";
+
+/** NATS, the storage or the catalog is away: nobody's fault, nothing is recorded on the items. */
+export class SystemFailure extends Schema.TaggedError<SystemFailure>()("SystemFailure", {
+  what: Schema.String,
+  detail: Schema.String,
+}) {
+  override get message(): string {
+    return `${this.what} is away (${this.detail}). The batch was given back untouched and is tried again.`;
+  }
+}
+
+const takeWaitMs = 5_000;
+const backoffFirstMs = 250;
+const backoffMostMs = 10_000;
+const conflictRounds = 5;
+
+/** Everything one worker keeps between batches. */
+interface WorkerState<Body> {
+  readonly node: NodeContextService;
+  readonly source: ClaimSource<Body>;
+  readonly mailbox: Mailbox;
+  readonly slotKey: string;
+  /** Reply subjects of everything in hand, extended while the work goes on. */
+  readonly inHand: Set<string>;
+  slot: Slot | null;
+  backoffMs: number;
+}
+
+/** One worker of a claims actor. Runs until interrupted; then its claim is given back before it ends. */
+export const claimsWorker = <Body, R>(
+  node: NodeContextService,
+  source: ClaimSource<Body>,
+  worker: number,
+  work: ClaimedWork<Body, R>,
+  ready: Effect.Effect<void>,
+): Effect.Effect<never, never, R> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const mailbox = yield* Effect.acquireRelease(
+        Effect.sync(() => new Mailbox(node.nats, source.stream, source.consumer)),
+        (box) => Effect.sync(() => box.close()),
+      );
+      const state: WorkerState<Body> = {
+        node,
+        source,
+        mailbox,
+        slotKey: claimKey(source.mailbox, node.name, worker),
+        inHand: new Set(),
+        slot: null,
+        backoffMs: backoffFirstMs,
+      };
+      yield* Effect.acquireRelease(
+        Effect.sync(() => setInterval(() => mailbox.working(state.inHand), progressEveryMs)),
+        (timer) => Effect.sync(() => clearInterval(timer)),
+      );
+      yield* abortable((signal) => openSlot(state, signal));
+      yield* ready;
+      return yield* Effect.forever(oneRound(state, work));
+    }),
+  );
+
+/** Runs plain code with a signal that ends with the fiber's interruption; a rejection is a defect. */
+const abortable = <A>(run: (signal: AbortSignal) => Promise<A>): Effect.Effect<A> => Effect.promise(run);
+
+/** Opens the slot; what a former life of this worker left in it is put back first, as a crash. */
+async function openSlot<Body>(state: WorkerState<Body>, signal: AbortSignal): Promise<void> {
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    try {
+      const slot = await Slot.open(state.node.nats, state.slotKey, state.node.epoch, signal);
+      if (slot !== null) {
+        state.slot = slot;
+        return;
+      }
+      const result = await reclaimSlot(
+        state.node.nats,
+        state.slotKey,
+        state.node.name,
+        "its worker ended with it in hand",
+        state.node.reclaimRules,
+        signal,
+      );
+      if (result.type === "reclaimed") {
+        state.node.log("warn", "recovered the claim of a former life", {
+          slot: state.slotKey,
+          items: result.items,
+          claim: result.claim,
+        });
+      }
+    } catch (cause) {
+      state.node.log("warn", "cannot open the claim slot yet", { slot: state.slotKey, cause: String(cause) });
+      await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** attempt, 2_000)));
+    }
+  }
+}
+
+const oneRound = <Body, R>(
+  state: WorkerState<Body>,
+  work: ClaimedWork<Body, R>,
+): Effect.Effect<void, never, R> =>
+  Effect.gen(function* () {
+    const deliveries = yield* abortable(async (signal) => {
+      try {
+        return await state.mailbox.take(state.source.batchMax, takeWaitMs, signal);
+      } catch (cause) {
+        state.node.log("warn", "the mailbox cannot be read", {
+          mailbox: state.source.mailbox,
+          cause: String(cause),
+        });
+        return null;
+      }
+    });
+    if (deliveries === null) return yield* pause(state);
+    if (deliveries.length === 0) return;
+    for (const delivery of deliveries) state.inHand.add(delivery.reply);
+    yield* Effect.uninterruptibleMask((restore) => inHand(state, deliveries, work, restore)).pipe(
+      Effect.ensuring(Effect.sync(() => state.inHand.clear())),
+    );
+  });
+
+const pause = <Body>(state: WorkerState<Body>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const ms = state.backoffMs;
+    state.backoffMs = Math.min(ms * 2, backoffMostMs);
+    return Effect.sleep(ms);
+  });
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>;
+
+/** Judges what was taken and works on it claim by claim. Interruption reaches only the work itself. */
+const inHand = <Body, R>(
+  state: WorkerState<Body>,
+  deliveries: ReadonlyArray<Delivery>,
+  work: ClaimedWork<Body, R>,
+  restore: Restore,
+): Effect.Effect<void, never, R> =>
+  Effect.gen(function* () {
+    const judged = yield* Effect.promise(() =>
+      judgeTaken(state, deliveries).catch((cause: unknown) => String(cause)),
+    );
+    if (typeof judged === "string") {
+      state.node.log("warn", "cannot read the records of a batch", {
+        mailbox: state.source.mailbox,
+        cause: judged,
+      });
+      yield* giveBack(
+        state,
+        deliveries.map((d) => d.reply),
+        backoffFirstMs,
+      );
+      return yield* pause(state);
+    }
+    for (const reply of judged.dropped) done(state, reply);
+    for (let at = 0; at < judged.claims.length; at++) {
+      const items = judged.claims[at];
+      if (items === undefined) continue;
+      const verdict = yield* claimAndWork(state, items, work, restore);
+      if (verdict === "on") continue;
+      // Interrupted, or the system is away: what was not begun goes back too.
+      const rest = judged.claims.slice(at + 1).flatMap((left) => left.flatMap((item) => item.replies));
+      yield* giveBack(state, rest, verdict === "away" ? backoffFirstMs : 1);
+      return verdict === "away" ? yield* restore(pause(state)) : undefined;
+    }
+    state.backoffMs = backoffFirstMs;
+  });
+
+const giveBack = <Body>(
+  state: WorkerState<Body>,
+  replies: ReadonlyArray<string>,
+  delayMs: number,
+): Effect.Effect<void> =>
+  Effect.sync(() => {
+    state.mailbox.release(replies, delayMs);
+    for (const reply of replies) state.inHand.delete(reply);
+  });
+
+function done<Body>(state: WorkerState<Body>, reply: string): void {
+  state.mailbox.ack(reply);
+  state.inHand.delete(reply);
+}
+
+interface Judged<Body> {
+  readonly dropped: ReadonlyArray<string>;
+  /** What is claimed together; an item that must be alone is a claim of its own, after the others. */
+  readonly claims: ReadonlyArray<ReadonlyArray<Item<Body>>>;
+}
+
+/**
+ * Equal objects in one take are one item with several messages. Only what may not be new is read: redelivered, or put back. The
+ * rest is taken as new, and the compare-and-set at the settle catches what was not.
+ */
+async function judgeTaken<Body>(
+  state: WorkerState<Body>,
+  deliveries: ReadonlyArray<Delivery>,
+): Promise<Judged<Body>> {
+  const { source } = state;
+  const dropped: Array<string> = [];
+  const byKey = new Map<string, Item<Body>>();
+  const toRead: Array<Item<Body>> = [];
+  for (const delivery of deliveries) {
+    const decoded = delivery.operation === "" ? source.decode(delivery) : null;
+    if (decoded === null) {
+      dropped.push(delivery.reply);
+      continue;
+    }
+    const key = recordKey(decoded.place);
+    const twin = byKey.get(key);
+    if (twin !== undefined) {
+      if (twin.etag === decoded.etag && twin.generation >= decoded.generation) {
+        twin.replies.push(delivery.reply);
+        state.node.counters.duplicates(source.mailbox, 1);
+      } else {
+        // Another content or a later generation of what is in this take already: judged when that one is settled.
+        state.mailbox.release([delivery.reply], 50);
+        state.inHand.delete(delivery.reply);
+      }
+      continue;
+    }
+    const item: Item<Body> = {
+      ...decoded,
+      key,
+      replies: [delivery.reply],
+      sequence: delivery.sequence,
+      held: null,
+      expected: 0,
+    };
+    byKey.set(key, item);
+    if (source.reads === "always" || delivery.deliveries > 1 || decoded.generation > 0) toRead.push(item);
+  }
+  if (toRead.length > 0) await readAndJudge(state, toRead, byKey, dropped);
+  const together: Array<Item<Body>> = [];
+  const alone: Array<Array<Item<Body>>> = [];
+  for (const item of byKey.values()) {
+    const crashes = item.held?.record.crashes ?? 0;
+    if (crashes >= aloneFromCrashes || source.alone === true) alone.push([item]);
+    else together.push(item);
+  }
+  const claims: Array<ReadonlyArray<Item<Body>>> = [];
+  for (let at = 0; at < together.length; at += claimItemsMax)
+    claims.push(together.slice(at, at + claimItemsMax));
+  return { dropped, claims: [...claims, ...alone] };
+}
+
+async function readAndJudge<Body>(
+  state: WorkerState<Body>,
+  toRead: ReadonlyArray<Item<Body>>,
+  byKey: Map<string, Item<Body>>,
+  dropped: Array<string>,
+): Promise<void> {
+  const entries = await getManyUnsafe(
+    state.node.nats,
+    ledgerBucket,
+    toRead.map((item) => item.key),
+  );
+  for (let i = 0; i < toRead.length; i++) {
+    const item = toRead[i];
+    if (item === undefined) continue;
+    const entry = entries[i] ?? null;
+    item.expected = entry?.revision ?? 0;
+    item.held =
+      entry === null || entry.ended
+        ? null
+        : { key: item.key, revision: entry.revision, record: decodeRecord<Body>(item.key, entry.data) };
+    if (!judgeItem(state, item)) {
+      byKey.delete(item.key);
+      dropped.push(...item.replies);
+    }
+  }
+}
+
+/** Applies the judgement to the item; false where it is to be dropped. */
+function judgeItem<Body>(state: WorkerState<Body>, item: Item<Body>): boolean {
+  const verdict = judge(item, item.held?.record ?? null, state.source.onContentChange);
+  switch (verdict.type) {
+    case "drop":
+      state.node.counters[verdict.why === "duplicate" ? "duplicates" : "stale"](state.source.mailbox, 1);
+      return false;
+    case "refuse":
+      item.refused = true;
+      return true;
+    case "work": {
+      item.generation = verdict.generation;
+      const held = item.held?.record;
+      // New content for a good record that killed its worker again and again is refused like any other bad item is parked.
+      if (
+        held !== undefined &&
+        held.etag !== item.etag &&
+        held.crashesAlone >= state.source.rules.crashesAloneMax
+      ) {
+        item.refused = true;
+      }
+      return true;
+    }
+  }
+}
+
+type Verdict = "on" | "stop" | "away";
+
+const claimAndWork = <Body, R>(
+  state: WorkerState<Body>,
+  items: ReadonlyArray<Item<Body>>,
+  work: ClaimedWork<Body, R>,
+  restore: Restore,
+): Effect.Effect<Verdict, never, R> =>
+  Effect.gen(function* () {
+    const replies = items.flatMap((item) => item.replies);
+    const started = performance.now();
+    const claim = yield* restore(abortable((signal) => claimItems(state, items, signal))).pipe(Effect.exit);
+    if (Exit.isFailure(claim)) {
+      if (!Cause.hasInterruptsOnly(claim.cause)) return yield* Effect.failCause(claim.cause);
+      // The claim may be written: opening the slot again finds it and puts it back.
+      yield* Effect.promise(() => releaseUnknown(state));
+      yield* giveBack(state, replies, 1);
+      return "stop";
+    }
+    const id = claim.value;
+    if (id === null) {
+      yield* giveBack(state, replies, backoffFirstMs);
+      yield* abortable((signal) => openSlot(state, signal));
+      return "away";
+    }
+    state.mailbox.prefetch(state.source.batchMax);
+    const worked = items.filter((item) => item.refused !== true);
+    const exit = yield* Effect.exit(
+      worked.length === 0
+        ? Effect.succeed<ReadonlyArray<Outcome<Body>>>([])
+        : restore(work(worked, { claim: id, alone: items.length === 1 })),
+    );
+    if (Exit.isFailure(exit)) return yield* unfinished(state, id, replies, exit.cause);
+    if (exit.value.length !== worked.length) {
+      return yield* Effect.die(
+        new Error(`${state.source.mailbox}: ${exit.value.length} outcomes for ${worked.length} items`),
+      );
+    }
+    const outcomes = new Map<Item<Body>, Outcome<Body>>();
+    worked.forEach((item, i) => {
+      const outcome = exit.value[i];
+      if (outcome !== undefined) outcomes.set(item, outcome);
+    });
+    const result = yield* Effect.promise(() => settleItems(state, id, items, outcomes));
+    if (result.type === "settled") {
+      for (const reply of replies) done(state, reply);
+      state.node.counters.settled(state.source.mailbox, items, outcomes, performance.now() - started);
+      return "on";
+    }
+    state.node.counters.refusedSettles(state.source.mailbox, 1);
+    state.node.log("warn", "a settle was refused; nothing of it is acknowledged", {
+      slot: state.slotKey,
+      claim: id,
+      why: result.type === "lost" ? result.how : result.type === "failed" ? result.error.message : result.type,
+    });
+    for (const reply of replies) state.inHand.delete(reply);
+    if (result.type === "lost") return "on";
+    yield* abortable((signal) => openSlot(state, signal));
+    return "away";
+  });
+
+/** After an interrupted claim: whatever stands in the slot under our epoch is given back without a crash. */
+async function releaseUnknown<Body>(state: WorkerState<Body>): Promise<void> {
+  const { slot } = state;
+  if (slot === null) return;
+  const found = await slot.current().catch(() => null);
+  if (found !== null && found.slot.state === "claimed" && found.slot.epoch === state.node.epoch) {
+    await slot.release(found.slot.id, AbortSignal.timeout(1_000));
+  }
+}
+
+/** The work did not end by itself: interrupted, the system away, or a defect. */
+const unfinished = <Body>(
+  state: WorkerState<Body>,
+  id: string,
+  replies: ReadonlyArray<string>,
+  cause: Cause.Cause<SystemFailure>,
+): Effect.Effect<Verdict> =>
+  Effect.gen(function* () {
+    const failure = Cause.findErrorOption(cause);
+    const interrupted = Cause.hasInterruptsOnly(cause);
+    if (!interrupted && failure._tag === "None") {
+      // A defect: the slot stays as it is, and the next life of this worker records the crash.
+      for (const reply of replies) state.inHand.delete(reply);
+      return yield* Effect.failCause(cause as Cause.Cause<never>);
+    }
+    if (failure._tag === "Some") {
+      state.node.log("warn", failure.value.message, { slot: state.slotKey, claim: id });
+    }
+    const { slot } = state;
+    if (slot !== null) {
+      const released = yield* Effect.promise(() => slot.release(id, AbortSignal.timeout(interrupted ? 800 : 30_000)));
+      if (released.type === "failed") {
+        state.node.log("warn", "a claim could not be given back; it is recovered at the next start", {
+          slot: state.slotKey,
+          claim: id,
+        });
+      }
+    }
+    yield* giveBack(state, replies, interrupted ? 1 : state.backoffMs);
+    return interrupted ? "stop" : "away";
+  });
+
+async function claimItems<Body>(
+  state: WorkerState<Body>,
+  items: ReadonlyArray<Item<Body>>,
+  signal: AbortSignal,
+): Promise<string | null> {
+  if (state.slot === null) return null;
+  try {
+    return await state.slot.claim(
+      items.map((item) => ({
+        record: item.key,
+        etag: item.etag,
+        generation: item.generation,
+        sequence: item.sequence,
+      })),
+      new Date().toISOString(),
+      signal,
+    );
+  } catch (cause) {
+    state.node.log("warn", "cannot claim", { slot: state.slotKey, cause: String(cause) });
+    return null;
+  }
+}
+
+function settlementOf<Body>(
+  state: WorkerState<Body>,
+  item: Item<Body>,
+  outcome: Outcome<Body> | undefined,
+  alone: boolean,
+  moment: Moment,
+): Settlement<Body> {
+  const before = item.held?.record ?? null;
+  const subject = {
+    place: item.place,
+    etag: item.etag,
+    generation: item.generation,
+    before,
+    body: item.body,
+    alone,
+  };
+  if (item.refused === true && before !== null) {
+    return refuse(
+      { ...subject, before },
+      {
+        etag: item.etag,
+        size: null,
+        at: new Date(moment.now).toISOString(),
+        sequence: item.sequence,
+      },
+      moment,
+    );
+  }
+  const settled =
+    outcome ?? ({ type: "transient", reason: crashedReason, detail: "the worker gave no outcome" } as const);
+  return settle(subject, settled, state.source.rules, moment, state.source.good);
+}
+
+/** One transaction; on a conflict the records are read and what is terminal by now is left out. */
+async function settleItems<Body>(
+  state: WorkerState<Body>,
+  id: string,
+  items: ReadonlyArray<Item<Body>>,
+  outcomes: ReadonlyMap<Item<Body>, Outcome<Body>>,
+): Promise<SettleResult> {
+  const { slot, source, node } = state;
+  if (slot === null) return { type: "lost", how: "no slot" };
+  let left = items;
+  const signal = AbortSignal.timeout(60_000);
+  for (let round = 0; round < conflictRounds; round++) {
+    const moment: Moment = { now: Date.now(), random: Math.random(), node: node.name, claim: id };
+    const writes: Array<Write> = [];
+    const touched = new Set<string>();
+    for (const item of left) {
+      const outcome = outcomes.get(item);
+      const settlement = settlementOf(state, item, outcome, items.length === 1, moment);
+      writes.push(...writesOf(item.key, item.expected, settlement));
+      for (const key of settlement.touches) touched.add(key);
+      if (source.endsOf !== undefined) writes.push(...source.endsOf(item.place, item));
+    }
+    for (const key of touched) writes.push(ledgerPut(key, touch(source.mailbox, moment.now)));
+    const result = await slot.settle(id, writes, signal);
+    if (result.type !== "conflict") return result;
+    const kept: Array<Item<Body>> = [];
+    const entries = await getManyUnsafe(
+      node.nats,
+      ledgerBucket,
+      left.map((item) => item.key),
+    );
+    left.forEach((item, i) => {
+      if (standsAfterConflict(state, item, entries[i] ?? null)) kept.push(item);
+    });
+    left = kept;
+  }
+  // The slot is still ours and full: opened anew, it puts its items back as a crash.
+  return { type: "conflict" };
+}
+
+function standsAfterConflict<Body>(
+  state: WorkerState<Body>,
+  item: Item<Body>,
+  entry: { readonly revision: number; readonly ended: boolean; readonly data: Uint8Array } | null,
+): boolean {
+  const revision = entry?.revision ?? 0;
+  if (revision === item.expected) return true;
+  item.expected = revision;
+  item.held =
+    entry === null || entry.ended
+      ? null
+      : ({ key: item.key, revision, record: decodeRecord<Body>(item.key, entry.data) } satisfies Held<Body>);
+  item.refused = false;
+  return judgeItem(state, item);
+}
+
+function touch(mailbox: string, now: number): Uint8Array {
+  return encodeJson({ v: recordVersion, at: new Date(now).toISOString(), lane: mailbox });
+}

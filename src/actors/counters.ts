@@ -1,0 +1,98 @@
+/** Counts of what happened in this process, as Effect metrics; `/metrics` and `$SRV.STATS` show them. Updated per batch. */
+import * as Effect from "effect/Effect";
+import * as Metric from "effect/Metric";
+import type { Outcome } from "../protocol/lifecycle.ts";
+
+type Tags = Readonly<Record<string, string>>;
+
+export interface Counters {
+  readonly received: (lane: string, count: number) => void;
+  readonly skipped: (why: string, count: number) => void;
+  readonly duplicates: (mailbox: string, count: number) => void;
+  readonly stale: (mailbox: string, count: number) => void;
+  readonly refusedSettles: (mailbox: string, count: number) => void;
+  readonly settled: <Body>(
+    mailbox: string,
+    items: ReadonlyArray<object>,
+    outcomes: ReadonlyMap<object, Outcome<Body>>,
+    ms: number,
+  ) => void;
+  readonly reclaimed: (mailbox: string, count: number) => void;
+  readonly putBack: (mailbox: string, count: number) => void;
+  readonly lookups: (present: boolean, count: number) => void;
+  readonly requests: (route: string, status: number) => void;
+  /** Totals by name, for `$SRV.STATS` and the live view. */
+  readonly totals: () => Readonly<Record<string, number>>;
+}
+
+const counters = {
+  received: Metric.counter("orrery_received_total", { description: "Arrivals committed to the stream" }),
+  skipped: Metric.counter("orrery_skipped_total", {
+    description: "Notification records skipped, by reason",
+  }),
+  items: Metric.counter("orrery_items_total", { description: "Items settled, by mailbox and outcome" }),
+  duplicates: Metric.counter("orrery_duplicates_total", {
+    description: "Deliveries of what is settled already",
+  }),
+  stale: Metric.counter("orrery_stale_total", { description: "Deliveries of another generation" }),
+  refused: Metric.counter("orrery_refused_settles_total", {
+    description: "Settles that the ledger refused",
+  }),
+  reclaimed: Metric.counter("orrery_reclaimed_total", {
+    description: "Items taken back from dead workers",
+  }),
+  putBack: Metric.counter("orrery_put_back_total", {
+    description: "Due items put back into their queue",
+  }),
+  lookups: Metric.counter("orrery_presence_lookups_total", { description: "Presence look-ups, by answer" }),
+  requests: Metric.counter("orrery_http_requests_total", {
+    description: "HTTP requests, by route and status",
+  }),
+};
+
+const batchMs = Metric.histogram("orrery_claim_ms", {
+  description: "From claim to settle, ms",
+  boundaries: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000],
+});
+
+/** Metrics live in a registry of their context: the same one must be given to the exporter. */
+export const makeCounters = Effect.map(Effect.context(), (context): Counters => {
+  const run = Effect.runSyncWith(context);
+  const totals: Record<string, number> = {};
+  const bump = (name: string, count: number): void => {
+    totals[name] = (totals[name] ?? 0) + count;
+  };
+  const tagged = new Map<string, Metric.Metric<number, unknown>>();
+  const add = (metric: keyof typeof counters, tags: Tags, count: number): void => {
+    if (count === 0) return;
+    const key = `${metric}:${Object.values(tags).join(":")}`;
+    let found = tagged.get(key);
+    if (found === undefined) {
+      found = Metric.withAttributes(counters[metric], tags);
+      tagged.set(key, found);
+    }
+    run(Metric.update(found, count));
+    bump(Object.values(tags).length === 0 ? metric : `${metric}.${Object.values(tags).join(".")}`, count);
+  };
+  return {
+    received: (lane, count) => add("received", { lane }, count),
+    skipped: (why, count) => add("skipped", { why }, count),
+    duplicates: (mailbox, count) => add("duplicates", { mailbox }, count),
+    stale: (mailbox, count) => add("stale", { mailbox }, count),
+    refusedSettles: (mailbox, count) => add("refused", { mailbox }, count),
+    reclaimed: (mailbox, count) => add("reclaimed", { mailbox }, count),
+    putBack: (mailbox, count) => add("putBack", { mailbox }, count),
+    lookups: (present, count) => add("lookups", { present: String(present) }, count),
+    requests: (route, status) => add("requests", { route, status: String(status) }, 1),
+    settled: (mailbox, items, outcomes, ms) => {
+      const by: Record<string, number> = {};
+      for (const item of items) {
+        const outcome = outcomes.get(item)?.type ?? "refused";
+        by[outcome] = (by[outcome] ?? 0) + 1;
+      }
+      for (const [outcome, count] of Object.entries(by)) add("items", { mailbox, outcome }, count);
+      run(Metric.update(Metric.withAttributes(batchMs, { mailbox }), ms));
+    },
+    totals: () => ({ ...totals }),
+  };
+});
