@@ -1,0 +1,201 @@
+/**
+ * The one way in: whatever announces an object (webhook, directory, NATS subject, replay, a job's output) ends here. An arrival
+ * that is answered as accepted is on disk; what cannot be understood is parked with its raw text; nothing is dropped unseen.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import * as Redacted from "effect/Redacted";
+import type { Site, Lane } from "../config/Site.ts";
+import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
+import { arrivalId, encodeArrival } from "../protocol/arrival.ts";
+import type { JetStreamError } from "../protocol/errors.ts";
+import { arrivalSubject, encodeTail, noDay, objectTail, parkedKey, recordKey } from "../protocol/keys.ts";
+import type { Place } from "../protocol/keys.ts";
+import type { Malformed, NotificationRecord, ObjectCreated } from "../protocol/notification.ts";
+import type { FileBody, LedgerRecord, ParkedIndex } from "../protocol/records.ts";
+import { encodeJson, recordVersion } from "../protocol/records.ts";
+import { queuedRecord, Router } from "../protocol/route.ts";
+import type { Committed } from "./committer.ts";
+import { Committer } from "./committer.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+
+/** Parked records that belong to no lane stand under this name. */
+export const unrouted = "unrouted";
+
+export interface Announced {
+  readonly bucket: string;
+  readonly bucketAsSent?: string;
+  readonly key: string;
+  readonly etag: string;
+  readonly size: number | null;
+  readonly sequencer?: string;
+}
+
+export type Admission =
+  | {
+      readonly type: "queued";
+      readonly lane: string;
+      readonly committed: Committed;
+      readonly answer: Readonly<Record<string, string>>;
+    }
+  | { readonly type: "parked"; readonly reason: string }
+  | { readonly type: "skipped"; readonly why: "pattern" | "secret" | "event" }
+  | { readonly type: "failed"; readonly error: JetStreamError };
+
+/** Why nothing more is accepted just now, in words; null when there is room. */
+export type Pressure = string | null;
+
+const isError = (value: object): value is JetStreamError => "_tag" in value;
+
+export class FrontDoor {
+  readonly #node: NodeContextService;
+  readonly #router: Router<Lane>;
+  readonly #committer: Committer;
+  readonly #secretDigest: Buffer | null;
+  /** Pending arrivals by lane, as last polled. */
+  readonly backlog = new Map<string, number>();
+  readonly #lanes: ReadonlyMap<string, Lane>;
+
+  constructor(node: NodeContextService, site: Site) {
+    this.#node = node;
+    this.#lanes = site.lanes;
+    this.#router = new Router(site.lanes.values());
+    this.#committer = new Committer(node.nats);
+    this.#secretDigest = site.enqueuer.secret === null ? null : digest(Redacted.value(site.enqueuer.secret));
+  }
+
+  /** Compares in constant time. True where the site asks for no secret. */
+  secretFits(candidate: string | null): boolean {
+    if (this.#secretDigest === null) return true;
+    return candidate !== null && timingSafeEqual(digest(candidate), this.#secretDigest);
+  }
+
+  pressure(records: number): Pressure {
+    if (!this.#node.nats.link().connected) return "NATS is away";
+    if (!this.#committer.hasRoom(records)) return "too many arrivals wait for their commit";
+    return null;
+  }
+
+  /** The lane whose backlog is over its limit, among those that the records would go to. */
+  fullLane(buckets: Iterable<string>): string | null {
+    for (const bucket of buckets) {
+      for (const lane of this.#lanes.values()) {
+        if (lane.buckets.includes(bucket) && (this.backlog.get(lane.name) ?? 0) > lane.backlogMax) {
+          return lane.name;
+        }
+      }
+    }
+    return null;
+  }
+
+  /** @param trusted the sender has shown the secret for the whole request; else each record must carry it */
+  async admit(record: NotificationRecord, via: string, trusted: boolean): Promise<Admission> {
+    if (!trusted && !this.secretFits(record.secret)) {
+      this.#node.counters.skipped("secret", 1);
+      return { type: "skipped", why: "secret" };
+    }
+    switch (record.type) {
+      case "other":
+        this.#node.counters.skipped("event", 1);
+        return { type: "skipped", why: "event" };
+      case "malformed":
+        return this.#parkMalformed(record, via);
+      case "created":
+        return this.announce(record, via);
+    }
+  }
+
+  async announce(object: ObjectCreated | Announced, via: string): Promise<Admission> {
+    const routed = this.#router.route(object.bucket, object.key);
+    if (routed.type === "skipped") {
+      this.#node.counters.skipped("pattern", 1);
+      return { type: "skipped", why: "pattern" };
+    }
+    if (routed.type === "unknown-bucket") {
+      const place = { mailbox: unrouted, day: noDay, tail: objectTail(object.bucket, object.key) };
+      return this.#park(place, object, via, "UnknownBucket", `no lane takes bucket ${object.bucket}`);
+    }
+    const { lane, facts } = routed;
+    const receivedAt = new Date().toISOString();
+    const committed = await this.#committer.commit({
+      subject: arrivalSubject(lane.name, facts.instrument, facts.day),
+      messageId: arrivalId(object.bucket, object.key, object.etag, object.sequencer ?? "", 0),
+      data: encodeArrival({
+        bucket: object.bucket,
+        key: object.key,
+        etag: object.etag,
+        size: object.size,
+        instrument: facts.instrument,
+        day: facts.day,
+        generation: 0,
+        via,
+        receivedAt,
+      }),
+    });
+    if (isError(committed)) return { type: "failed", error: committed };
+    if (committed.duplicate) this.#node.counters.skipped("duplicate", 1);
+    else this.#node.counters.received(lane.name, 1);
+    return {
+      type: "queued",
+      lane: lane.name,
+      committed,
+      answer: queuedRecord(lane.kind, object.bucketAsSent ?? object.bucket, object.key, facts),
+    };
+  }
+
+  #parkMalformed(record: Malformed, via: string): Promise<Admission> {
+    const name = createHash("sha256").update(record.raw).digest("hex").slice(0, 32);
+    const place = { mailbox: unrouted, day: noDay, tail: encodeTail(`malformed/${name}`) };
+    const object = { bucket: "", key: "", etag: name, size: null };
+    return this.#park(place, object, via, "MalformedNotification", record.why, record.raw);
+  }
+
+  /** One transaction for the record and its index; what is parked already stays as it is. */
+  async #park(
+    place: Place,
+    object: Announced,
+    via: string,
+    reason: string,
+    detail: string,
+    raw?: string,
+  ): Promise<Admission> {
+    const at = new Date().toISOString();
+    const record: LedgerRecord<FileBody> = {
+      v: recordVersion,
+      state: "parked",
+      generation: 0,
+      etag: object.etag,
+      claim: null,
+      attempts: 0,
+      crashes: 0,
+      crashesAlone: 0,
+      errors: [{ at, class: "permanent", reason, detail }],
+      history: [{ at, event: "parked", node: this.#node.name, detail: `${reason}: ${detail}` }],
+      body: {
+        bucket: object.bucket,
+        key: object.key,
+        size: object.size,
+        uri: "",
+        identity: null,
+        metadata: null,
+        via,
+        receivedAt: at,
+        sequence: 0,
+        ...(raw === undefined ? {} : { raw }),
+      },
+    };
+    const index: ParkedIndex = { v: recordVersion, reason, at };
+    const answer = await commitUnsafe(
+      this.#node.nats,
+      "park",
+      [ledgerPut(recordKey(place), encodeJson(record), 0), ledgerPut(parkedKey(place), encodeJson(index))],
+      5_000,
+    );
+    if (isError(answer) && answer._tag !== "TransactionConflict") return { type: "failed", error: answer };
+    this.#node.counters.skipped(reason, 1);
+    return { type: "parked", reason };
+  }
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

@@ -1,0 +1,117 @@
+/** From an object's name to its lane and what its key says of it. Pure; the lane's pattern is the site's. */
+import { noDay } from "./keys.ts";
+import type { Identity } from "./records.ts";
+
+export interface LaneRoute {
+  readonly name: string;
+  readonly kind: "exposure" | "object";
+  readonly buckets: ReadonlyArray<string>;
+  readonly accept: RegExp;
+  readonly pattern: RegExp | null;
+}
+
+/** What the named groups of a lane's pattern say. */
+export interface KeyFacts {
+  /** False where the lane has a pattern and the key misses it. */
+  readonly understood: boolean;
+  readonly instrument: string;
+  readonly day: string;
+  readonly identity: Identity;
+}
+
+const nobody: Identity = {
+  instrument: null,
+  day: null,
+  exposure: null,
+  group: null,
+  snap: null,
+  detector: null,
+  seq: null,
+};
+
+function integer(text: string | undefined): number | null {
+  if (text === undefined || !/^\d{1,15}$/.test(text)) return null;
+  return Number(text);
+}
+
+/** `2025/04/16` and `2025-04-16` are the day 20250416; other texts stay as they are. */
+function dayOf(text: string): string {
+  const digits = text.replaceAll(/[/-]/g, "");
+  return /^\d{8}$/.test(digits) ? digits : text;
+}
+
+export function keyFacts(pattern: RegExp | null, key: string): KeyFacts {
+  if (pattern === null) return { understood: true, instrument: "-", day: noDay, identity: nobody };
+  const groups = pattern.exec(key)?.groups;
+  if (groups === undefined) return { understood: false, instrument: "-", day: noDay, identity: nobody };
+  const day = groups["day"] === undefined ? null : dayOf(groups["day"]);
+  return {
+    understood: true,
+    instrument: groups["instrument"] ?? "-",
+    day: day ?? noDay,
+    identity: {
+      instrument: groups["instrument"] ?? null,
+      day,
+      exposure: groups["exposure"] ?? null,
+      group: groups["group"] ?? null,
+      snap: integer(groups["snap"]),
+      detector: groups["detector"] ?? null,
+      seq: integer(groups["seq"]),
+    },
+  };
+}
+
+export type Routed<L extends LaneRoute> =
+  | { readonly type: "lane"; readonly lane: L; readonly facts: KeyFacts }
+  | { readonly type: "skipped" }
+  | { readonly type: "unknown-bucket" };
+
+/** Finds lanes by bucket; the first whose `accept` is found in the key takes it. */
+export class Router<L extends LaneRoute> {
+  readonly #lanes = new Map<string, Array<L>>();
+
+  constructor(lanes: Iterable<L>) {
+    for (const lane of lanes) {
+      for (const bucket of lane.buckets) {
+        const known = this.#lanes.get(bucket);
+        if (known === undefined) this.#lanes.set(bucket, [lane]);
+        else known.push(lane);
+      }
+    }
+  }
+
+  route(bucket: string, key: string): Routed<L> {
+    const lanes = this.#lanes.get(bucket);
+    if (lanes === undefined) return { type: "unknown-bucket" };
+    const lane = lanes.find((candidate) => candidate.accept.test(key));
+    return lane === undefined
+      ? { type: "skipped" }
+      : { type: "lane", lane, facts: keyFacts(lane.pattern, key) };
+  }
+}
+
+/** One record of the answer that today's callers of `/notify` get. */
+export function queuedRecord(
+  kind: "exposure" | "object",
+  bucket: string,
+  key: string,
+  facts: KeyFacts,
+): Readonly<Record<string, string>> {
+  const filename = key.slice(key.lastIndexOf("/") + 1);
+  const common = {
+    bucket,
+    filename,
+    instrument: facts.instrument,
+    obs_day: facts.day,
+    path: `${bucket}/${key}`,
+  };
+  if (kind === "object" || facts.identity.exposure === null) return common;
+  const [code = "", controller = "", , seq = ""] = facts.identity.exposure.split("_");
+  return {
+    ...common,
+    exp_id: facts.identity.exposure,
+    instrument_code: code,
+    controller,
+    seq_num: seq,
+  };
+}
