@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NATS_SERVER_PINNED, NatsServerNotFound } from "../../../scripts/nats-server/find.mjs";
@@ -131,9 +139,12 @@ describe("go install", () => {
 
   it("replaces a cached program that no longer runs, and says so", async () => {
     machine.program(machine.cached, "\u0000\u0001 half a program");
+    const before = statSync(machine.cached).ino;
     machine.program("go", FAKE_GO);
     expect(await machine.find()).toMatchObject({ path: machine.cached, source: "go install" });
     expect(machine.said).toContain(`cache: ${machine.cached} passed over: it does not`);
+    // A new file, moved to its place: nobody ever sees one that is half written.
+    expect(statSync(machine.cached).ino).not.toBe(before);
     expect(await machine.find()).toMatchObject({ source: "cache" });
   });
 
