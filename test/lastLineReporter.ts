@@ -16,7 +16,9 @@ export default class LastLineReporter implements Reporter {
         else if (state === "failed") failed++;
         else skipped++;
       }
+      // A file that cannot be loaded, or a hook that fails: its tests have not run and count as skipped.
       failed += module.errors().length;
+      for (const suite of module.children.allSuites()) failed += suite.errors().length;
     }
     process.on("exit", () => {
       const tail = skipped > 0 ? `, ${skipped} skipped` : "";
