@@ -53,6 +53,22 @@ export const commitDeadlineMs = 10_000;
 export const presenceWaitSecondsMax = 300;
 /** Look-ups waiting at once in one process; above it `wait` answers at once. */
 export const presenceWaitersMax = 10_000;
+/** Look-ups of groups not held in memory: reads through the leader at once, and look-ups that wait for theirs. */
+export const presenceReadsInFlightMax = 256;
+export const presenceReadsQueuedMax = 20_000;
+
+/** Request line and headers together; above it the answer is 431. */
+export const httpHeaderBytesMax = 16_384;
+/** For a request's headers to come in, and for all of it. */
+export const httpHeadersMs = 10_000;
+export const httpRequestMs = 60_000;
+/** An idle connection is kept for this: longer than the usual 60 s of a proxy in front, so that the proxy closes first. */
+export const httpKeepAliveMs = 75_000;
+export const httpConnectionsMax = 16_384;
+/** What still comes in of a refused body is read and dropped for this, so that the sender sees the answer. */
+export const httpLingerMs = 2_000;
+/** Counts of single look-ups and requests reach the metrics in steps of this. */
+export const countersFlushMs = 250;
 
 export const requestDeadlineMs = 5_000;
 export const sidecarBytesMax = 4 * 1_048_576;
@@ -78,4 +94,10 @@ assert(nodeLeaseMs >= 1_000, "nodeLeaseMs >= 1000 (the server's smallest TTL)");
 assert(nodeRenewEveryMs * 3 < nodeLeaseMs, "nodeRenewEveryMs × 3 < nodeLeaseMs (three lost renewals are survived)");
 assert(believeAfterMs >= nodeLeaseMs, "believeAfterMs >= nodeLeaseMs");
 assert(drainMs < nodeLeaseMs, "drainMs < nodeLeaseMs");
+assert(presenceWaitersMax < httpConnectionsMax, "presenceWaitersMax < httpConnectionsMax (waiting leaves room to ask)");
+assert(
+  httpConnectionsMax < presenceReadsQueuedMax,
+  "httpConnectionsMax < presenceReadsQueuedMax (waiters over HTTP that give up together can all look once more)",
+);
+assert(httpHeadersMs <= httpRequestMs, "httpHeadersMs <= httpRequestMs");
 assert(sidecarBytesMax <= notifyBodyBytesMax, "sidecarBytesMax <= notifyBodyBytesMax");

@@ -20,7 +20,7 @@ export interface Counters {
   readonly reclaimed: (mailbox: string, count: number) => void;
   readonly putBack: (mailbox: string, count: number) => void;
   readonly lookups: (present: boolean, count: number) => void;
-  readonly requests: (route: string, status: number) => void;
+  readonly requests: (route: string, status: number, count?: number) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
   readonly totals: () => Readonly<Record<string, number>>;
 }
@@ -83,7 +83,7 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
     reclaimed: (mailbox, count) => add("reclaimed", { mailbox }, count),
     putBack: (mailbox, count) => add("putBack", { mailbox }, count),
     lookups: (present, count) => add("lookups", { present: String(present) }, count),
-    requests: (route, status) => add("requests", { route, status: String(status) }, 1),
+    requests: (route, status, count = 1) => add("requests", { route, status: String(status) }, count),
     settled: (mailbox, items, outcomes, ms) => {
       const by: Record<string, number> = {};
       for (const item of items) {

@@ -18,6 +18,8 @@ export interface Change {
   readonly data: Uint8Array;
   /** The key was ended, or ran out. */
   readonly ended: boolean;
+  /** Epoch milliseconds, by the server's clock. */
+  readonly at: number;
 }
 
 export interface FollowOptions {
@@ -88,6 +90,7 @@ const round = (
           key: message.subject.slice(prefix.length),
           revision: message.seq,
           data: message.data,
+          at: Number(message.timestampNanos / 1_000_000n),
           ended:
             message.headers !== undefined &&
             (message.headers.get("KV-Operation") !== "" || message.headers.get("Nats-Marker-Reason") !== ""),
