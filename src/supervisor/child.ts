@@ -77,8 +77,8 @@ export const becomeReady = Effect.fnUntraced(function* (self: LiveSupervisor, ch
   child.status = "running";
   child.startedAt = yield* Clock.currentTimeMillis;
   child.readyAt = yield* monotonicMillis;
-  answer(child, Exit.succeed(child.path));
   yield* emit(self, { _tag: "ChildStarted", path: child.path, restarts: child.restarts });
+  answer(child, Exit.succeed(child.path));
 });
 
 /**
@@ -130,7 +130,7 @@ export const recordExit = Effect.fnUntraced(function* (
   yield* emit(self, { _tag: "ChildExited", path: child.path, ...exit, beforeReady });
 });
 
-/** Whoever waits for this start hears how it went. */
+/** Whoever waits for this start hears how it went, and runs on at once: so this comes last. */
 export const answer = (child: Child, exit: Exit.Exit<string, StartFailed | OperationRefused>): void => {
   if (child.starter !== undefined) Deferred.doneUnsafe(child.starter.reply, exit);
   child.starter = undefined;

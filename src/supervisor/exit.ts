@@ -20,8 +20,8 @@ export interface ChildExit {
 export const isAbnormal = (kind: ExitKind): boolean => kind !== "normal" && kind !== "shutdown";
 
 /**
- * The reasons of a cause decide, all of them: a finalizer that dies hides the typed error it followed from
- * everybody who looks at the error channel only, and an interruption may stand beside either.
+ * The reasons of a cause decide, all of them. (The error channel is not enough: a finalizer that dies turns the
+ * typed error before it into a defect, and an interruption may stand beside either.)
  */
 export const classify = (exit: Exit.Exit<unknown, unknown>, stoppedBySupervisor: boolean): ChildExit => {
   if (Exit.isSuccess(exit)) return { kind: "normal", reason: "returned", cause: undefined };

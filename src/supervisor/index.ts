@@ -8,6 +8,7 @@ export type {
   ChildSpec,
   FixedSupervisorSpec,
   PlainChildSpec,
+  Lifetime,
   Restart,
   Run,
   ServicesOf,

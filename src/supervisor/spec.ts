@@ -108,5 +108,6 @@ export type ChildSpec<R = never> = WorkerSpec<R> | SupervisorSpec<R>;
 /** A child that is not significant: what a supervisor with autoShutdown "never" takes. */
 export type PlainChildSpec<R = never> = ChildSpec<R> & { readonly significant?: false };
 
-/** The services that the children of a specification need. */
-export type ServicesOf<S> = S extends ChildSpec<infer R> ? Exclude<R, Scope.Scope> : never;
+/** The services that the children of a specification need. (Without any child nothing is inferred: unknown.) */
+export type ServicesOf<S> =
+  S extends ChildSpec<infer R> ? (unknown extends R ? never : Exclude<R, Scope.Scope>) : never;

@@ -165,10 +165,9 @@ const onExit = Effect.fnUntraced(function* (
 const startFailed = Effect.fnUntraced(function* (self: LiveSupervisor, child: ChildRecord, reason: string) {
   const failure = new StartFailed({ path: child.path, reason });
   if (child.starter !== undefined) {
-    const { keep } = child.starter;
-    Child.answer(child, Exit.fail(failure));
-    if (!keep) self.children.delete(child.plan.name);
+    if (!child.starter.keep) self.children.delete(child.plan.name);
     else if (child.status !== "abandoned") child.status = "stopped";
+    Child.answer(child, Exit.fail(failure));
   } else if (!self.up && child.startedAt === undefined) yield* failure;
   else yield* restartGroup(self, child, reason);
 });
@@ -278,6 +277,6 @@ export const begin = Effect.fnUntraced(function* (self: LiveSupervisor, child: C
 export const terminate = Effect.fnUntraced(function* (self: LiveSupervisor, child: ChildRecord) {
   yield* Child.stop(self, child);
   const failure = new StartFailed({ path: child.path, reason: "terminated on request before it was ready" });
-  Child.answer(child, Exit.fail(failure));
   leave(self, child);
+  Child.answer(child, Exit.fail(failure));
 });
