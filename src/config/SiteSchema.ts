@@ -93,7 +93,7 @@ const Http = Schema.Struct({
 
 const Storage = Schema.Union([
   Schema.Struct({
-    driver: required(Schema.Literal("s3"), "An S3 server: AWS, Ceph, MinIO, versitygw."),
+    driver: required(Schema.Literal("s3"), "s3: an S3 server: AWS, Ceph, MinIO, versitygw."),
     endpoint: optional(Schema.NullOr(Text), null, "URL of the server; null: AWS."),
     region: optional(Text, "us-east-1", "Region; most servers other than AWS take any."),
     forcePathStyle: optional(Schema.Boolean, true, "host/bucket/key instead of bucket.host/key."),
@@ -110,18 +110,21 @@ const Storage = Schema.Union([
     insecure: optional(Schema.Boolean, false, "Allow an http:// endpoint on another machine."),
   }),
   Schema.Struct({
-    driver: required(Schema.Literal("file"), "Folders on disk: <root>/<bucket>/<key>."),
+    driver: required(Schema.Literal("file"), "file: folders on disk, root/bucket/key."),
     root: required(Text, "The folder that holds one folder a bucket."),
   }),
   Schema.Struct({
-    driver: required(Schema.Literal("objectstore"), "The site's own JetStream object store."),
+    driver: required(Schema.Literal("objectstore"), "objectstore: the site's own JetStream object store."),
   }),
 ]);
 
 const LaneDriver = Schema.Union([
-  Schema.Struct({ type: required(Schema.Literal("native"), "The ledger is the catalog.") }),
+  Schema.Struct({ type: required(Schema.Literal("native"), "native: the ledger is the catalog.") }),
   Schema.Struct({
-    type: required(Schema.Literal("subprocess"), "A long-lived child that is fed batches as JSON lines."),
+    type: required(
+      Schema.Literal("subprocess"),
+      "subprocess: a long-lived child that is fed batches as JSON lines.",
+    ),
     command: required(Command, "Program and arguments; {node}, {orrery}, {ext} and {site} are replaced."),
     cwd: optional(Schema.NullOr(Text), null, "Working folder; null: the site file's folder."),
     env: optional(Environment, {}, "Added to the environment; a value may be env:NAME or file:PATH."),

@@ -25,8 +25,16 @@ export function decodeSiteFile(value: unknown): Decoded {
   const findings = exit.cause.reasons.flatMap((reason) =>
     reason._tag === "Fail" ? findingsOf(reason.error.issue, []) : [],
   );
-  if (findings.length > 0) return { ok: false, findings };
+  if (findings.length > 0) return { ok: false, findings: distinct(findings) };
   throw new Error("a site file was refused without a reason: a defect of its schema", { cause: exit.cause });
+}
+
+/** 0.5 is neither whole nor within bounds, and both checks say the same of it. */
+function distinct(findings: ReadonlyArray<Finding>): ReadonlyArray<Finding> {
+  const byText = new Map(
+    findings.map((finding) => [JSON.stringify([finding.path, finding.message]), finding]),
+  );
+  return [...byText.values()];
 }
 
 function findingsOf(issue: SchemaIssue.Issue, path: Path): ReadonlyArray<Finding> {
@@ -35,8 +43,11 @@ function findingsOf(issue: SchemaIssue.Issue, path: Path): ReadonlyArray<Finding
       return findingsOf(issue.issue, [...path, ...issue.path.map(pathPart)]);
     case "Composite":
       return issue.issues.flatMap((inner) => findingsOf(inner, path));
-    case "Filter":
-      return findingsOf(issue.issue, path);
+    case "Filter": {
+      const message = text(issue.filter.annotations, "message");
+      if (message === null) return findingsOf(issue.issue, path);
+      return [{ path, message, fix: text(issue.filter.annotations, "fix") ?? "see docs/site-file.md" }];
+    }
     case "Encoding":
       return findingsOf(issue.issue, path);
     case "UnexpectedKey":

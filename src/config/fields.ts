@@ -4,13 +4,19 @@ import * as Schema from "effect/Schema";
 import * as SchemaIssue from "effect/SchemaIssue";
 import * as SchemaTransformation from "effect/SchemaTransformation";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./quantity.ts";
-import { isReference } from "./references.ts";
+import { referencePattern } from "./references.ts";
 
-/** Rebuild is the same schema with other annotations, which the types of Schema cannot say. */
+/**
+ * Where the file's form is another than the decoded one, the annotations belong to the file's. Rebuild is the same
+ * schema with other annotations, which the types of Schema cannot say.
+ */
 const described = <S extends Schema.Top>(
   schema: S,
-  annotations: Schema.Annotations.Bottom<S["Encoded"], readonly []>,
-): S => Schema.annotateEncoded<S>(annotations)(schema) as S;
+  annotations: { readonly description: string; readonly default?: S["Encoded"] },
+): S =>
+  (schema.ast.encoding === undefined
+    ? schema.annotate(annotations)
+    : Schema.annotateEncoded<S>(annotations)(schema)) as S;
 
 /** A key that may be left out; `value` is what it then is, in the form of the file. */
 export const optional = <S extends Schema.Top>(schema: S, value: S["Encoded"], description: string) =>
@@ -26,24 +32,20 @@ const refused = (message: string, fix: string): SchemaIssue.Issue =>
   new SchemaIssue.InvalidValue({ message, fix });
 
 export const Text = Schema.String.check(
-  Schema.makeFilter((text: string) =>
-    text === "" ? refused("is empty", "write a value or remove the key") : undefined,
-  ),
-).annotate({ fix: "put the value in quotes" });
+  Schema.isMinLength(1, {
+    message: "is empty",
+    fix: "write text, in quotes where it looks like a number, or remove the key",
+  }),
+).annotate({ expected: "text" });
 
-export const wholeNumber = (minimum: number, maximum: number, why = "") =>
-  Schema.Number.check(
-    Schema.makeFilter(
-      (n: number) =>
-        Number.isInteger(n) && n >= minimum && n <= maximum
-          ? undefined
-          : refused(
-              `must be a whole number from ${minimum} to ${maximum}${why}`,
-              `write a number from ${minimum} to ${maximum}`,
-            ),
-      { expected: `a whole number from ${minimum} to ${maximum}` },
-    ),
-  );
+export const wholeNumber = (minimum: number, maximum: number, why = "") => {
+  const said = {
+    expected: `a whole number from ${minimum} to ${maximum}`,
+    message: `must be a whole number from ${minimum} to ${maximum}${why}`,
+    fix: `write a number from ${minimum} to ${maximum}`,
+  };
+  return Schema.Number.check(Schema.isInt(said), Schema.isBetween({ minimum, maximum }, said));
+};
 
 const durationFix = "write a number and a unit: 250 ms, 5 s, 10 min, 1 h, 7 days";
 
@@ -116,25 +118,16 @@ function patternFix(source: string): string {
 }
 
 export const Secret = Schema.String.check(
-  Schema.makeFilter((text: string) =>
-    isReference(text)
-      ? undefined
-      : refused(
-          "a secret must not stand in the file itself",
-          "write env:NAME or file:PATH, and put the secret in that environment variable or file",
-        ),
-  ),
-).annotate({ fix: "write env:NAME or file:PATH", expected: "env:NAME or file:PATH" });
+  Schema.isPattern(referencePattern, {
+    expected: "env:NAME or file:PATH",
+    message: "a secret must not stand in the file itself",
+    fix: "write env:NAME or file:PATH, and put the secret in that environment variable or file",
+  }),
+);
 
-export const Command = Schema.Array(Text)
-  .check(
-    Schema.makeFilter((words: ReadonlyArray<string>) =>
-      words.length > 0
-        ? undefined
-        : refused("is empty", 'write the program and its arguments: ["python3", "bridge.py"]'),
-    ),
-  )
-  .annotate({ fix: 'write a list: ["python3", "bridge.py"]' });
+export const Command = Schema.Array(Text).check(
+  Schema.isMinLength(1, { message: "is empty", fix: 'write a list: ["python3", "bridge.py"]' }),
+);
 
 export const Environment = Schema.Record(
   Schema.String,

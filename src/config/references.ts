@@ -7,8 +7,10 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** A secret is a key, not a document. */
 const secretBytesMax = 64 * 1_024;
 
+export const referencePattern = /^(?:env:[A-Za-z_][A-Za-z0-9_]*$|file:\S)/;
+
 export function isReference(text: string): boolean {
-  return /^env:[A-Za-z_][A-Za-z0-9_]*$/.test(text) || /^file:\S/.test(text);
+  return referencePattern.test(text);
 }
 
 export type Dereferenced =

@@ -1,0 +1,216 @@
+/** The site files that Orrery ships, and what is written about them. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as Effect from "effect/Effect";
+import * as Redacted from "effect/Redacted";
+import { describe, expect, it } from "vitest";
+import { checkSite, loadSite, parseSite } from "../../../src/config/loadSite.ts";
+import { siteJsonSchema } from "../../../src/config/SiteSchema.ts";
+
+const root = join(import.meta.dirname, "..", "..", "..");
+const file = (path: string): string => join(root, path);
+const rubinEnv = {
+  NOTIFICATION_SECRET: "secret-1",
+  NATS_PASSWORD: "secret-2",
+  S3_ACCESS_KEY_ID: "secret-3",
+  S3_SECRET_ACCESS_KEY: "secret-4",
+};
+
+describe("config/demo.yaml", () => {
+  const site = Effect.runSync(loadSite(file("config/demo.yaml"), { env: {} }));
+
+  it("has nothing to warn of", () => {
+    expect(Effect.runSync(checkSite(file("config/demo.yaml"), { env: {} })).warnings).toEqual([]);
+  });
+
+  it("keeps everything in the folder that version control leaves out", () => {
+    expect(site.dataDir).toBe(file(".orrery"));
+    expect(site.storage.get("night")).toEqual({ driver: "file", root: file(".orrery/night") });
+    expect(site.nats).toMatchObject({ mode: "embedded", syncAlways: true });
+  });
+
+  it.each([
+    ["LSSTCam/20251121/MC_O_20251121_000156/MC_O_20251121_000156_R22_S11.fits", "R22_S11", false, true],
+    ["LSSTCam/20251121/MC_O_20251121_000156/MC_O_20251121_000156_R44_SW0.fits", "R44_SW0", false, false],
+    [
+      "LSSTCam/20251121/MC_O_20251121_000156/MC_O_20251121_000156_R00_SG0_guider.fits",
+      "R00_SG0",
+      true,
+      false,
+    ],
+  ])("reads %s", (key, detector, waits, isInput) => {
+    const lane = site.lanes.get("demo");
+    expect(lane?.accept.test(key)).toBe(true);
+    expect(lane?.pattern?.exec(key)?.groups).toEqual({
+      instrument: "LSSTCam",
+      day: "20251121",
+      exposure: "MC_O_20251121_000156",
+      detector,
+    });
+    expect(lane?.needs.some((need) => need.match.test(key))).toBe(waits);
+    expect(site.jobs.get("quicklook")?.inputs[0]?.match?.test(key)).toBe(isInput);
+  });
+
+  it("the quick-look is Orrery's own program", () => {
+    expect(site.jobs.get("quicklook")?.driver.command).toEqual([
+      process.execPath,
+      file("src/demo/quicklook.ts"),
+    ]);
+  });
+});
+
+describe("config/rubin.yaml", () => {
+  const text = readFileSync(file("config/rubin.yaml"), "utf8");
+  const site = Effect.runSync(loadSite(file("config/rubin.yaml"), { env: rubinEnv }));
+  const everything = text
+    .replaceAll(/^(?:watch: \[\]|jobs: \{\}|actors: \[\])\n/gm, "")
+    .replace("    driver:\n      type: native\n", "")
+    .replaceAll(/^( *)#: ?/gm, "$1");
+
+  it("has nothing to warn of", () => {
+    expect(Effect.runSync(checkSite(file("config/rubin.yaml"), { env: rubinEnv })).warnings).toEqual([]);
+  });
+
+  it("names each variable that is not set", () => {
+    const error = Effect.runSync(Effect.flip(loadSite(file("config/rubin.yaml"), { env: {} })));
+    expect(error.problems.map((problem) => [problem.path, problem.value])).toEqual([
+      ["nats.password", "env:NATS_PASSWORD"],
+      ["storage.embargo.accessKeyId", "env:S3_ACCESS_KEY_ID"],
+      ["storage.embargo.secretAccessKey", "env:S3_SECRET_ACCESS_KEY"],
+      ["enqueuer.secret", "env:NOTIFICATION_SECRET"],
+    ]);
+  });
+
+  it("keeps the contract of today's callers", () => {
+    expect(site.enqueuer.secret === null ? null : Redacted.value(site.enqueuer.secret)).toBe("secret-1");
+    expect(site.enqueuer).toMatchObject({ path: "/notify", secretIn: ["opaqueData"] });
+    expect(site.presence.instruments).toEqual([
+      "LATISS",
+      "LSSTComCam",
+      "LSSTComCamSim",
+      "LSSTCam",
+      "LSST-TS8",
+    ]);
+    expect(
+      ["R22_S11", "R22_S11junk", "R00_SG0", "R44_SW0", "xR22_S11"].map((d) => site.presence.detector.test(d)),
+    ).toEqual([true, true, false, false, false]);
+    expect(site.presence.lifetimeMs).toBe(86_400_000);
+    for (const name of ["lsstcam", "latiss", "lsstcomcam", "lsstcomcamsim", "ts8"]) {
+      expect(site.lanes.get(name)).toMatchObject({
+        kind: "exposure",
+        identity: "rubin",
+        attemptsMax: 3,
+        retentionDays: 7,
+      });
+      expect(site.lanes.get(name)?.needs).toMatchObject([{ needs: "exposure", waitMaxMs: 5_000 }]);
+    }
+  });
+
+  it.each([
+    ["LATISS/20210210/AT_O_20210210_000011/AT_O_20210210_000011.fits", "AT_O_20210210_000011", undefined],
+    [
+      "LSSTCam/20251121/MC_O_20251121_000156/MC_O_20251121_000156_R44_SW0.fits",
+      "MC_O_20251121_000156",
+      "R44_SW0",
+    ],
+    [
+      "LSSTCam/20240918/MC_C_20240918_000013/MC_C_20240918_000013_R00_SG0_guider.fits",
+      "MC_C_20240918_000013",
+      "R00_SG0",
+    ],
+  ])("reads %s", (key, exposure, detector) => {
+    const groups = site.lanes.get("lsstcam")?.pattern?.exec(key)?.groups;
+    expect([groups?.["exposure"], groups?.["detector"]]).toEqual([exposure, detector]);
+  });
+
+  it.each([
+    ["ATCamera/2025/11/21/a.yaml", "ATCamera", "2025/11/21"],
+    ["GenericCamera:101/fits/2025/11/21/a.fits", "GenericCamera:101/fits", "2025/11/21"],
+    ["MTMount/1/2025/11/21/folder/a.bin", "MTMount/1", "2025/11/21"],
+  ])("reads the annex's %s", (key, instrument, day) => {
+    expect({ ...site.lanes.get("lfa")?.pattern?.exec(key)?.groups }).toEqual({ instrument, day });
+  });
+
+  it("its further examples are right, too, but for the files they name", () => {
+    const path = file("config/rubin.yaml");
+    const error = Effect.runSync(
+      Effect.flip(parseSite(everything, path, { env: { ...rubinEnv, PGPASSWORD: "x" } })),
+    );
+    expect(error.problems.map((problem) => `${problem.path} ${problem.severity}`)).toEqual([
+      "nats.tls.caFile error",
+      "nats.tls.certFile error",
+      "nats.tls.keyFile error",
+      "storage.scratch warning",
+      "actors[0] error",
+    ]);
+  });
+
+  it("shows every key that there is", () => {
+    for (const key of keysOf(siteJsonSchema())) expect(text, key).toMatch(new RegExp(`\\b${key}\\b`));
+  });
+});
+
+describe("the JSON Schema for editors", () => {
+  const schema = siteJsonSchema();
+
+  it("refuses unknown keys and says what each key is for", () => {
+    expect(schema).toMatchObject({
+      $schema: "https://json-schema.org/draft/2020-12/schema",
+      type: "object",
+      additionalProperties: false,
+      required: ["name", "lanes"],
+    });
+    const undescribed = propertiesOf(schema).filter(([, property]) => !("description" in property));
+    expect(undescribed.map(([name]) => name)).toEqual([]);
+  });
+
+  it("is JSON, with the defaults as the file would write them", () => {
+    expect(JSON.parse(JSON.stringify(schema))).toEqual(schema);
+    const defaults = new Map(propertiesOf(schema).map(([name, property]) => [name, property["default"]]));
+    expect([defaults.get("backoffBase"), defaults.get("bodyMax"), defaults.get("batchMax")]).toEqual([
+      "1 s",
+      "8 MiB",
+      300,
+    ]);
+  });
+});
+
+it("docs/site-file.md has a row for every key, with its default and what it is for", () => {
+  const docs = readFileSync(file("docs/site-file.md"), "utf8").replaceAll(/ +/g, " ");
+  for (const row of rowsOf(siteJsonSchema())) expect(docs).toContain(row);
+});
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Every property of every object in a JSON Schema. */
+function propertiesOf(schema: unknown): ReadonlyArray<readonly [string, Json]> {
+  if (Array.isArray(schema)) return schema.flatMap(propertiesOf);
+  if (typeof schema !== "object" || schema === null) return [];
+  return Object.entries(schema).flatMap(([key, value]: [string, unknown]) =>
+    key === "properties" && typeof value === "object" && value !== null
+      ? [...Object.entries(value as Readonly<Record<string, Json>>), ...propertiesOf(Object.values(value))]
+      : key === "default"
+        ? []
+        : propertiesOf(value),
+  );
+}
+
+const keysOf = (schema: unknown): ReadonlySet<string> => new Set(propertiesOf(schema).map(([name]) => name));
+
+/** A table row for each property: `| `key` | default | description |`. */
+function rowsOf(schema: unknown): ReadonlyArray<string> {
+  return propertiesOf(schema).map(([name, property]) => {
+    const standard = property["default"];
+    const shown = standard === undefined ? "required" : plain(standard);
+    return `| \`${name}\` | ${shown} | ${String(property["description"])} |`;
+  });
+}
+
+function plain(value: unknown): string {
+  if (value === null) return "none";
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  if (text === "{}" || text === "[]") return "empty";
+  return typeof value === "object"
+    ? `\`${text.replaceAll(/["{}]/g, "").replaceAll(/([,:])/g, "$1 ")}\``
+    : `\`${text}\``;
+}
