@@ -7,7 +7,8 @@
  */
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true });
+// Without ignoreBOM a name that begins with U+FEFF would come back without it.
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const plainToken = /^[A-Za-z0-9_/-]+$/;
 const plainTail = /^[A-Za-z0-9_/-]+(?:\.[A-Za-z0-9_/-]+)*$/;
 /** Stands for the empty string, which no token may be. */
