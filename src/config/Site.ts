@@ -70,7 +70,7 @@ export type StorageSettings =
 export interface Lane {
   readonly name: string;
   readonly kind: "exposure" | "object";
-  /** Bucket names as notifications carry them. A `profile@` or `tenant:` prefix is taken off before comparing. */
+  /** Plain names: a `profile@` or `tenant:` before one is taken off, here as in notifications. */
   readonly buckets: ReadonlyArray<string>;
   /** Key into `Site.storage`; null only when nothing of the object is ever read (metadata: key). */
   readonly storage: string | null;
@@ -78,7 +78,7 @@ export interface Lane {
   readonly accept: RegExp;
   /**
    * Named groups give identity from the key: instrument, day, exposure, group, snap, detector, seq.
-   * `day` may hold separators (`2025/11/21`): whoever reads it takes out what is no digit.
+   * `day` may hold `/` and `-` (`2025/11/21`): whoever reads it takes them out.
    */
   readonly pattern: RegExp | null;
   /** `key`: named groups only. `header`: the sidecar, else the FITS primary header. */

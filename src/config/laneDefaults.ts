@@ -25,8 +25,3 @@ export function groupNames(pattern: RegExp | null): ReadonlyArray<string> {
 export function knowsExposures(lane: LaneFile): boolean {
   return groupNames(lane.pattern).includes("exposure") || metadataOf(lane) === "header";
 }
-
-/** A bucket's own name: `profile@bucket` and `tenant:bucket` are ways to reach it. */
-export function bareBucket(bucket: string): string {
-  return bucket.slice(Math.max(bucket.lastIndexOf("@"), bucket.lastIndexOf(":")) + 1);
-}

@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { extname, isAbsolute, resolve } from "node:path";
 import * as Redacted from "effect/Redacted";
 import type { Finding } from "./document.ts";
+import { bucketName } from "../protocol/notification.ts";
 import { acceptOf, metadataOf } from "./laneDefaults.ts";
 import { didYouMean } from "./nearMiss.ts";
 import { msPerDay } from "./quantity.ts";
@@ -51,7 +52,7 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
     },
     watch: file.watch.map((watch) => ({
       directory: resolver.path(watch.directory),
-      bucket: watch.bucket,
+      bucket: bucketName(watch.bucket),
       pollEveryMs: watch.pollEvery,
       quietMs: watch.quiet,
     })),
@@ -111,7 +112,7 @@ function laneOf(name: string, lane: LaneFile, resolver: Resolver): Lane {
   return {
     name,
     kind: lane.kind,
-    buckets: lane.buckets,
+    buckets: lane.buckets.map(bucketName),
     storage: lane.storage,
     accept: acceptOf(lane),
     pattern: lane.pattern,
@@ -160,7 +161,7 @@ function jobOf(name: string, job: JobFile, resolver: Resolver): JobSettings {
       count: input.count ?? (input.detectors.length > 0 ? null : 1),
       detectors: input.detectors,
     })),
-    outputs: job.outputs,
+    outputs: job.outputs.map((output) => ({ ...output, bucket: bucketName(output.bucket) })),
     driver: {
       type: "process",
       command: resolver.command(job.command, [...path, "command"]),

@@ -1,7 +1,8 @@
 /** Who takes what arrives: buckets between lanes, watched folders and jobs. */
 import { isAbsolute, join, resolve } from "node:path";
 import type { Finding } from "../document.ts";
-import { acceptOf, bareBucket, metadataOf } from "../laneDefaults.ts";
+import { bucketName } from "../../protocol/notification.ts";
+import { acceptOf, metadataOf } from "../laneDefaults.ts";
 import { didYouMean } from "../nearMiss.ts";
 import type { SiteFile } from "../SiteSchema.ts";
 import { provenDisjoint } from "./disjoint.ts";
@@ -38,13 +39,13 @@ function sharedRules({ lanes }: SiteFile): ReadonlyArray<Finding> {
   const claims = new Map<string, Array<Claim>>();
   for (const [name, lane] of Object.entries(lanes)) {
     for (const [index, bucket] of lane.buckets.entries()) {
-      const before = claims.get(bareBucket(bucket)) ?? [];
+      const before = claims.get(bucketName(bucket)) ?? [];
       const path = ["lanes", name, "buckets", index];
-      if (bareBucket(bucket) === "") {
+      if (!/^[^\s/]+$/.test(bucketName(bucket))) {
         findings.push({
           path,
           message: "is no bucket's name",
-          fix: "write the name after the @ or the colon",
+          fix: "write the bucket's name alone, without a path; `profile@` or `tenant:` may stand before it",
         });
         continue;
       }
@@ -61,7 +62,7 @@ function sharedRules({ lanes }: SiteFile): ReadonlyArray<Finding> {
           fix: String.raw`give both an accept with another ending, such as '_guider\.fits$' and '(?<!_guider)\.fits$', or with another beginning, such as '^raw/' and '^cal/'`,
         });
       }
-      claims.set(bareBucket(bucket), [...before, { lane: name, index, accept: acceptOf(lane) }]);
+      claims.set(bucketName(bucket), [...before, { lane: name, index, accept: acceptOf(lane) }]);
     }
   }
   return findings;
@@ -69,9 +70,9 @@ function sharedRules({ lanes }: SiteFile): ReadonlyArray<Finding> {
 
 /** The lanes that take a bucket. */
 export function lanesOf(file: SiteFile, bucket: string): ReadonlyArray<string> {
-  const wanted = bareBucket(bucket);
+  const wanted = bucketName(bucket);
   return Object.entries(file.lanes)
-    .filter(([, lane]) => lane.buckets.some((own) => bareBucket(own) === wanted))
+    .filter(([, lane]) => lane.buckets.some((own) => bucketName(own) === wanted))
     .map(([name]) => name);
 }
 
@@ -109,7 +110,7 @@ function watchedWhere(file: SiteFile, index: number): ReadonlyArray<Finding> {
     const lane = file.lanes[name];
     const storage = lane?.storage == null ? undefined : file.storage[lane.storage];
     if (lane === undefined || storage?.driver !== "file" || metadataOf(lane) === "key") continue;
-    const wanted = join(storage.root, bareBucket(watch.bucket));
+    const wanted = join(storage.root, bucketName(watch.bucket));
     if (isAbsolute(wanted) !== isAbsolute(watch.directory) || resolve(wanted) === resolve(watch.directory))
       continue;
     return [

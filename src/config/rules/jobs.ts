@@ -1,6 +1,7 @@
 /** Jobs: that what they wait for can come, and that what they make can come back. */
 import type { Finding } from "../document.ts";
-import { acceptOf, bareBucket, knowsExposures } from "../laneDefaults.ts";
+import { bucketName } from "../../protocol/notification.ts";
+import { acceptOf, knowsExposures } from "../laneDefaults.ts";
 import { didYouMean, nearMiss } from "../nearMiss.ts";
 import type { JobFile, SiteFile } from "../SiteSchema.ts";
 import { lanesOf, untaken } from "./buckets.ts";
@@ -70,7 +71,7 @@ function outputRules(name: string, job: JobFile, file: SiteFile): ReadonlyArray<
   for (const [index, output] of job.outputs.entries()) {
     const path = ["jobs", name, "outputs", index];
     const same = job.outputs.findIndex(
-      (other) => bareBucket(other.bucket) === bareBucket(output.bucket) && other.key === output.key,
+      (other) => bucketName(other.bucket) === bucketName(output.bucket) && other.key === output.key,
     );
     if (same < index) {
       findings.push({

@@ -40,6 +40,18 @@ describe("defaults", () => {
     expect([lanes.get("products")?.accept.source, lanes.get("products")?.metadata]).toEqual([".", "key"]);
   });
 
+  it("buckets by their own names, however they are reached", () => {
+    const site = siteOf(
+      changed(
+        ["[raw-bucket]", "['p@raw-bucket', 't:other']"],
+        ["bucket: product-bucket", "bucket: q@product-bucket"],
+      ) + "watch: [{ directory: data/raw-bucket, bucket: 't:raw-bucket' }]\n",
+    );
+    expect(site.lanes.get("raw")?.buckets).toEqual(["raw-bucket", "other"]);
+    expect(site.jobs.get("look")?.outputs[0]?.bucket).toBe("product-bucket");
+    expect(site.watch[0]?.bucket).toBe("raw-bucket");
+  });
+
   it("an input waits for one file, or for its detectors", () => {
     const inputs = "- lane: raw\n      - { lane: raw, detectors: [A] }\n      - { lane: raw, count: 3 }\n";
     const job = siteOf(changed(["- lane: raw\n", inputs])).jobs.get("look");

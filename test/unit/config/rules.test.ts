@@ -713,6 +713,14 @@ const bucketRules: ReadonlyArray<Rule> = [
     message: /is named twice in this lane/,
   },
   {
+    rule: "a bucket with a path",
+    red: changed([rawBuckets, "buckets: [raw/2025]"]),
+    green: rightSite,
+    path: "lanes.raw.buckets[0]",
+    message: /is no bucket's name/,
+    value: "raw/2025",
+  },
+  {
     rule: "only what stands before a bucket's name",
     red: changed([rawBuckets, "buckets: ['tenant:']"]),
     green: changed([rawBuckets, "buckets: ['tenant:b']"]),
