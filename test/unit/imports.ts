@@ -11,15 +11,20 @@ export interface SourceFile {
 
 /**
  * Which folders of src/ each folder may import, besides itself. A file directly in src/ is a program or the public API
- * and may import all; `limits.ts` is the exception: numbers that belong to everybody, so it may import nothing.
+ * and may import all, and so may the command's parts and the demo, which plays a whole site. `limits.ts` is the exception: numbers that belong
+ * to everybody, so it may import nothing.
  */
-const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string>>> = {
+const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string> | "all">> = {
   protocol: [],
   supervisor: ["protocol"],
   jetstream: ["protocol"],
   storage: ["protocol"],
   config: ["protocol"],
-  actors: ["protocol", "supervisor", "jetstream", "storage", "config"],
+  drivers: ["protocol"],
+  actors: ["protocol", "supervisor", "jetstream", "storage", "config", "drivers"],
+  node: ["protocol", "supervisor", "jetstream", "storage", "config", "drivers", "actors"],
+  cli: "all",
+  demo: "all",
 };
 
 const LIMITS = "src/limits.ts";
@@ -79,9 +84,10 @@ function isAllowed(file: string, target: string): boolean {
   if (target === FINDER) return from === undefined || from === "jetstream";
   if (!target.startsWith("src/")) return false;
   if (from === undefined || target === LIMITS) return true;
+  const allowed = MAY_IMPORT[from] ?? [];
+  if (allowed === "all") return true;
   const to = folderOf(target);
-  if (to === undefined) return false;
-  return to === from || (MAY_IMPORT[from]?.includes(to) ?? false);
+  return to === from || (to !== undefined && allowed.includes(to));
 }
 
 /** `jetstream` for src/jetstream/wire.ts; undefined for what lies directly in src/. */

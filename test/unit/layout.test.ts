@@ -6,7 +6,7 @@ const root = path.resolve(import.meta.dirname, "../..");
 const sources = readSources(root, "src/**/*.ts");
 
 /** A file longer than this holds more than one noun. */
-const LINES_MAX = 500;
+const LINES_MAX = 600;
 
 describe("the source", () => {
   it("is read: this test sees files and their imports", () => {
@@ -38,6 +38,7 @@ describe("the rule", () => {
     ["a layer below importing one above", "src/jetstream/x.ts", `import { a } from "../actors/presence.ts"`],
     ["two neighbours", "src/storage/s3.ts", `import type { A } from "../config/Site.ts"`],
     ["a folder importing a program", "src/actors/x.ts", `import { main } from "../cli.ts"`],
+    ["anybody importing the demo", "src/actors/x.ts", `import { a } from "../demo/look.ts"`],
     ["limits importing anything", "src/limits.ts", `import { a } from "./protocol/keys.ts"`],
     ["a re-export", "src/supervisor/x.ts", `export { a } from "../jetstream/wire.ts"`],
     ["a re-export of everything", "src/supervisor/x.ts", `export * from "../jetstream/wire.ts"`],
