@@ -34,6 +34,10 @@ export const recordHistoryMax = 24;
 export const recordTextBytesMax = 1_024;
 /** S3's own limit on an object key, in bytes of UTF-8. */
 export const objectKeyBytesMax = 1_024;
+/** S3 grants buckets 63; the longest that an old Ceph grants. It becomes a part of ledger keys. */
+export const bucketNameBytesMax = 255;
+/** Etags and sequencers: three times what any known store writes. They become a part of message ids. */
+export const etagBytesMax = 256;
 /** NATS refuses a protocol line above 4,096 bytes; a subject must leave room for the reply and sizes. */
 export const subjectBytesMax = 3_600;
 /** What the server accepts as one message. */

@@ -63,6 +63,14 @@ export function decodeArrival(data: Uint8Array): Arrival | null {
   return isArrival(value) ? value : null;
 }
 
+/**
+ * Printable ASCII for a header. What separates the parts of an id, and the escape itself, are escaped as well: two arrivals
+ * that share an id by accident would be one, and the other lost.
+ */
+function idPart(text: string): string {
+  return text.toWellFormed().replaceAll(/[^\x21-\x24\x26-\x3f\x41-\x7e]/gu, encodeURIComponent);
+}
+
 /** Nats-Msg-Id of an arrival: the same content announced twice within the duplicate window is stored once. */
 export function arrivalId(
   bucket: string,
@@ -71,6 +79,6 @@ export function arrivalId(
   sequencer: string,
   generation: number,
 ): string {
-  const content = etag === "" ? `~${sequencer}` : etag;
-  return `${bucket}/${key}@${content}#${generation}`.replaceAll(/[^\x21-\x7e]/g, (c) => encodeURIComponent(c));
+  const content = etag === "" ? `@${idPart(sequencer)}` : idPart(etag);
+  return `${idPart(bucket)}/${idPart(key)}@${content}#${generation}`;
 }

@@ -5,8 +5,9 @@
  * versitygw writes them plain; it is told by its configuration id. Sizes are numbers or strings, etags quoted or not.
  */
 import * as Predicate from "effect/Predicate";
-import { objectKeyBytesMax, recordTextBytesMax } from "../limits.ts";
+import { bucketNameBytesMax, etagBytesMax, objectKeyBytesMax } from "../limits.ts";
 import { isEncodable } from "./keys.ts";
+import { clipText } from "./records.ts";
 
 export interface ObjectCreated {
   readonly type: "created";
@@ -70,13 +71,21 @@ export function readNotification(body: unknown, recordsMax: number): Notificatio
 }
 
 function field(value: unknown, name: string): unknown {
-  return Predicate.isObject(value) ? (Reflect.get(value, name) as unknown) : undefined;
+  return Predicate.isObject(value) ? Reflect.get(value, name) : undefined;
 }
 
 function malformed(record: unknown, why: string, secret: string | null): Malformed {
-  // The secret must not be kept with what is shown to people.
-  const text = JSON.stringify(record, (name, value: unknown) => (name === "opaqueData" ? "«hidden»" : value));
-  return { type: "malformed", why, raw: (text ?? "undefined").slice(0, recordTextBytesMax), secret };
+  return { type: "malformed", why, raw: clipText(rawText(record)), secret };
+}
+
+function rawText(record: unknown): string {
+  try {
+    // The secret must not be kept with what is shown to people.
+    return JSON.stringify(record, (name, value: unknown) => (name === "opaqueData" ? "«hidden»" : value));
+  } catch {
+    // What can be parsed without recursion cannot always be written without it.
+    return "(nested too deeply to be shown)";
+  }
 }
 
 /** `opaqueData` stands at the record's top (Ceph); older releases put it beside the object. */
@@ -97,6 +106,11 @@ function decodeKey(key: string, plain: boolean): string | null {
   }
 }
 
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
+
+const tagRule = `is no well-formed Unicode of at most ${etagBytesMax} bytes`;
+const isTag = (text: string): boolean => isEncodable(text) && Buffer.byteLength(text) <= etagBytesMax;
+
 function sizeOf(value: unknown): number | null {
   const size = typeof value === "string" && value !== "" ? Number(value) : value;
   return typeof size === "number" && Number.isSafeInteger(size) && size >= 0 ? size : null;
@@ -115,24 +129,31 @@ function readRecord(record: unknown): NotificationRecord {
   const object = field(s3, "object");
   const sent = field(object, "key");
   if (typeof sent !== "string" || sent === "") return malformed(record, "no s3.object.key", secret);
-  const key = decodeKey(sent, plainKeySenders.has(String(field(s3, "configurationId"))));
+  const sender = field(s3, "configurationId");
+  const key = decodeKey(sent, typeof sender === "string" && plainKeySenders.has(sender));
   if (key === null) return malformed(record, "s3.object.key is not form-encoded UTF-8", secret);
   if (!isEncodable(key) || !isEncodable(bucket))
     return malformed(record, "the name is no well-formed Unicode", secret);
-  if (key.includes("\0") || bucket.includes("/")) return malformed(record, "the name holds a NUL or a bucket with a slash", secret);
+  if (key.includes("\0") || bucket.includes("/"))
+    return malformed(record, "the name holds a NUL or a bucket with a slash", secret);
   if (Buffer.byteLength(key) > objectKeyBytesMax) {
     return malformed(record, `s3.object.key has more than ${objectKeyBytesMax} bytes`, secret);
   }
-  const etag = field(object, "eTag") ?? field(object, "etag");
-  const sequencer = field(object, "sequencer");
+  if (Buffer.byteLength(bucket) > bucketNameBytesMax) {
+    return malformed(record, `s3.bucket.name has more than ${bucketNameBytesMax} bytes`, secret);
+  }
+  const etag = textOf(field(object, "eTag") ?? field(object, "etag")).replaceAll('"', "");
+  const sequencer = textOf(field(object, "sequencer"));
+  if (!isTag(etag)) return malformed(record, `s3.object.eTag ${tagRule}`, secret);
+  if (!isTag(sequencer)) return malformed(record, `s3.object.sequencer ${tagRule}`, secret);
   return {
     type: "created",
     bucket: bucketName(bucket),
     bucketAsSent: bucket,
     key,
-    etag: typeof etag === "string" ? etag.replaceAll('"', "") : "",
+    etag,
     size: sizeOf(field(object, "size")),
-    sequencer: typeof sequencer === "string" ? sequencer : "",
+    sequencer,
     secret,
   };
 }

@@ -3,6 +3,7 @@
  * record is rewritten, so that nodes of neighbouring versions can share a site.
  */
 import * as Schema from "effect/Schema";
+import { recordTextBytesMax } from "../limits.ts";
 
 /** Version of the records and messages that this program writes. */
 export const recordVersion = 1;
@@ -242,4 +243,15 @@ export function encodeJson(value: unknown): Uint8Array {
 const textEncoder = new TextEncoder();
 export function encodeText(value: string): Uint8Array {
   return textEncoder.encode(value);
+}
+
+const clipped = new Uint8Array(recordTextBytesMax);
+const ellipsis = "…";
+const ellipsisBytes = textEncoder.encode(ellipsis).length;
+
+/** Text as a record may hold it: at most `recordTextBytesMax` bytes of UTF-8, cut between characters. */
+export function clipText(text: string): string {
+  if (textEncoder.encodeInto(text, clipped).read === text.length) return text;
+  const { read } = textEncoder.encodeInto(text, clipped.subarray(0, recordTextBytesMax - ellipsisBytes));
+  return `${text.slice(0, read)}${ellipsis}`;
 }
