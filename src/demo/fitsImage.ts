@@ -68,15 +68,16 @@ const readers: Readonly<Record<string, (view: DataView, at: number) => number>> 
 };
 
 function decode(header: FitsHeader, data: Uint8Array, shape: Shape): FitsImage {
-  const { bits, width, height, bytes } = shape;
+  const { bits, width, height } = shape;
   const read = readers[String(bits)];
   if (read === undefined) throw new Error(`BITPIX ${bits} is none of FITS's`);
+  const step = Math.abs(bits) / 8;
+  const bytes = width * height * step;
   if (data.length < bytes) throw new Error(`the image ends after ${data.length} of ${bytes} bytes`);
   const view = new DataView(data.buffer, data.byteOffset, bytes);
   const zero = numberOf(header, "BZERO", 0);
   const scale = numberOf(header, "BSCALE", 1);
   const blank = bits > 0 ? numberOf(header, "BLANK", Number.NaN) : Number.NaN;
-  const step = Math.abs(bits) / 8;
   const pixels = new Float64Array(width * height);
   for (let i = 0; i < pixels.length; i++) {
     const raw = read(view, i * step);
