@@ -1,0 +1,320 @@
+/**
+ * What a node knows of the groups that are here, in memory, and who waits for one.
+ *
+ * It mirrors the bucket by following it, so it may lag. A hit is answered from memory; a miss is answered only after a read
+ * through the leader that began after the question came. Groups are stored before they are announced: so whoever heard of one,
+ * anywhere, is never told that it is absent.
+ *
+ * With `deleteWhenSeen` a node gives each announcement of a group to exactly one look-up and ends its key. Two nodes that
+ * are asked at the same moment may each give it once: making that impossible would cost every look-up a write.
+ */
+import type { PresenceSettings } from "../config/Site.ts";
+import type { Change } from "../jetstream/follower.ts";
+import type { Entry } from "../jetstream/ledger.ts";
+import { getUnsafe } from "../jetstream/ledger.ts";
+import { commitUnsafe } from "../jetstream/transaction.ts";
+import {
+  presenceReadsInFlightMax,
+  presenceReadsQueuedMax,
+  presenceWaitersMax,
+  presenceWaitSecondsMax,
+  requestDeadlineMs,
+} from "../limits.ts";
+import { kvSubject, presenceBucket } from "../protocol/keys.ts";
+import type { Asked, PresenceRules } from "../protocol/presence.ts";
+import { absentBody, errorBody, presentBody } from "../protocol/presence.ts";
+import { CoalescedReads } from "./CoalescedReads.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+
+/** Called once with an HTTP status (200, 400, 404, 503) and the whole answer: one line of ASCII JSON. */
+export type Answer = (status: number, body: string) => void;
+/** The asker has gone: what waits for it is let go. Harmless after the answer. */
+export type Leave = () => void;
+
+interface Held {
+  readonly revision: number;
+  /** Epoch milliseconds, by the server's clock. */
+  readonly at: number;
+  /** The answer, ready to send. */
+  readonly body: string;
+}
+
+interface Waiter {
+  readonly key: string;
+  readonly answer: Answer;
+  timer: NodeJS.Timeout | null;
+  settled: boolean;
+}
+
+export interface PresenceStats {
+  readonly lookups: number;
+  readonly failed: number;
+  readonly groups: number;
+  readonly waiting: number;
+}
+
+/** A key in memory outlives its lifetime by this at most, where its end was not heard: clocks may differ. */
+const sweepMarginMs = 60_000;
+const awayBody = errorBody("NATS does not answer: whether the group is here cannot be told now. Ask again.");
+const busyBody = errorBody("Too many look-ups wait for an answer. Ask again.");
+const stoppingBody = errorBody("This node is stopping. Ask again, or another node.");
+const nothing: Leave = () => undefined;
+const decoder = new TextDecoder();
+const noData = new Uint8Array();
+
+export class PresenceIndex {
+  readonly rules: PresenceRules;
+  readonly #node: NodeContextService;
+  readonly #settings: PresenceSettings;
+  readonly #reads: CoalescedReads<Entry | null>;
+  /** In order of last change, oldest first. */
+  readonly #held = new Map<string, Held>();
+  /** deleteWhenSeen: the revision at which this node gave the group away, oldest first. */
+  readonly #taken = new Map<string, { readonly revision: number; readonly at: number }>();
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  #waiting = 0;
+  /** Revision up to which the bucket has been followed. */
+  #seen = 0;
+  #present = 0;
+  #absent = 0;
+  #failed = 0;
+  #counted = { present: 0, absent: 0 };
+  #ending = 0;
+
+  constructor(node: NodeContextService, settings: PresenceSettings) {
+    this.#node = node;
+    this.#settings = settings;
+    this.rules = { instruments: new Set(settings.instruments), detector: settings.detector };
+    this.#reads = new CoalescedReads((key) => getUnsafe(node.nats, presenceBucket, key), {
+      inFlightMax: presenceReadsInFlightMax,
+      queuedMax: presenceReadsQueuedMax,
+    });
+  }
+
+  /** Forgets what was followed: a new follower begins at the beginning. Misses go to the leader meanwhile. */
+  reset(): void {
+    this.#held.clear();
+    this.#seen = 0;
+  }
+
+  /** Takes one change of the bucket, in order. */
+  learn(change: Change): void {
+    this.#seen = change.revision;
+    // Set anew and not in place: the order of this map is the order of last change.
+    this.#held.delete(change.key);
+    if (change.ended || !this.#isNews(change.key, change.revision)) return;
+    this.#hold(change);
+    this.#tellWaiters(change.key);
+  }
+
+  #hold(entry: {
+    readonly key: string;
+    readonly revision: number;
+    readonly at: number;
+    readonly data: Uint8Array;
+  }): void {
+    this.#held.set(entry.key, {
+      revision: entry.revision,
+      at: entry.at,
+      body: presentBody(decoder.decode(entry.data)),
+    });
+  }
+
+  #isNews(key: string, revision: number): boolean {
+    return revision > (this.#taken.get(key)?.revision ?? 0);
+  }
+
+  #tellWaiters(key: string): void {
+    const waiters = this.#waiters.get(key);
+    if (waiters === undefined) return;
+    for (const waiter of waiters) {
+      const held = this.#held.get(key);
+      if (held === undefined) return;
+      this.#settle(waiter, 200, this.#see(key, held));
+    }
+  }
+
+  /** Looks a question up. @param waitMs how long the answer may be held back until the group comes */
+  lookUp(asked: Asked, waitMs: number, answer: Answer): Leave {
+    if (typeof asked !== "string") {
+      if (asked === null) this.#tellAbsent(answer);
+      else answer(asked.status, asked.body);
+      return nothing;
+    }
+    const held = this.#held.get(asked);
+    if (held !== undefined) {
+      answer(200, this.#see(asked, held));
+      return nothing;
+    }
+    if (waitMs > 0 && this.#waiting < presenceWaitersMax) return this.#wait(asked, waitMs, answer);
+    this.#readThrough(asked, answer, () => this.#tellAbsent(answer));
+    return nothing;
+  }
+
+  #tellAbsent(answer: Answer): void {
+    this.#absent++;
+    answer(200, absentBody);
+  }
+
+  #fail(answer: Answer, body: string): void {
+    this.#failed++;
+    answer(503, body);
+  }
+
+  /** The answer to give; from here on the group is taken, where each is given once. */
+  #see(key: string, held: Held): string {
+    this.#present++;
+    if (this.#settings.deleteWhenSeen) this.#take(key, held.revision);
+    return held.body;
+  }
+
+  #readThrough(key: string, answer: Answer, absent: () => void): void {
+    if (!this.#node.nats.link().connected) {
+      this.#fail(answer, awayBody);
+      return;
+    }
+    const asked = this.#reads.ask(key, (result) => {
+      if (result instanceof Error) this.#fail(answer, awayBody);
+      else {
+        const body = this.#bodyOf(key, result);
+        if (body === null) absent();
+        else answer(200, body);
+      }
+    });
+    if (!asked) this.#fail(answer, busyBody);
+  }
+
+  /** What a read says, together with what has been followed meanwhile; null: not here. */
+  #bodyOf(key: string, entry: Entry | null): string | null {
+    if (entry !== null && !entry.ended && entry.revision > this.#seen && this.#isNews(key, entry.revision)) {
+      // Ahead of the follower, which will pass this revision and, some day, its end.
+      this.#hold(entry);
+    }
+    const held = this.#held.get(key);
+    if (held !== undefined) return this.#see(key, held);
+    if (entry === null || entry.ended || !this.#isNews(key, entry.revision)) return null;
+    return this.#see(key, {
+      revision: entry.revision,
+      at: entry.at,
+      body: presentBody(decoder.decode(entry.data)),
+    });
+  }
+
+  #wait(key: string, waitMs: number, answer: Answer): Leave {
+    const waiter: Waiter = { key, answer, timer: null, settled: false };
+    let waiters = this.#waiters.get(key);
+    if (waiters === undefined) {
+      waiters = new Set();
+      this.#waiters.set(key, waiters);
+    }
+    waiters.add(waiter);
+    this.#waiting++;
+    const ms = Math.min(waitMs, presenceWaitSecondsMax * 1_000);
+    waiter.timer = setTimeout(() => this.#giveUp(waiter), ms);
+    // It may have come before the waiter stood in the list; a read that fails is made up for when the time is up.
+    this.#reads.ask(key, (result) => {
+      if (waiter.settled || result instanceof Error) return;
+      const body = this.#bodyOf(key, result);
+      if (body !== null) this.#settle(waiter, 200, body);
+    });
+    return () => this.#forget(waiter);
+  }
+
+  /** The time is up: one last look, because the follower may have stood still. */
+  #giveUp(waiter: Waiter): void {
+    if (this.#forget(waiter)) {
+      this.#readThrough(waiter.key, waiter.answer, () => this.#tellAbsent(waiter.answer));
+    }
+  }
+
+  #settle(waiter: Waiter, status: number, body: string): void {
+    if (this.#forget(waiter)) waiter.answer(status, body);
+  }
+
+  /** False where it had its answer already. */
+  #forget(waiter: Waiter): boolean {
+    if (waiter.settled) return false;
+    waiter.settled = true;
+    if (waiter.timer !== null) clearTimeout(waiter.timer);
+    this.#waiting--;
+    const waiters = this.#waiters.get(waiter.key);
+    waiters?.delete(waiter);
+    if (waiters?.size === 0) this.#waiters.delete(waiter.key);
+    return true;
+  }
+
+  /** Answers everyone who waits, with 503: the node stops. */
+  release(): void {
+    for (const waiters of this.#waiters.values()) {
+      for (const waiter of waiters) {
+        this.#failed++;
+        this.#settle(waiter, 503, stoppingBody);
+      }
+    }
+  }
+
+  /** Gives the group away: from now on this node does not see this announcement again, whatever becomes of its key. */
+  #take(key: string, revision: number): void {
+    this.#held.delete(key);
+    this.#taken.delete(key);
+    this.#taken.set(key, { revision, at: Date.now() });
+    void this.#endKey(key, revision);
+  }
+
+  async #endKey(key: string, revision: number): Promise<void> {
+    const keeps = (cause: string): void =>
+      this.#node.log("warn", "a group that was seen keeps its key until its lifetime ends", { key, cause });
+    if (this.#ending >= presenceReadsQueuedMax) {
+      keeps("too many are being ended");
+      return;
+    }
+    const marker = {
+      subject: kvSubject(presenceBucket, key),
+      data: noData,
+      // A newer announcement must not be ended with the one that was seen.
+      expected: revision,
+      marker: true,
+      // As long as the value may live: a marker that goes before it could let it revive after a hard kill of the server.
+      ttlSeconds: lifetimeSeconds(this.#settings.lifetimeMs),
+    };
+    this.#ending++;
+    const result = await commitUnsafe(
+      this.#node.nats,
+      "end a group that was seen",
+      [marker],
+      requestDeadlineMs,
+    );
+    this.#ending--;
+    if ("_tag" in result && result._tag !== "TransactionConflict") keeps(result.message);
+  }
+
+  /** Drops what must have ended long ago although its end was never heard, and hands over the counts. */
+  tick(now: number): void {
+    const oldest = now - this.#settings.lifetimeMs - sweepMarginMs;
+    dropOlder(this.#held, oldest);
+    dropOlder(this.#taken, oldest);
+    const { present, absent } = this.#counted;
+    this.#counted = { present: this.#present, absent: this.#absent };
+    this.#node.counters.lookups(true, this.#present - present);
+    this.#node.counters.lookups(false, this.#absent - absent);
+  }
+
+  stats(): PresenceStats {
+    return {
+      lookups: this.#present + this.#absent + this.#failed,
+      failed: this.#failed,
+      groups: this.#held.size,
+      waiting: this.#waiting,
+    };
+  }
+}
+
+/** NATS grants whole seconds, from 1. */
+export const lifetimeSeconds = (ms: number): number => Math.max(1, Math.ceil(ms / 1_000));
+
+function dropOlder(map: Map<string, { readonly at: number }>, oldest: number): void {
+  for (const [key, { at }] of map) {
+    if (at >= oldest) return;
+    map.delete(key);
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Presence: "is it here?" within a millisecond, and "tell me when it is".
+ *
+ * Receives  requests on `orrery.presence` (JSON or text) and `orrery.presence.<instrument>.<group>.<snap>.<detector>`, in a queue
+ *           group; HTTP `GET /presence/{instrument}/{group}/{snap}/{detector}`, `?wait=SECONDS`.
+ * Keeps     a mirror of the bucket `presence` in memory.
+ * Emits     answers; `announceGroups` puts groups into the bucket, then tells `orrery.present.>`.
+ * Fails     400/404 for a question that is none; 503 when a miss cannot be read, never a wrong "absent".
+ */
+import * as Effect from "effect/Effect";
+import { countersFlushMs, requestDeadlineMs, transactionMessagesMax } from "../limits.ts";
+import { follow } from "../jetstream/follower.ts";
+import type { NatsRequest } from "../jetstream/requests.ts";
+import { announce, errorHeaders, serve } from "../jetstream/requests.ts";
+import type { Write } from "../jetstream/transaction.ts";
+import { commit } from "../jetstream/transaction.ts";
+import type { JetStreamError, NatsUnavailable } from "../protocol/errors.ts";
+import { kvSubject, presenceBucket, presenceRequestSubject, presentSubject } from "../protocol/keys.ts";
+import type { GroupName } from "../protocol/presence.ts";
+import { announcedKey, askedParts, errorBody, readQuestion, readWait } from "../protocol/presence.ts";
+import { encodeText } from "../protocol/records.ts";
+import type { Route } from "./listens.ts";
+import { sendJson } from "./listens.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+import type { Answer, PresenceIndex } from "./PresenceIndex.ts";
+import { lifetimeSeconds } from "./PresenceIndex.ts";
+
+export const presenceQueue = "presence";
+const tokensFrom = presenceRequestSubject.length + 1;
+
+/** Runs until interrupted; `ready` once it answers. What waits when it ends is answered 503. */
+export const presenceActor = (
+  node: NodeContextService,
+  index: PresenceIndex,
+  ready: Effect.Effect<void>,
+): Effect.Effect<never, NatsUnavailable> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      index.reset();
+      yield* Effect.acquireRelease(
+        Effect.sync(() => setInterval(() => index.tick(Date.now()), countersFlushMs)),
+        (timer) =>
+          Effect.sync(() => {
+            clearInterval(timer);
+            index.release();
+            index.tick(Date.now());
+          }),
+      );
+      const ended = yield* serve(node.nats, {
+        subjects: [presenceRequestSubject, `${presenceRequestSubject}.>`],
+        queue: presenceQueue,
+        each: (request) => answerRequest(index, request),
+      });
+      // Ready before the mirror is full: until then every miss is read, slower and just as right.
+      yield* ready;
+      const mirror = follow(node.nats, {
+        bucket: presenceBucket,
+        keys: [">"],
+        each: (change) => index.learn(change),
+      });
+      return yield* Effect.raceFirst(mirror, ended);
+    }),
+  );
+
+function answerRequest(index: PresenceIndex, request: NatsRequest): void {
+  const { asked, waitMs } = readQuestion(index.rules, request.subject.slice(tokensFrom), request.data);
+  index.lookUp(asked, waitMs, (status, body) => {
+    if (status === 200) request.respond(body);
+    else request.respond(body, { headers: errorHeaders(status, "see the body") });
+  });
+}
+
+/** `GET /presence/{instrument}/{group}/{snap}/{detector}` */
+export const presenceRoutes = (index: PresenceIndex): ReadonlyArray<Route> => [
+  {
+    method: "GET",
+    path: "/presence/",
+    handle: (_request, response, path, query) => {
+      const answer: Answer = (status, body) => {
+        if (status === 503) response.setHeader("retry-after", "1");
+        sendJson(response, status, body);
+      };
+      const wait = query.get("wait");
+      const waitMs = wait === null ? 0 : readWait(wait);
+      const asked = askedParts(index.rules, path);
+      if (waitMs === null && (asked === null || typeof asked === "string")) {
+        answer(400, errorBody(`wait must be seconds, a number from 0, and is ${wait}`));
+        return;
+      }
+      const leave = index.lookUp(asked, waitMs ?? 0, answer);
+      if (waitMs !== null && waitMs > 0) response.once("close", leave);
+    },
+    drain: () => index.release(),
+  },
+];
+
+export interface AnnouncedGroup extends GroupName {
+  readonly uri: string;
+}
+
+/**
+ * Makes groups present, for `lifetimeMs`: stored first, then announced, so that whoever hears of one finds it on every node.
+ * Idempotent. A group whose name is no key (too long, no text) is left out with a warning: nobody can ask for it.
+ *
+ * After an error some of them may be stored and none of these is announced: call it again.
+ */
+export const announceGroups = (
+  node: NodeContextService,
+  groups: ReadonlyArray<AnnouncedGroup>,
+  lifetimeMs: number,
+): Effect.Effect<void, JetStreamError> =>
+  Effect.suspend(() => {
+    const uris = new Map<string, string>();
+    for (const group of groups) {
+      const key = announcedKey(group);
+      if (key === null) node.log("warn", "a group cannot be announced: its name is no key", { ...group });
+      else uris.set(key, group.uri);
+    }
+    const entries = [...uris];
+    const ttlSeconds = lifetimeSeconds(lifetimeMs);
+    const batches: Array<typeof entries> = [];
+    for (let at = 0; at < entries.length; at += transactionMessagesMax) {
+      batches.push(entries.slice(at, at + transactionMessagesMax));
+    }
+    return Effect.forEach(
+      batches,
+      (batch) => {
+        const writes = batch.map(([key, uri]): Write => ({
+          subject: kvSubject(presenceBucket, key),
+          data: encodeText(uri),
+          ttlSeconds,
+        }));
+        return Effect.map(commit(node.nats, "store groups", writes, requestDeadlineMs), () => {
+          for (const [key, uri] of batch) announce(node.nats, presentSubject(key), uri);
+        });
+      },
+      { discard: true },
+    );
+  });
