@@ -40,6 +40,8 @@ export interface ClaimSource<Body> {
   readonly good: State;
   /** `doubtful`: a first delivery is taken as new without reading. `always`: the record is there before the delivery. */
   readonly reads: "doubtful" | "always";
+  /** False: an item that is done at once leaves no record. Default true. */
+  readonly keepsDone?: boolean;
   /** Each item is a claim of its own. */
   readonly alone?: boolean;
   /** Null: nothing to do with it, acknowledge. Bytes that cannot be understood become an item whose work parks it. */

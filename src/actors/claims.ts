@@ -497,6 +497,7 @@ async function settleItems<Body>(
     const touched = new Set<string>();
     for (const item of left) {
       const outcome = outcomes.get(item);
+      if (source.keepsDone === false && outcome?.type === "done" && item.expected === 0) continue;
       const settlement = settlementOf(state, item, outcome, items.length === 1, moment);
       writes.push(...writesOf(item.key, item.expected, settlement));
       for (const key of settlement.touches) touched.add(key);

@@ -29,15 +29,12 @@ interface Answer {
 const refusal = (status: number, error: string, fix: string): Answer => ({ status, body: { error, fix } });
 
 export function notifyRoutes(
-  node: NodeContextService,
   site: Site,
   door: FrontDoor,
 ): ReadonlyArray<Route> {
   const { enqueuer } = site;
   const handle: Route["handle"] = async (request, response, path) => {
-    const answer = await answerNotify(site, door, request, path[0] ?? null);
-    node.counters.requests("notify", answer.status);
-    send(response, answer);
+    send(response, await answerNotify(site, door, request, path[0] ?? null));
   };
   const exact: Route = { method: "POST", path: enqueuer.path, handle };
   return enqueuer.secretIn.includes("path")

@@ -65,12 +65,16 @@ export class Slot {
   readonly epoch: string;
   #revision: number;
   #claims = 0;
+  /** Tells this worker's claims from those of its node's others. */
+  readonly #name: string;
 
   private constructor(nats: NatsService, key: string, epoch: string, revision: number) {
     this.#nats = nats;
     this.key = key;
     this.epoch = epoch;
     this.#revision = revision;
+    const owner = claimOfKey(key);
+    this.#name = owner === null ? key : `${owner.mailbox}-${owner.worker}`;
   }
 
   /** Opens a slot that is idle or was never there. A slot with something in it must be reclaimed first: returns null. */
@@ -95,7 +99,7 @@ export class Slot {
    * @returns the claim's id; null when the slot was changed by somebody else and must be opened anew.
    */
   async claim(items: ReadonlyArray<ClaimedItem>, since: string, signal: AbortSignal): Promise<string | null> {
-    const id = `${this.epoch}.${this.#claims++}`;
+    const id = `${this.epoch}.${this.#name}.${this.#claims++}`;
     const slot: ClaimSlot = { v: recordVersion, state: "claimed", id, epoch: this.epoch, since, items };
     const write = ledgerPut(this.key, encodeJson(slot), this.#revision);
     const answer = await insist(this.#nats, "claim", [write], signal);

@@ -12,6 +12,7 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { createServer, connect as connectSocket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { findNatsServer } from "../../scripts/nats-server/find.mjs";
 
 export class EmbeddedServerFailed extends Schema.TaggedError<EmbeddedServerFailed>()("EmbeddedServerFailed", {
   reason: Schema.String,
@@ -301,4 +302,10 @@ export async function readDurability(monitor: string | null): Promise<string> {
     // Told as unknown: the operator decides whether that is good enough.
     return "unknown (the server's monitoring endpoint does not answer)";
   }
+}
+
+/** The nats-server binary: found on this machine, or installed. Rejects with every place tried and the fix. */
+export async function findBinary(say: (line: string) => void): Promise<string> {
+  const found = await findNatsServer({ say });
+  return found.path;
 }

@@ -1,0 +1,420 @@
+/**
+ * The ingester: a claims actor on a lane's arrivals.
+ *
+ * Receives  arrivals of one lane, in batches.
+ * Does      metadata (sidecar or header) → announce groups → the lane's driver → one outcome an item.
+ * Emits     file records and touched exposures (in the settle), groups (before the driver starts).
+ * Fails     an item by its own fault is parked or tried again; a store or catalog that is away gives the batch back.
+ */
+import * as Effect from "effect/Effect";
+import * as Result from "effect/Result";
+import type { Lane, Site } from "../config/Site.ts";
+import type { IngestDriver, IngestItem, IngestResult } from "../drivers/Driver.ts";
+import { getManyUnsafe } from "../jetstream/ledger.ts";
+import type { Delivery } from "../jetstream/mailbox.ts";
+import { arrivalsConsumer } from "../jetstream/topology.ts";
+import { decodeArrival } from "../protocol/arrival.ts";
+import { genericIdentity, identityFromHeader, rubinIdentity } from "../protocol/identity.ts";
+import type { HeaderFields, HeaderIdentity } from "../protocol/identity.ts";
+import { arrivalsStream, encodeTail, encodeToken, exposureKey, ledgerBucket, noDay, objectTail } from "../protocol/keys.ts";
+import type { Outcome } from "../protocol/lifecycle.ts";
+import type { FileBody, Identity } from "../protocol/records.ts";
+import { keyFacts } from "../protocol/route.ts";
+import { readMetadata, sidecarBeside } from "../storage/metadata.ts";
+import type { MetadataFault, MetadataOptions } from "../storage/metadata.ts";
+import type { ReadError } from "../storage/errors.ts";
+import type { StorageDriver } from "../storage/Storage.ts";
+import { SystemFailure } from "./claims.ts";
+import type { ClaimedWork, ClaimSource, Decoded, Item } from "./claimSource.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+import { announceGroups } from "./presence.ts";
+
+export interface IngesterNeeds {
+  readonly site: Site;
+  readonly lane: Lane;
+  /** Null only on lanes that read nothing. */
+  readonly storage: StorageDriver | null;
+  readonly driver: IngestDriver;
+}
+
+/** Body of a record made from bytes that are no arrival; its work parks it. */
+const undecodable = "undecodable";
+
+function decodeFile(lane: Lane, delivery: Delivery): Decoded<FileBody> {
+  const arrival = decodeArrival(delivery.data);
+  if (arrival === null) {
+    return {
+      place: { mailbox: lane.name, day: noDay, tail: encodeTail(`${undecodable}/${delivery.sequence}`) },
+      etag: "",
+      generation: 0,
+      body: {
+        bucket: "",
+        key: "",
+        size: delivery.data.length,
+        uri: "",
+        identity: null,
+        metadata: null,
+        via: undecodable,
+        receivedAt: "",
+        sequence: delivery.sequence,
+        raw: Buffer.from(delivery.data.subarray(0, 512)).toString("base64"),
+      },
+    };
+  }
+  return {
+    place: {
+      mailbox: lane.name,
+      day: encodeToken(arrival.day),
+      tail: objectTail(arrival.bucket, arrival.key),
+    },
+    etag: arrival.etag,
+    generation: arrival.generation,
+    body: {
+      bucket: arrival.bucket,
+      key: arrival.key,
+      size: arrival.size,
+      uri: "",
+      identity: null,
+      metadata: null,
+      via: arrival.via,
+      receivedAt: arrival.receivedAt,
+      sequence: delivery.sequence,
+    },
+  };
+}
+
+export function fileSource(lane: Lane): ClaimSource<FileBody> {
+  return {
+    mailbox: lane.name,
+    stream: arrivalsStream,
+    consumer: arrivalsConsumer(lane.name),
+    batchMax: lane.batchMax,
+    rules: lane,
+    onContentChange: lane.onContentChange,
+    good: "known",
+    reads: "doubtful",
+    decode: (delivery) => decodeFile(lane, delivery),
+  };
+}
+
+/** What is known of one item on its way through the batch. */
+interface Prepared {
+  readonly item: Item<FileBody>;
+  readonly body: FileBody;
+  readonly header: HeaderFields | null;
+  readonly dependent: { readonly waitMaxMs: number } | null;
+  readonly exposure: string | null;
+}
+
+type Preparation =
+  | { readonly type: "ready"; readonly prepared: Prepared }
+  | { readonly type: "outcome"; readonly outcome: Outcome<FileBody> }
+  | { readonly type: "storage-away"; readonly detail: string };
+
+export const ingestWork =
+  (node: NodeContextService, needs: IngesterNeeds): ClaimedWork<FileBody, never> =>
+  (items) =>
+    Effect.gen(function* () {
+      const preparations = yield* prepareAll(needs, items);
+      const away = preparations.filter((p) => p.type === "storage-away");
+      const firstAway = away[0];
+      if (firstAway !== undefined && away.length === items.length) {
+        // Nothing could be read at all: the store is away, and that is nobody's fault.
+        return yield* new SystemFailure({ what: `storage of lane ${needs.lane.name}`, detail: firstAway.detail });
+      }
+      const outcomes: Array<Outcome<FileBody> | null> = preparations.map((p) =>
+        p.type === "outcome"
+          ? p.outcome
+          : p.type === "storage-away"
+            ? { type: "transient", reason: "StorageUnavailable", detail: p.detail }
+            : null,
+      );
+      const ready = preparations.map((p) => (p.type === "ready" ? p.prepared : null));
+      yield* announce(node, needs, ready);
+      const known = new Set<string>();
+      yield* ingestSome(needs, ready, outcomes, (p) => p.dependent === null);
+      ready.forEach((p, i) => {
+        if (p?.exposure != null && outcomes[i]?.type === "done") known.add(p.exposure);
+      });
+      yield* holdDependents(node, ready, outcomes, known);
+      yield* ingestSome(needs, ready, outcomes, () => true);
+      return outcomes.map(
+        (outcome) =>
+          outcome ?? {
+            type: "transient" as const,
+            reason: "NoAnswer",
+            detail: `driver ${needs.driver.name} did not answer for it`,
+          },
+      );
+    });
+
+const prepareAll = (
+  needs: IngesterNeeds,
+  items: ReadonlyArray<Item<FileBody>>,
+): Effect.Effect<ReadonlyArray<Preparation>> =>
+  needs.lane.metadata === "key"
+    ? Effect.sync(() => items.map((item) => prepareFromKey(needs, item)))
+    : Effect.forEach(items, (item) => prepareFromHeader(needs, item), {
+        concurrency: needs.lane.readsMax,
+      });
+
+function permanent(reason: string, detail: string): Preparation {
+  return { type: "outcome", outcome: { type: "permanent", reason, detail } };
+}
+
+function misunderstood(item: Item<FileBody>): Preparation | null {
+  return item.body.via === undecodable
+    ? permanent("UndecodableArrival", "the message is no arrival; its first bytes are kept in the record")
+    : null;
+}
+
+function uriOf(needs: IngesterNeeds, item: Item<FileBody>): string {
+  return needs.storage === null
+    ? `s3://${item.body.bucket}/${item.body.key}`
+    : needs.storage.uri(item.body.bucket, item.body.key);
+}
+
+function dependentOf(lane: Lane, key: string): Prepared["dependent"] {
+  const need = lane.needs.find((rule) => rule.match.test(key));
+  return need === undefined ? null : { waitMaxMs: need.waitMaxMs };
+}
+
+function exposureOf(lane: Lane, identity: Identity): string | null {
+  return lane.kind === "exposure" && identity.instrument !== null && identity.exposure !== null
+    ? exposureKey(identity.instrument, identity.day ?? noDay, identity.exposure)
+    : null;
+}
+
+function ready(
+  needs: IngesterNeeds,
+  item: Item<FileBody>,
+  identity: Identity,
+  more: Partial<FileBody>,
+  header: HeaderFields | null,
+): Preparation {
+  return {
+    type: "ready",
+    prepared: {
+      item,
+      body: { ...item.body, uri: uriOf(needs, item), identity, ...more },
+      header,
+      dependent: dependentOf(needs.lane, item.body.key),
+      exposure: exposureOf(needs.lane, identity),
+    },
+  };
+}
+
+function prepareFromKey(needs: IngesterNeeds, item: Item<FileBody>): Preparation {
+  const fault = misunderstood(item);
+  if (fault !== null) return fault;
+  const facts = keyFacts(needs.lane.pattern, item.body.key);
+  return facts.understood
+    ? ready(needs, item, facts.identity, {}, null)
+    : permanent("KeyNotUnderstood", `the lane's pattern does not match ${item.body.key}`);
+}
+
+const prepareFromHeader = (
+  needs: IngesterNeeds,
+  item: Item<FileBody>,
+): Effect.Effect<Preparation> =>
+  Effect.gen(function* () {
+    const fault = misunderstood(item);
+    if (fault !== null) return fault;
+    const { lane, storage } = needs;
+    const facts = keyFacts(lane.pattern, item.body.key);
+    if (!facts.understood) {
+      return permanent("KeyNotUnderstood", `the lane's pattern does not match ${item.body.key}`);
+    }
+    if (storage === null) return permanent("NoStorage", `lane ${lane.name} names no storage to read headers from`);
+    const options: MetadataOptions = {
+      sidecarKey: lane.sidecar === null ? () => null : sidecarBeside(lane.sidecar),
+    };
+    const read = yield* Effect.result(readMetadata(storage, item.body.bucket, item.body.key, options));
+    if (Result.isFailure(read)) return faultOf(read.failure);
+    const metadata = read.success;
+    const rules = lane.identity === "rubin" ? rubinIdentity : genericIdentity;
+    const found = identityFromHeader(metadata.fields, rules);
+    if (Result.isFailure(found)) return permanent("MetadataIncomplete", found.failure.message);
+    return ready(
+      needs,
+      item,
+      mergedIdentity(facts.identity, found.success),
+      { metadata: extract(found.success, metadata.source, metadata.warnings), size: metadata.info.size },
+      metadata.fields,
+    );
+  });
+
+/** A file's own fault is permanent; what may come right by itself is tried again; a store that is away is nobody's fault. */
+function faultOf(error: MetadataFault | ReadError): Preparation {
+  const outcome = (type: "transient" | "permanent", reason: string): Preparation => ({
+    type: "outcome",
+    outcome: { type, reason, detail: error.message },
+  });
+  switch (error._tag) {
+    case "StorageUnavailable":
+      return { type: "storage-away", detail: error.message };
+    case "ObjectMissing":
+    case "AccessDenied":
+      return outcome("transient", error._tag);
+    default:
+      return outcome("permanent", error._tag);
+  }
+}
+
+/** The path's words win where both speak, so that a file's keys agree with where it lies; the header adds the rest. */
+function mergedIdentity(fromKey: Identity, header: HeaderIdentity): Identity {
+  return {
+    instrument: header.instrument,
+    day: fromKey.day ?? header.day,
+    exposure: fromKey.exposure ?? header.obsId ?? header.exposureId,
+    group: header.group,
+    snap: header.snap,
+    detector: header.detector ?? fromKey.detector,
+    seq: header.seqNum ?? fromKey.seq,
+  };
+}
+
+function extract(
+  header: HeaderIdentity,
+  source: string,
+  warnings: ReadonlyArray<string>,
+): NonNullable<FileBody["metadata"]> {
+  return {
+    source,
+    exposureId: header.exposureId,
+    groupFromHeader: header.groupFromHeader,
+    physicalFilter: header.physicalFilter,
+    observationType: header.observationType,
+    reason: header.reason,
+    exposureSeconds: header.exposureSeconds,
+    begin: header.begin,
+    end: header.end,
+    ...(warnings.length > 0 ? { warnings: warnings.join("; ").slice(0, 500) } : {}),
+  };
+}
+
+/** Groups are announced before the driver starts: whoever waits for the file need not wait for the catalog. */
+const announce = (
+  node: NodeContextService,
+  needs: IngesterNeeds,
+  all: ReadonlyArray<Prepared | null>,
+): Effect.Effect<void, SystemFailure> => {
+  if (needs.lane.kind !== "exposure") return Effect.void;
+  const { presence } = needs.site;
+  const groups = all.flatMap((prepared) => {
+    const identity = prepared?.body.identity;
+    if (prepared === null || identity == null) return [];
+    const { instrument, group, snap, detector } = identity;
+    if (instrument === null || group === null || detector === null) return [];
+    if (!presence.detector.test(detector)) return [];
+    return [{ instrument, group, snap: snap ?? 0, detector, uri: prepared.body.uri }];
+  });
+  if (groups.length === 0) return Effect.void;
+  return announceGroups(node, groups, presence.lifetimeMs).pipe(
+    Effect.mapError((error) => new SystemFailure({ what: "presence bucket", detail: error.message })),
+  );
+};
+
+/** Gives the driver what has no outcome yet and is chosen. */
+const ingestSome = (
+  needs: IngesterNeeds,
+  all: ReadonlyArray<Prepared | null>,
+  outcomes: Array<Outcome<FileBody> | null>,
+  chosen: (prepared: Prepared) => boolean,
+): Effect.Effect<void, SystemFailure> =>
+  Effect.gen(function* () {
+    const places: Array<number> = [];
+    const batch: Array<IngestItem> = [];
+    all.forEach((prepared, i) => {
+      if (prepared === null || outcomes[i] !== null || !chosen(prepared)) return;
+      places.push(i);
+      batch.push({
+        record: prepared.item.key,
+        bucket: prepared.body.bucket,
+        key: prepared.body.key,
+        uri: prepared.body.uri,
+        etag: prepared.item.etag,
+        size: prepared.body.size,
+        identity: prepared.body.identity,
+        header: prepared.header,
+        dependent: prepared.dependent !== null,
+      });
+    });
+    if (batch.length === 0) return;
+    const results = yield* needs.driver.ingest(batch).pipe(
+      Effect.mapError((away) => new SystemFailure({ what: `catalog (${needs.driver.name})`, detail: away.detail })),
+      Effect.timeoutOrElse({
+        duration: needs.lane.workDeadlineMs,
+        orElse: () =>
+          Effect.fail(
+            new SystemFailure({
+              what: `catalog (${needs.driver.name})`,
+              detail: `no answer within ${needs.lane.workDeadlineMs} ms`,
+            }),
+          ),
+      }),
+    );
+    places.forEach((place, i) => {
+      const prepared = all[place];
+      const result = results[i];
+      if (prepared != null && result !== undefined) outcomes[place] = outcomeOf(prepared, result);
+    });
+  });
+
+function outcomeOf(prepared: Prepared, result: IngestResult): Outcome<FileBody> {
+  const { body } = prepared;
+  switch (result.status) {
+    case "ingested":
+    case "duplicate":
+      return {
+        type: "done",
+        body,
+        ...(prepared.exposure === null ? {} : { touches: [prepared.exposure] }),
+        ...(result.status === "duplicate"
+          ? { note: `the catalog had it already${result.detail === undefined ? "" : `: ${result.detail}`}` }
+          : {}),
+      };
+    case "permanent":
+      return { type: "permanent", reason: result.reason, detail: result.detail, body };
+    case "retry":
+      return { type: "transient", reason: result.reason, detail: result.detail, body };
+    case "crash":
+      return { type: "crash", detail: result.detail, body };
+  }
+}
+
+/** Items that need their exposure wait for its key, unless it stands in the ledger or is settled in this very batch. */
+const holdDependents = (
+  node: NodeContextService,
+  all: ReadonlyArray<Prepared | null>,
+  outcomes: Array<Outcome<FileBody> | null>,
+  known: ReadonlySet<string>,
+): Effect.Effect<void, SystemFailure> =>
+  Effect.gen(function* () {
+    const asked = new Set<string>();
+    all.forEach((prepared, i) => {
+      if (prepared?.dependent != null && outcomes[i] === null && prepared.exposure !== null) {
+        if (!known.has(prepared.exposure)) asked.add(prepared.exposure);
+      }
+    });
+    const keys = [...asked];
+    const entries = yield* Effect.tryPromise({
+      try: () => getManyUnsafe(node.nats, ledgerBucket, keys),
+      catch: (cause) => new SystemFailure({ what: "ledger", detail: String(cause) }),
+    });
+    const missing = new Set(keys.filter((_, i) => entries[i] == null));
+    all.forEach((prepared, i) => {
+      if (prepared?.dependent == null || outcomes[i] !== null) return;
+      const { exposure } = prepared;
+      if (exposure !== null && missing.has(exposure)) {
+        outcomes[i] = {
+          type: "not-yet",
+          needs: exposure,
+          waitMaxMs: prepared.dependent.waitMaxMs,
+          reason: "ExposureNeverCame",
+          detail: "its exposure is not known yet",
+          body: prepared.body,
+        };
+      }
+    });
+  });

@@ -1,0 +1,200 @@
+/** The one way back into a queue: what is due is published again, and what waited becomes due. */
+import * as Effect from "effect/Effect";
+import { claimItemsMax } from "../limits.ts";
+import { writesOf } from "../jetstream/claims.ts";
+import { getManyUnsafe } from "../jetstream/ledger.ts";
+import type { Entry } from "../jetstream/ledger.ts";
+import { managed } from "../jetstream/Nats.ts";
+import type { Write } from "../jetstream/transaction.ts";
+import { commitUnsafe, ledgerPut, publishUnsafe } from "../jetstream/transaction.ts";
+import type { JetStreamError } from "../protocol/errors.ts";
+import type { Place } from "../protocol/keys.ts";
+import { decodeKeyPart, ledgerBucket, placeOfIndexKey, placeOfWaitingKey, recordKey } from "../protocol/keys.ts";
+import { freed } from "../protocol/lifecycle.ts";
+import { decodeRecord, encodeJson } from "../protocol/records.ts";
+import type { DueRecord, LedgerRecord } from "../protocol/records.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+
+/** How the items of one mailbox are put back. */
+export interface PutBackRule {
+  /** Stream and consumer whose ack floor says that a put-back message was dealt with. */
+  readonly stream: string;
+  readonly consumer: string;
+  /** The message that stands for the record; null where the record does not say enough. */
+  readonly message: (place: Place, record: LedgerRecord) => (Write & { readonly messageId: string }) | null;
+}
+
+export type PutBackRules = (mailbox: string) => PutBackRule | null;
+
+interface Ripe {
+  readonly key: string;
+  readonly record: DueRecord;
+  readonly revision: number;
+}
+
+const isError = (value: object): value is JetStreamError => "_tag" in value;
+
+const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, Error> =>
+  Effect.tryPromise({
+    try: run,
+    catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause))),
+  });
+
+function byMailbox(ripe: ReadonlyArray<Ripe>): Map<string, Array<Ripe & { readonly place: Place }>> {
+  const groups = new Map<string, Array<Ripe & { readonly place: Place }>>();
+  for (const due of ripe) {
+    const place = placeOfIndexKey(due.key);
+    if (place === null) continue;
+    const group = groups.get(place.mailbox) ?? [];
+    group.push({ ...due, place });
+    groups.set(place.mailbox, group);
+  }
+  return groups;
+}
+
+/**
+ * Publishes what is due and notes under which sequence. What was put back already is published again only when the
+ * mailbox's ack floor has passed it and the record is still due: a slow lane must not be flooded with its own items.
+ */
+export const putBackDue = (
+  node: NodeContextService,
+  rules: PutBackRules,
+  ripe: ReadonlyArray<Ripe>,
+): Effect.Effect<void, Error> =>
+  Effect.gen(function* () {
+    for (const [mailbox, group] of byMailbox(ripe)) {
+      const rule = rules(mailbox);
+      if (rule === null) continue;
+      const again = group.some((due) => due.record.putBack !== null);
+      const floor = again
+        ? (yield* managed("look at the ack floor", () =>
+            node.nats.jsm.consumers.info(rule.stream, rule.consumer),
+          )).ack_floor.stream_seq
+        : 0;
+      const wanted = group.filter((due) => due.record.putBack === null || due.record.putBack <= floor);
+      for (let at = 0; at < wanted.length; at += claimItemsMax) {
+        yield* attempt(() => putBackBatch(node, rule, wanted.slice(at, at + claimItemsMax)));
+      }
+    }
+  });
+
+async function putBackBatch(
+  node: NodeContextService,
+  rule: PutBackRule,
+  dues: ReadonlyArray<Ripe & { readonly place: Place }>,
+): Promise<void> {
+  const keys = dues.map((due) => recordKey(due.place));
+  const entries = await getManyUnsafe(node.nats, ledgerBucket, keys);
+  const sent: Array<{ readonly due: Ripe; readonly write: Write & { readonly messageId: string } }> = [];
+  dues.forEach((due, i) => {
+    const entry = entries[i] ?? null;
+    if (entry === null || entry.ended) return;
+    const record = decodeRecord(keys[i] ?? "", entry.data);
+    // The follower may lag behind the ledger: only what the record itself says is due goes back.
+    if (record.state !== "failing" || record.generation !== due.record.generation) return;
+    const write = rule.message(due.place, record);
+    if (write === null) return;
+    const again = due.record.putBack === null ? "" : `+${due.record.putBack}`;
+    sent.push({ due, write: { ...write, messageId: write.messageId + again } });
+  });
+  if (sent.length === 0) return;
+  const sequences = await publishAll(
+    node,
+    sent.map((s) => s.write),
+  );
+  const notes: Array<Write> = [];
+  sent.forEach(({ due }, i) => {
+    const sequence = sequences[i] ?? 0;
+    if (sequence > 0) {
+      notes.push(ledgerPut(due.key, encodeJson({ ...due.record, putBack: sequence }), due.revision));
+    }
+  });
+  const mailbox = dues[0]?.place.mailbox ?? "";
+  node.counters.putBack(mailbox, notes.length);
+  const noted = await commitUnsafe(node.nats, "note what was put back", notes, 5_000);
+  if (!isError(noted) || noted._tag !== "TransactionConflict") return;
+  // Some are settled already: singly, the conflict of one is not the others'.
+  await Promise.all(notes.map((note) => commitUnsafe(node.nats, "note what was put back", [note], 5_000)));
+}
+
+/** One batch; a message stored before makes the server refuse it whole, then singly. 0 for what could not be sent. */
+async function publishAll(
+  node: NodeContextService,
+  writes: ReadonlyArray<Write & { readonly messageId: string }>,
+): Promise<ReadonlyArray<number>> {
+  const answer = await commitUnsafe(node.nats, "put back", writes, 5_000);
+  if (!isError(answer)) return answer;
+  if (answer._tag === "NatsUnavailable" || answer._tag === "JetStreamRejected") throw answer;
+  return Promise.all(
+    writes.map(async (write) => {
+      const single = await publishUnsafe(node.nats, "put back", write, 5_000);
+      return isError(single) ? 0 : single.seq;
+    }),
+  );
+}
+
+interface Wait {
+  /** The needed key, as one token. */
+  readonly needed: string;
+  readonly key: string;
+}
+
+/** Makes due again what waited: what it needs has come, or its time is up and it is judged a last time. */
+export const freeWaiting = (
+  node: NodeContextService,
+  rules: PutBackRules,
+  waits: ReadonlyArray<Wait>,
+): Effect.Effect<void, Error> =>
+  attempt(async () => {
+    const neededKeys = [...new Set(waits.map((wait) => wait.needed))];
+    const neededNow = await getManyUnsafe(
+      node.nats,
+      ledgerBucket,
+      neededKeys.map((token) => decodeKeyPart(token) ?? token),
+    );
+    const here = new Set(neededKeys.filter((_, i) => neededNow[i] != null && neededNow[i]?.ended !== true));
+    const places = waits.flatMap((wait) => {
+      const parsed = placeOfWaitingKey(wait.key);
+      return parsed === null || rules(parsed.place.mailbox) === null ? [] : [{ wait, place: parsed.place }];
+    });
+    for (let at = 0; at < places.length; at += claimItemsMax) {
+      const some = places.slice(at, at + claimItemsMax);
+      const entries = await getManyUnsafe(
+        node.nats,
+        ledgerBucket,
+        some.map(({ place }) => recordKey(place)),
+      );
+      const groups = some.flatMap(({ wait, place }, i) => {
+        const writes = freeOne(node, place, entries[i] ?? null, here.has(wait.needed));
+        return writes === null ? [] : [writes];
+      });
+      if (groups.length === 0) continue;
+      const answer = await commitUnsafe(node.nats, "free what waited", groups.flat(), 5_000);
+      if (!isError(answer)) continue;
+      if (answer._tag !== "TransactionConflict") throw answer;
+      // Somebody else frees them too: each alone, so that one conflict does not hold the others.
+      await Promise.all(groups.map((writes) => commitUnsafe(node.nats, "free what waited", writes, 5_000)));
+    }
+  });
+
+function freeOne(
+  node: NodeContextService,
+  place: Place,
+  entry: Entry | null,
+  here: boolean,
+): ReadonlyArray<Write> | null {
+  if (entry === null || entry.ended) return null;
+  const key = recordKey(place);
+  const record = decodeRecord(key, entry.data);
+  const now = Date.now();
+  if (record.state !== "waiting") return null;
+  const late = record.waitUntil !== undefined && now >= record.waitUntil;
+  if (!here && !late) return null;
+  const settlement = freed(
+    place,
+    record,
+    { now, random: 0, node: node.name, claim: record.claim },
+    here ? `${record.waitingFor ?? "what it needs"} has come` : "its time is up; it is judged a last time",
+  );
+  return writesOf(key, entry.revision, settlement);
+}

@@ -1,0 +1,236 @@
+/**
+ * The reclaimer: everything that must not depend on a worker being alive. Each node may run one; transactions make it safe.
+ *
+ * Receives  the ledger's `due`, `waiting` and `exposure` keys, as a follower; a tick.
+ * Does      takes dead nodes' claims back; puts due items back into their queues; frees what waited; purges whole days.
+ * Fails     never for good: what a tick could not do, the next one does.
+ */
+import * as Deferred from "effect/Deferred";
+import * as Effect from "effect/Effect";
+import * as Fiber from "effect/Fiber";
+import { putBackPerTickMax, reclaimEveryMs } from "../limits.ts";
+import { reclaimSlot } from "../jetstream/claims.ts";
+import type { Change } from "../jetstream/follower.ts";
+import { follow } from "../jetstream/follower.ts";
+import type { NodeLease } from "../jetstream/lease.ts";
+import { liveNodes, subjectsOf } from "../jetstream/lease.ts";
+import { get } from "../jetstream/ledger.ts";
+import { kvStream, kvSubject, claimOfKey, ledgerBucket, nodesBucket, encodeToken } from "../protocol/keys.ts";
+import { decodeDue } from "../protocol/records.ts";
+import type { DueRecord } from "../protocol/records.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+import type { PutBackRules } from "./putBack.ts";
+import { freeWaiting, putBackDue } from "./putBack.ts";
+import type { RetentionRule } from "./retention.ts";
+import { purgeOldDays } from "./retention.ts";
+
+export interface ReclaimerNeeds {
+  readonly lease: NodeLease;
+  /** Slots that workers of this process own, or are about to open. */
+  readonly ownSlots: ReadonlySet<string>;
+  readonly putBack: PutBackRules;
+  readonly retention: ReadonlyArray<RetentionRule>;
+}
+
+const waitingSweepMs = 2_000;
+const retentionEveryMs = 3_600_000;
+
+/** The follower's picture of what has to come back. Indexes only: the records decide. */
+interface Picture {
+  readonly due: Map<string, { readonly record: DueRecord; readonly revision: number }>;
+  /** Index keys by the key they wait for. */
+  readonly waiting: Map<string, Set<string>>;
+  /** Needed keys that were touched since the last tick. */
+  readonly came: Set<string>;
+  wake: () => void;
+}
+
+function neededOf(key: string): string {
+  const from = "waiting.".length;
+  return key.slice(from, key.indexOf(".", from));
+}
+
+function see(picture: Picture, change: Change): void {
+  if (change.key.startsWith("due.")) {
+    if (change.ended) picture.due.delete(change.key);
+    else {
+      picture.due.set(change.key, { record: decodeDue(change.key, change.data), revision: change.revision });
+      picture.wake();
+    }
+  } else if (change.key.startsWith("waiting.")) {
+    const needed = neededOf(change.key);
+    const waiting = picture.waiting.get(needed) ?? new Set<string>();
+    if (change.ended) waiting.delete(change.key);
+    else waiting.add(change.key);
+    if (waiting.size === 0) picture.waiting.delete(needed);
+    else picture.waiting.set(needed, waiting);
+  } else if (!change.ended) {
+    const needed = encodeToken(change.key);
+    if (picture.waiting.has(needed)) {
+      picture.came.add(needed);
+      picture.wake();
+    }
+  }
+}
+
+/** Runs until interrupted. Ready once it has seen everything that stands due or waiting. */
+export const reclaimerActor = (
+  node: NodeContextService,
+  needs: ReclaimerNeeds,
+  ready: Effect.Effect<void>,
+): Effect.Effect<never> =>
+  Effect.gen(function* () {
+    const signal = { fire: (): void => undefined };
+    const picture: Picture = {
+      due: new Map(),
+      waiting: new Map(),
+      came: new Set(),
+      wake: () => signal.fire(),
+    };
+    const caughtUp = yield* Deferred.make<void>();
+    const follower = yield* Effect.forkChild(
+      follow(
+        node.nats,
+        {
+          bucket: ledgerBucket,
+          keys: ["due.>", "waiting.>", "exposure.>"],
+          each: (change) => see(picture, change),
+        },
+        caughtUp,
+      ),
+    );
+    yield* Deferred.await(caughtUp);
+    yield* ready;
+    const ticks = tickLoop(node, needs, picture, signal);
+    return yield* Effect.raceFirst(ticks, Effect.flatMap(Fiber.join(follower), () => Effect.never)).pipe(
+      Effect.orDie,
+    );
+  });
+
+const tickLoop = (
+  node: NodeContextService,
+  needs: ReclaimerNeeds,
+  picture: Picture,
+  signal: { fire: () => void },
+): Effect.Effect<never> =>
+  Effect.gen(function* () {
+    let sweptAt = 0;
+    let purgedAt = -retentionEveryMs;
+    let reconnects = node.nats.link().reconnects;
+    for (;;) {
+      const now = performance.now();
+      const sweep = now - sweptAt >= waitingSweepMs;
+      if (sweep) sweptAt = now;
+      // After a restart of the server, purged days are purged again: what a purge displaced may have come back.
+      const restarted = node.nats.link().reconnects !== reconnects;
+      const purge = restarted || now - purgedAt >= retentionEveryMs;
+      if (purge) {
+        purgedAt = now;
+        reconnects = node.nats.link().reconnects;
+      }
+      yield* guarded(node, "take back dead nodes' claims", reclaimDead(node, needs));
+      yield* guarded(node, "free what waited", freeTick(node, needs, picture, sweep));
+      yield* guarded(node, "put back what is due", dueTick(node, needs, picture));
+      if (purge) yield* guarded(node, "purge old days", purgeOldDays(node, needs.retention));
+      yield* pauseOrWake(picture, signal);
+    }
+  });
+
+const guarded = <E>(
+  node: NodeContextService,
+  what: string,
+  effect: Effect.Effect<void, E>,
+): Effect.Effect<void> =>
+  Effect.catch(effect, (error) =>
+    Effect.sync(() =>
+      node.log("warn", `could not ${what}; the next tick tries again`, {
+        cause: error instanceof Error ? error.message : String(error),
+      }),
+    ),
+  );
+
+/** Sleeps until the next tick, the next due time, or a wake, whichever is first; never less than a breath. */
+const pauseOrWake = (picture: Picture, signal: { fire: () => void }): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    let next = reclaimEveryMs;
+    const now = Date.now();
+    for (const { record } of picture.due.values()) {
+      if (record.putBack === null) next = Math.min(next, Math.max(20, record.notBefore - now));
+    }
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.fire = () => undefined;
+      resume(Effect.void);
+    };
+    const timer = setTimeout(done, next);
+    let woken = false;
+    signal.fire = () => {
+      // A burst of changes is one wake.
+      if (!woken) setTimeout(done, 5);
+      woken = true;
+    };
+    return Effect.sync(() => clearTimeout(timer));
+  });
+
+const dueTick = (
+  node: NodeContextService,
+  needs: ReclaimerNeeds,
+  picture: Picture,
+): Effect.Effect<void, Error> =>
+  Effect.gen(function* () {
+    const now = Date.now();
+    const ripe: Array<{ key: string; record: DueRecord; revision: number }> = [];
+    for (const [key, { record, revision }] of picture.due) {
+      if (record.notBefore <= now) ripe.push({ key, record, revision });
+      if (ripe.length >= putBackPerTickMax) break;
+    }
+    if (ripe.length > 0) yield* putBackDue(node, needs.putBack, ripe);
+  });
+
+const freeTick = (
+  node: NodeContextService,
+  needs: ReclaimerNeeds,
+  picture: Picture,
+  sweep: boolean,
+): Effect.Effect<void, Error> =>
+  Effect.gen(function* () {
+    const candidates = sweep ? [...picture.waiting.keys()] : [...picture.came];
+    picture.came.clear();
+    const waits = candidates.flatMap((needed) =>
+      [...(picture.waiting.get(needed) ?? [])].map((key) => ({ needed, key })),
+    );
+    if (waits.length > 0) yield* freeWaiting(node, needs.putBack, waits);
+  });
+
+/** Nodes that have slots but no lease. Believed only after a whole lease of our own answered renewals, and a second look. */
+const reclaimDead = (node: NodeContextService, needs: ReclaimerNeeds): Effect.Effect<void, Error> =>
+  Effect.gen(function* () {
+    const prefix = kvSubject(ledgerBucket, "");
+    const subjects = yield* subjectsOf(
+      node.nats,
+      kvStream(ledgerBucket),
+      kvSubject(ledgerBucket, "claim.>"),
+    );
+    const slots = subjects.map((subject) => subject.slice(prefix.length));
+    const live = yield* liveNodes(node.nats);
+    for (const key of slots) {
+      const owner = claimOfKey(key);
+      if (owner === null) continue;
+      const own = owner.node === node.name;
+      if (own ? needs.ownSlots.has(key) : live.has(owner.node)) continue;
+      if (!needs.lease.mayBelieveExpiry()) return;
+      if (!own) {
+        const lease = yield* get(node.nats, nodesBucket, encodeToken(owner.node));
+        if (lease !== null && !lease.ended) continue;
+      }
+      const why = own ? "no worker of this node owns it any more" : `node ${owner.node} died with it in hand`;
+      const result = yield* Effect.tryPromise({
+        try: () => reclaimSlot(node.nats, key, node.name, why, node.reclaimRules),
+        catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause))),
+      });
+      if (result.type === "reclaimed") {
+        node.counters.reclaimed(owner.mailbox, result.items);
+        node.log("warn", "took a claim back", { slot: key, items: result.items, why, claim: result.claim });
+      }
+    }
+  });

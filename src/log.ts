@@ -1,0 +1,33 @@
+/** The log of a node: JSON lines for machines, or one short line for people. Always on stderr; stdout is for answers. */
+import { pino } from "pino";
+import type { Log, LogLevel } from "./actors/NodeContext.ts";
+
+export interface LogSettings {
+  readonly level: LogLevel;
+  readonly format: "json" | "pretty";
+}
+
+const order: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 };
+
+function prettyLine(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): string {
+  const time = new Date().toISOString().slice(11, 23);
+  const rest = Object.entries(fields)
+    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .join(" ");
+  return `${time} ${level.padEnd(5)} ${message}${rest === "" ? "" : `  ${rest}`}\n`;
+}
+
+/** @param base fields that stand in every line: the site and the node */
+export function makeLog(
+  settings: LogSettings,
+  base: Readonly<Record<string, unknown>>,
+  write: (text: string) => void = (text) => process.stderr.write(text),
+): Log {
+  if (settings.format === "pretty") {
+    return (level, message, fields = {}) => {
+      if (order[level] >= order[settings.level]) write(prettyLine(level, message, fields));
+    };
+  }
+  const logger = pino({ level: settings.level, base, timestamp: pino.stdTimeFunctions.isoTime }, { write });
+  return (level, message, fields = {}) => logger[level](fields, message);
+}

@@ -1,0 +1,183 @@
+/** From a site file to the children of the supervision tree: one function a role. */
+import * as Effect from "effect/Effect";
+import type * as Scope from "effect/Scope";
+import type { Actor } from "../actors/Actor.ts";
+import { claimsWorker } from "../actors/claims.ts";
+import { backlogPoll, natsNotifications, notifyRoutes } from "../actors/enqueuer.ts";
+import { FrontDoor } from "../actors/frontDoor.ts";
+import { fileSource, ingestWork } from "../actors/ingester.ts";
+import { listensActor } from "../actors/listens.ts";
+import type { Route } from "../actors/listens.ts";
+import { presenceActor, presenceRoutes } from "../actors/presence.ts";
+import { PresenceIndex } from "../actors/PresenceIndex.ts";
+import { reclaimerActor } from "../actors/reclaimer.ts";
+import type { RetentionRule } from "../actors/retention.ts";
+import { claimsActor, followsActor, repliesActor, ticksActor } from "../actors/userActors.ts";
+import { watchDirectory } from "../actors/watcher.ts";
+import type { Lane, Role, Site } from "../config/Site.ts";
+import type { OpenDriver } from "../drivers/Driver.ts";
+import { nativeDriver } from "../drivers/native.ts";
+import { drainMs } from "../limits.ts";
+import { claimKey, itemMailbox } from "../protocol/keys.ts";
+import type { StorageDriver } from "../storage/Storage.ts";
+import type { PlainChildSpec } from "../supervisor/index.ts";
+import type { Link } from "./link.ts";
+
+export interface ActorNeeds {
+  readonly site: Site;
+  readonly link: Link;
+  readonly actors: ReadonlyArray<Actor>;
+  readonly storage: ReadonlyMap<string, StorageDriver>;
+  readonly healthRoutes: ReadonlyArray<Route>;
+  /** Told where HTTP listens, once it does. */
+  readonly listening: (url: string) => void;
+}
+
+type Run = (ready: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>;
+
+const worker = (name: string, run: Run, shutdownMs: number = drainMs - 300): PlainChildSpec => ({
+  name,
+  restart: "permanent",
+  shutdown: shutdownMs,
+  run,
+});
+
+function openDriver(lane: Lane): OpenDriver {
+  switch (lane.driver.type) {
+    case "native":
+      return Effect.succeed(nativeDriver);
+    case "subprocess":
+      return Effect.die(new Error("subprocess driver is not wired"));
+  }
+}
+
+function storageOf(needs: ActorNeeds, lane: Lane): StorageDriver | null {
+  return lane.storage === null ? null : (needs.storage.get(lane.storage) ?? null);
+}
+
+function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
+  const { site, link } = needs;
+  return [...site.lanes.values()].flatMap((lane) =>
+    Array.from({ length: lane.workers }, (_, index) =>
+      worker(`ingest-${lane.name}-${index}`, (ready) =>
+        Effect.gen(function* () {
+          const driver = yield* openDriver(lane);
+          const work = ingestWork(link.context, { site, lane, storage: storageOf(needs, lane), driver });
+          return yield* claimsWorker(link.context, fileSource(lane), index, work, ready);
+        }),
+      ),
+    ),
+  );
+}
+
+/** The slots that workers of this process own, or are about to open. */
+function ownSlots(needs: ActorNeeds): ReadonlySet<string> {
+  const { site, link } = needs;
+  const slots = new Set<string>();
+  const add = (mailbox: string, workers: number): void => {
+    for (let i = 0; i < workers; i++) slots.add(claimKey(mailbox, link.context.name, i));
+  };
+  if (site.roles.has("ingester")) for (const lane of site.lanes.values()) add(lane.name, lane.workers);
+  for (const actor of needs.actors) {
+    if (actor.behaviour === "claims") add(itemMailbox(actor.options.name), actor.options.workers ?? 1);
+  }
+  return slots;
+}
+
+function retentionOf(site: Site): ReadonlyArray<RetentionRule> {
+  const lanes = [...site.lanes.values()];
+  const longest = Math.max(...lanes.map((lane) => lane.retentionDays), 1);
+  return [
+    ...lanes.map((lane) => ({ lane: lane.name, days: lane.retentionDays, exposures: false })),
+    { lane: "", days: longest, exposures: true },
+  ];
+}
+
+function userActor(needs: ActorNeeds, actor: Actor): ReadonlyArray<PlainChildSpec> {
+  const { context } = needs.link;
+  const { name, shutdownMs } = actor.options;
+  switch (actor.behaviour) {
+    case "claims":
+      return Array.from({ length: actor.options.workers ?? 1 }, (_, index) =>
+        worker(
+          `${name}-${index}`,
+          (ready) => claimsActor(context, actor.options, index, ready),
+          shutdownMs,
+        ),
+      );
+    case "replies":
+      return [worker(name, (ready) => repliesActor(context, actor.options, ready), shutdownMs)];
+    case "follows":
+      return [worker(name, (ready) => followsActor(context, actor.options, ready), shutdownMs)];
+    case "ticks":
+      return [worker(name, (ready) => ticksActor(context, actor.options, ready), shutdownMs)];
+    case "listens":
+      // Its routes are on the node's one listener.
+      return [];
+  }
+}
+
+/** Every actor of the node, in the order in which they start; they stop in reverse, the ways in first. */
+export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
+  const { site, link } = needs;
+  const { context } = link;
+  const has = (role: Role): boolean => site.roles.has(role);
+  const door = new FrontDoor(context, site);
+  const presence = has("presence") ? new PresenceIndex(context, site.presence) : null;
+  const specs: Array<PlainChildSpec> = [];
+  if (has("ingester")) specs.push(...ingesters(needs));
+  if (has("reclaimer")) {
+    specs.push(
+      worker("reclaimer", (ready) =>
+        reclaimerActor(
+          context,
+          {
+            lease: link.lease,
+            ownSlots: ownSlots(needs),
+            putBack: link.mailboxes.putBack,
+            retention: retentionOf(site),
+          },
+          ready,
+        ),
+      ),
+    );
+  }
+  if (presence !== null) specs.push(worker("presence", (ready) => presenceActor(context, presence, ready)));
+  for (const actor of needs.actors) specs.push(...userActor(needs, actor));
+  if (has("enqueuer")) {
+    specs.push(worker("backlog", (ready) => Effect.andThen(ready, backlogPoll(context, site, door))));
+    if (site.enqueuer.natsSubject !== null) {
+      specs.push(
+        worker("nats-notifications", (ready) => Effect.andThen(ready, natsNotifications(context, site, door))),
+      );
+    }
+  }
+  if (has("watcher")) {
+    for (const watch of site.watch) {
+      const lane = [...site.lanes.values()].find((l) => l.buckets.includes(watch.bucket));
+      const storage = lane === undefined ? null : storageOf(needs, lane);
+      specs.push(
+        worker(`watch-${watch.bucket}`, (ready) =>
+          Effect.andThen(ready, watchDirectory(context, site, watch, storage, door)),
+        ),
+      );
+    }
+  }
+  const routes: ReadonlyArray<Route> = [
+    ...needs.healthRoutes,
+    ...(has("enqueuer") ? notifyRoutes(site, door) : []),
+    ...(presence === null ? [] : presenceRoutes(presence)),
+    ...needs.actors.flatMap((actor) => (actor.behaviour === "listens" ? actor.options.routes : [])),
+  ];
+  specs.push(
+    worker("http", (ready) =>
+      listensActor(context, site.http, routes, (listener) =>
+        Effect.andThen(
+          Effect.sync(() => needs.listening(listener.url)),
+          ready,
+        ),
+      ),
+    ),
+  );
+  return specs;
+}

@@ -1,0 +1,122 @@
+/** The link: one connection to NATS, the topology applied, the node's name taken. Everything else is started after it. */
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import * as Effect from "effect/Effect";
+import type * as Scope from "effect/Scope";
+import type { Actor } from "../actors/Actor.ts";
+import type { Counters } from "../actors/counters.ts";
+import type { Log, NodeContextService } from "../actors/NodeContext.ts";
+import type { Site } from "../config/Site.ts";
+import { readDurability } from "../jetstream/embedded.ts";
+import type { NodeLease } from "../jetstream/lease.ts";
+import { acquireLease } from "../jetstream/lease.ts";
+import type { NatsService } from "../jetstream/Nats.ts";
+import { connectNats } from "../jetstream/Nats.ts";
+import type { Topology } from "../jetstream/topology.ts";
+import { apply, topologyOf } from "../jetstream/topology.ts";
+import type { NodeNameTaken, NatsUnavailable, JetStreamRejected } from "../protocol/errors.ts";
+import type { NodeRecord } from "../protocol/records.ts";
+import { recordVersion } from "../protocol/records.ts";
+import type { Mailboxes } from "./mailboxes.ts";
+import { mailboxesOf, runLanes } from "./mailboxes.ts";
+
+export interface Link {
+  readonly context: NodeContextService;
+  readonly lease: NodeLease;
+  readonly mailboxes: Mailboxes;
+  readonly durability: string;
+}
+
+/** What the node says of itself in its lease; filled in as the node comes up. */
+export interface SelfDescription {
+  http: string | null;
+  actors: () => NodeRecord["actors"];
+}
+
+export interface LinkSettings {
+  readonly site: Site;
+  readonly actors: ReadonlyArray<Actor>;
+  readonly servers: ReadonlyArray<string>;
+  readonly monitor: string | null;
+  readonly counters: Counters;
+  readonly log: Log;
+  readonly version: string;
+  readonly self: SelfDescription;
+}
+
+export function siteTopology(site: Site, actors: ReadonlyArray<Actor>): Topology {
+  return topologyOf({
+    lanes: [...site.lanes.keys()],
+    runLanes: [...runLanes(site)],
+    items: actors.flatMap((actor) => (actor.behaviour === "claims" ? [actor.options.name] : [])),
+    follows: actors.flatMap((actor) =>
+      actor.behaviour === "follows" ? [{ name: actor.options.name, keys: actor.options.keys }] : [],
+    ),
+    replicas: site.nats.replicas,
+    duplicateWindowMs: site.enqueuer.duplicateWindowMs,
+  });
+}
+
+/** Connects with the site's own credentials. */
+export const connectSite = (
+  site: Site,
+  servers: ReadonlyArray<string>,
+  name: string,
+  options: { readonly firstMs?: number } = {},
+): Effect.Effect<NatsService, NatsUnavailable, Scope.Scope> =>
+  connectNats(
+    {
+      servers,
+      name,
+      credentialsFile: site.nats.credentialsFile,
+      user: site.nats.user,
+      password: site.nats.password,
+      token: site.nats.token,
+      tls: site.nats.tls,
+      domain: site.nats.domain,
+    },
+    options,
+  );
+
+export const openLink = (
+  settings: LinkSettings,
+): Effect.Effect<Link, NatsUnavailable | JetStreamRejected | NodeNameTaken, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { site, log } = settings;
+    const nats = yield* connectSite(site, settings.servers, `orrery ${site.name}/${site.node}`);
+    const changes = yield* apply(nats, siteTopology(site, settings.actors));
+    for (const change of changes) {
+      log(change.kind === "refuse" ? "error" : "info", `topology: ${change.words}`);
+    }
+    const durability = yield* Effect.promise(() => readDurability(settings.monitor));
+    const epoch = `${Date.now().toString(36)}${randomBytes(4).toString("hex")}`;
+    const startedAt = new Date().toISOString();
+    const describe = (): NodeRecord => ({
+      v: recordVersion,
+      epoch,
+      startedAt,
+      host: hostname(),
+      pid: process.pid,
+      version: settings.version,
+      site: site.name,
+      actors: settings.self.actors(),
+      http: settings.self.http,
+      durability,
+    });
+    const lease = yield* acquireLease(nats, site.node, epoch, describe);
+    const mailboxes = mailboxesOf(nats, site, settings.actors);
+    return {
+      lease,
+      mailboxes,
+      durability,
+      context: {
+        site: site.name,
+        name: site.node,
+        epoch,
+        nats,
+        counters: settings.counters,
+        log,
+        reclaimRules: mailboxes.reclaim,
+      },
+    };
+  });

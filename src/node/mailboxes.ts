@@ -1,0 +1,102 @@
+/** What a node knows of each mailbox: how a dead worker's items are recorded, and how they go back into the queue. */
+import type { Actor } from "../actors/Actor.ts";
+import type { PutBackRule, PutBackRules } from "../actors/putBack.ts";
+import { itemBodyOf, itemPutBack, itemRules } from "../actors/userActors.ts";
+import type { Lane, Site } from "../config/Site.ts";
+import type { ReclaimRules } from "../jetstream/claims.ts";
+import { getSequenceUnsafe } from "../jetstream/ledger.ts";
+import type { NatsService } from "../jetstream/Nats.ts";
+import { arrivalsConsumer } from "../jetstream/topology.ts";
+import { arrivalId, decodeArrival, encodeArrival } from "../protocol/arrival.ts";
+import type { Place } from "../protocol/keys.ts";
+import {
+  arrivalsStream,
+  arrivalSubject,
+  itemMailbox,
+  itemsStream,
+  noDay,
+  objectOfTail,
+} from "../protocol/keys.ts";
+import type { ClaimedItem, FileBody, LedgerRecord } from "../protocol/records.ts";
+import { keyFacts } from "../protocol/route.ts";
+
+export interface Mailboxes {
+  readonly reclaim: (mailbox: string) => ReclaimRules | null;
+  readonly putBack: PutBackRules;
+}
+
+/** The file behind a claimed item of which no record exists yet: its arrival says it; when that has aged out, its key does. */
+async function fileBodyOf(nats: NatsService, place: Place, item: ClaimedItem): Promise<FileBody> {
+  const stored = await getSequenceUnsafe(nats, arrivalsStream, item.sequence);
+  const arrival = stored === null ? null : decodeArrival(stored.data);
+  const object = objectOfTail(place.tail);
+  return {
+    bucket: arrival?.bucket ?? object?.bucket ?? "",
+    key: arrival?.key ?? object?.key ?? "",
+    size: arrival?.size ?? null,
+    uri: "",
+    identity: null,
+    metadata: null,
+    via: arrival?.via ?? "unknown",
+    receivedAt: arrival?.receivedAt ?? "",
+    sequence: item.sequence,
+  };
+}
+
+function filePutBack(lane: Lane): PutBackRule {
+  return {
+    stream: arrivalsStream,
+    consumer: arrivalsConsumer(lane.name),
+    message: (place: Place, record: LedgerRecord) => {
+      const body = record.body as FileBody;
+      if (body.bucket === "" || body.key === "") return null;
+      const facts = keyFacts(lane.pattern, body.key);
+      const day = place.day === noDay ? noDay : facts.day;
+      return {
+        subject: arrivalSubject(lane.name, facts.instrument, day),
+        messageId: arrivalId(body.bucket, body.key, record.etag, "", record.generation),
+        data: encodeArrival({
+          bucket: body.bucket,
+          key: body.key,
+          etag: record.etag,
+          size: body.size,
+          instrument: facts.instrument,
+          day,
+          generation: record.generation,
+          via: body.via,
+          receivedAt: body.receivedAt,
+        }),
+      };
+    },
+  };
+}
+
+/** Lanes on which runs of jobs are claimed. */
+export function runLanes(site: Site): ReadonlySet<string> {
+  return new Set([...site.jobs.values()].map((job) => job.lane));
+}
+
+export function mailboxesOf(nats: NatsService, site: Site, actors: ReadonlyArray<Actor>): Mailboxes {
+  const reclaim = new Map<string, ReclaimRules>();
+  const putBack = new Map<string, PutBackRule>();
+  for (const lane of site.lanes.values()) {
+    reclaim.set(lane.name, { rules: lane, bodyOf: (place, item) => fileBodyOf(nats, place, item) });
+    putBack.set(lane.name, filePutBack(lane));
+  }
+  for (const actor of actors) {
+    if (actor.behaviour !== "claims") continue;
+    const mailbox = itemMailbox(actor.options.name);
+    reclaim.set(mailbox, {
+      rules: itemRules(actor.options),
+      bodyOf: async (place, item) => {
+        const stored = await getSequenceUnsafe(nats, itemsStream, item.sequence);
+        return itemBodyOf(place, stored?.data ?? null);
+      },
+    });
+    putBack.set(mailbox, itemPutBack(actor.options.name));
+  }
+  return {
+    reclaim: (mailbox) => reclaim.get(mailbox) ?? null,
+    putBack: (mailbox) => putBack.get(mailbox) ?? null,
+  };
+}
