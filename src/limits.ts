@@ -79,6 +79,13 @@ export const sidecarBytesMax = 4 * 1_048_576;
 export const fitsHeaderBytesMax = 4 * 1_048_576;
 export const subprocessLineBytesMax = 16 * 1_048_576;
 export const jobLogBytesMax = 16 * 1_048_576;
+/** A command that is asked to end has this long to do so: at its time limit, and when this process drains. */
+export const runTermGraceMs = 5_000;
+export const runInterruptGraceMs = 500;
+/** Inputs of one run brought in at once. */
+export const runStagedAtOnceMax = 4;
+/** Tries of one storage call before the whole run is given back, 0.5 s after the first and doubling. */
+export const runStorageTriesMax = 6;
 
 /** A drain (SIGTERM) ends within this: claims are released, the process gone. */
 export const drainMs = 1_500;
@@ -97,6 +104,7 @@ assert(bufferedMsMax * 3 <= ackWaitMs, "bufferedMsMax × 3 <= ackWaitMs");
 assert(nodeLeaseMs >= 1_000, "nodeLeaseMs >= 1000 (the server's smallest TTL)");
 assert(nodeRenewEveryMs * 3 < nodeLeaseMs, "nodeRenewEveryMs × 3 < nodeLeaseMs (three lost renewals are survived)");
 assert(believeAfterMs >= nodeLeaseMs, "believeAfterMs >= nodeLeaseMs");
+assert(runInterruptGraceMs * 2 <= drainMs, "runInterruptGraceMs × 2 <= drainMs (the claim is given back after it)");
 assert(drainMs < nodeLeaseMs, "drainMs < nodeLeaseMs");
 assert(presenceWaitersMax < httpConnectionsMax, "presenceWaitersMax < httpConnectionsMax (waiting leaves room to ask)");
 assert(

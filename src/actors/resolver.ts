@@ -1,0 +1,197 @@
+/**
+ * The resolver: finds out which jobs are ready, and starts each run once.
+ *
+ * Receives  the ledger's files, runs and job records in order of last change (in memory, from the beginning at each start
+ *           and again every few hours).
+ * Keeps     `job.<job>.<day>.<partition>`: blocked (on what), ready, running, done or failed.
+ * Emits     `run.…` and `ready.…`, in one transaction with the job record that names them.
+ * Fails     never for good: while the ledger is away it waits, and what it could not write stays to be decided.
+ *
+ * Several nodes run one at the same time. Who says the same writes nothing; who is second gets a conflict, and what made it
+ * one comes down the ledger and is decided anew.
+ */
+import * as Deferred from "effect/Deferred";
+import * as Effect from "effect/Effect";
+import * as Queue from "effect/Queue";
+import * as Random from "effect/Random";
+import type { Site } from "../config/Site.ts";
+import { follow } from "../jetstream/follower.ts";
+import { getUnsafe } from "../jetstream/ledger.ts";
+import type { Write } from "../jetstream/transaction.ts";
+import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
+import { messageBytesMax } from "../limits.ts";
+import type { Decision } from "../protocol/jobs.ts";
+import { decodeJob, sameJob } from "../protocol/jobs.ts";
+import { ledgerBucket, recordKey } from "../protocol/keys.ts";
+import { encodeJson, LedgerCorrupt } from "../protocol/records.ts";
+import type { Case } from "./jobFacts.ts";
+import { JobFacts } from "./jobFacts.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+import { putBackRun } from "./runSource.ts";
+
+/** The memory is dropped and read anew this often: days past their retention go without a word. */
+const reconcileEvery = "6 hours";
+const decisionsAtOnce = 16;
+/**
+ * What an exposure of many detectors is blocked on changes with each file: it is written on a beat, not at each change.
+ * Whatever begins a run, or follows one, is written at once.
+ */
+const tellEveryMs = 400;
+const againMs = 500;
+const commitDeadlineMs = 5_000;
+/** Room in a message for its headers and for what the run's end adds to its record. */
+const runBytesMax = messageBytesMax - 65_536;
+
+interface State {
+  readonly node: NodeContextService;
+  readonly facts: JobFacts;
+  /** To be decided at once; woken by `wake`. */
+  readonly urgent: Set<Case>;
+  /** To be decided on the next beat. */
+  readonly patient: Set<Case>;
+  readonly wake: Queue.Queue<void>;
+}
+
+export const resolverActor = (
+  node: NodeContextService,
+  site: Pick<Site, "jobs">,
+  ready: Effect.Effect<void>,
+): Effect.Effect<never> =>
+  site.jobs.size === 0
+    ? Effect.andThen(ready, Effect.never)
+    : Effect.gen(function* () {
+        const wake = yield* Queue.sliding<void>(1);
+        for (let first = true; ; first = false) {
+          const state: State = {
+            node,
+            facts: new JobFacts(site.jobs),
+            urgent: new Set(),
+            patient: new Set(),
+            wake,
+          };
+          yield* oneLife(state, first ? ready : Effect.void).pipe(Effect.timeoutOption(reconcileEvery));
+        }
+      });
+
+/** From reading everything to the next full reconcile. */
+const oneLife = (state: State, ready: Effect.Effect<void>): Effect.Effect<never> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { node, facts } = state;
+      const caughtUp = yield* Deferred.make<void>();
+      yield* follow(
+        node.nats,
+        {
+          bucket: ledgerBucket,
+          keys: facts.keys,
+          each: (change) => {
+            for (const touched of take(state, change)) state.urgent.add(touched);
+            Queue.offerUnsafe(state.wake, undefined);
+          },
+        },
+        caughtUp,
+      ).pipe(Effect.orDie, Effect.forkScoped);
+      // Nothing is decided on half of the facts.
+      yield* Deferred.await(caughtUp);
+      yield* ready;
+      yield* Effect.forkScoped(onTheBeat(state));
+      for (;;) {
+        yield* Queue.take(state.wake);
+        yield* decideAll(state, state.urgent, false);
+      }
+    }),
+  );
+
+function take(state: State, change: Parameters<JobFacts["apply"]>[0]): ReadonlyArray<Case> {
+  try {
+    return state.facts.apply(change);
+  } catch (cause) {
+    if (!(cause instanceof LedgerCorrupt)) throw cause;
+    // One bad value must not hold every job of the site: told, and left out.
+    state.node.log("error", cause.message, { key: change.key });
+    return [];
+  }
+}
+
+const onTheBeat = (state: State): Effect.Effect<never> =>
+  Effect.forever(
+    Effect.gen(function* () {
+      // Nodes of a site tell the same things: out of step, the second finds it said.
+      const random = yield* Random.next;
+      yield* Effect.sleep(tellEveryMs * (0.5 + random));
+      yield* decideAll(state, state.patient, true);
+    }),
+  );
+
+const decideAll = (state: State, cases: Set<Case>, patient: boolean): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (cases.size === 0) return Effect.void;
+    const now = [...cases];
+    cases.clear();
+    return Effect.forEach(now, (of) => Effect.promise(() => decideOne(state, of, patient)), {
+      concurrency: decisionsAtOnce,
+      discard: true,
+    });
+  });
+
+async function decideOne(state: State, of: Case, patient: boolean): Promise<void> {
+  const { node } = state;
+  const decision = bounded(state.facts.decide(of, { now: Date.now(), node: node.name }), of);
+  if (decision.type === "nothing") return;
+  if (decision.type === "tell" && decision.record.state === "blocked" && !patient) {
+    state.patient.add(of);
+    return;
+  }
+  const writes: Array<Write> = [ledgerPut(of.key, encodeJson(decision.record), of.revision)];
+  if (decision.type === "start") {
+    writes.push(ledgerPut(recordKey(decision.place), encodeJson(decision.run), 0));
+    writes.push(putBackRun(decision.place, 0));
+  }
+  const answer = await commitUnsafe(node.nats, "job record", writes, commitDeadlineMs);
+  if (!("_tag" in answer)) {
+    state.facts.learn(of, answer[0] ?? 0, decision.record);
+    if (decision.type === "start") node.log("info", "a run is ready", { run: decision.record.run });
+    return;
+  }
+  if (answer._tag === "TransactionConflict") {
+    await outrun(state, of, decision.record.run);
+    return;
+  }
+  node.log("warn", "a job record could not be written yet", { key: of.key, cause: answer.message });
+  later(state, of);
+}
+
+/** A run whose record would be no message is told as blocked, with the reason, instead of being refused for ever. */
+function bounded(decision: Decision, of: Case): Decision {
+  if (decision.type !== "start" || encodeJson(decision.run).length <= runBytesMax) return decision;
+  const blockedOn = [`${decision.run.body.inputs.length} inputs, more than one run's record can hold`];
+  const record = { ...decision.record, state: "blocked" as const, blockedOn, inputs: null, run: null };
+  return of.record !== null && sameJob(of.record, record) ? { type: "nothing" } : { type: "tell", record };
+}
+
+/**
+ * Somebody else wrote first. What we have not seen yet comes down the ledger by itself and is decided then; deciding
+ * sooner, on older facts, would write the other's record back. Only what will not come is read.
+ */
+async function outrun(state: State, of: Case, runKey: string | null): Promise<void> {
+  const { node, facts } = state;
+  try {
+    const entry = await getUnsafe(node.nats, ledgerBucket, of.key);
+    if (entry !== null && entry.revision > facts.seen) return;
+    const record = entry === null || entry.ended ? null : decodeJob(of.key, entry.data);
+    facts.stands(of, entry?.revision ?? 0, record);
+    const run = runKey === null ? null : await getUnsafe(node.nats, ledgerBucket, runKey);
+    if (run !== null) take(state, run);
+  } catch (cause) {
+    node.log("warn", "a job record in conflict could not be read yet", { key: of.key, cause: String(cause) });
+  }
+  later(state, of);
+}
+
+/** Decided again after a moment, by whatever is known then. */
+function later(state: State, of: Case): void {
+  setTimeout(() => {
+    state.urgent.add(of);
+    Queue.offerUnsafe(state.wake, undefined);
+  }, againMs);
+}
