@@ -19,6 +19,11 @@ export const s3ConnectMs = 5_000;
 /** What a killed writer left behind is removed after this. */
 export const leftoverMs = 3_600_000;
 
+/** JetStream's object store: how long nothing comes of an object before it is asked whether it was replaced. */
+export const lookAgainMs = 250;
+/** Times that a read begins again because its object was replaced. */
+export const replacedMax = 5;
+
 /** First read of a FITS header: 432 cards, which is more than most headers have, in one request. */
 export const headerFirstReadBytes = 12 * 2_880;
 /** A read that did not reach END is repeated with so many times its length. */

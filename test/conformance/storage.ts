@@ -209,6 +209,25 @@ export function storageConformance(
       expect((await run(store.list(bucket, "pieces"))).objects).toHaveLength(1);
     });
 
+    test("until a write is complete, readers have what was there before", async () => {
+      await put("slow", "before");
+      const half = Promise.withResolvers<void>();
+      const rest = Promise.withResolvers<void>();
+      const chunks = async function* () {
+        yield bytesOf("af");
+        half.resolve();
+        await rest.promise;
+        yield bytesOf("ter");
+      };
+      const writing = run(store.write(bucket, "slow", { size: 5, chunks: chunks() }));
+      await half.promise;
+      expect(await get("slow")).toBe("before");
+      expect((await run(store.list(bucket, "slow"))).objects).toMatchObject([{ size: 6 }]);
+      rest.resolve();
+      await writing;
+      expect(await get("slow")).toBe("after");
+    });
+
     test("a reader sees one content or the other, never a part", async () => {
       const contents = ["a", "b"].map((letter) => bytesOf(letter.repeat(200_000)));
       const write = (n: number) => store.write(bucket, "contended", contents[n % 2] ?? bytesOf(""));
