@@ -11,11 +11,13 @@ import * as Schema from "effect/Schema";
 import type * as Scope from "effect/Scope";
 import type { Actor } from "./actors/Actor.ts";
 import { makeCounters } from "./actors/counters.ts";
+import { runsBucket } from "./protocol/runs.ts";
 import { healthRoutes, metricsText, readinessOf } from "./actors/health.ts";
 import type { Log, NodeContextService } from "./actors/NodeContext.ts";
 import type { Site } from "./config/Site.ts";
 import { findBinary, startEmbedded } from "./jetstream/embedded.ts";
 import type { EmbeddedServer } from "./jetstream/embedded.ts";
+import { openObjects } from "./jetstream/objects.ts";
 import { actorSpecs } from "./node/actors.ts";
 import { openStorages } from "./node/storages.ts";
 import type { Link, SelfDescription } from "./node/link.ts";
@@ -200,6 +202,7 @@ const runActors = (
           link,
           actors: options.actors ?? [],
           storage,
+          runs: yield* openObjects(link.context.nats, runsBucket, site.nats.replicas),
           healthRoutes: healthRoutes(
             link.context,
             readinessOf(link.context, self.actors),

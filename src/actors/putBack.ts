@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect";
 import { claimItemsMax } from "../limits.ts";
 import { writesOf } from "../jetstream/claims.ts";
-import { getManyUnsafe } from "../jetstream/ledger.ts";
+import { getManyUnsafe, lastSequenceUnsafe } from "../jetstream/ledger.ts";
 import type { Entry } from "../jetstream/ledger.ts";
 import { managed } from "../jetstream/Nats.ts";
 import type { Write } from "../jetstream/transaction.ts";
@@ -20,8 +20,11 @@ export interface PutBackRule {
   /** Stream and consumer whose ack floor says that a put-back message was dealt with. */
   readonly stream: string;
   readonly consumer: string;
-  /** The message that stands for the record; null where the record does not say enough. */
-  readonly message: (place: Place, record: LedgerRecord) => (Write & { readonly messageId: string }) | null;
+  /**
+   * The message that stands for the record; null where the record does not say enough. Putting it back twice must be harmless: by
+   * its message id, or because it expects that its subject has no message yet.
+   */
+  readonly message: (place: Place, record: LedgerRecord) => Write | null;
 }
 
 export type PutBackRules = (mailbox: string) => PutBackRule | null;
@@ -85,7 +88,7 @@ async function putBackBatch(
 ): Promise<void> {
   const keys = dues.map((due) => recordKey(due.place));
   const entries = await getManyUnsafe(node.nats, ledgerBucket, keys);
-  const sent: Array<{ readonly due: Ripe; readonly write: Write & { readonly messageId: string } }> = [];
+  const sent: Array<{ readonly due: Ripe; readonly write: Write }> = [];
   dues.forEach((due, i) => {
     const entry = entries[i] ?? null;
     if (entry === null || entry.ended) return;
@@ -94,12 +97,17 @@ async function putBackBatch(
     if (record.state !== "failing" || record.generation !== due.record.generation) return;
     const write = rule.message(due.place, record);
     if (write === null) return;
-    const again = due.record.putBack === null ? "" : `+${due.record.putBack}`;
-    sent.push({ due, write: { ...write, messageId: write.messageId + again } });
+    // The stream still remembers the id of the one that was dealt with.
+    const again =
+      due.record.putBack === null || write.messageId === undefined
+        ? {}
+        : { messageId: `${write.messageId}+${due.record.putBack}` };
+    sent.push({ due, write: { ...write, ...again } });
   });
   if (sent.length === 0) return;
   const sequences = await publishAll(
     node,
+    rule.stream,
     sent.map((s) => s.write),
   );
   const notes: Array<Write> = [];
@@ -120,7 +128,8 @@ async function putBackBatch(
 /** One batch; a message stored before makes the server refuse it whole, then singly. 0 for what could not be sent. */
 async function publishAll(
   node: NodeContextService,
-  writes: ReadonlyArray<Write & { readonly messageId: string }>,
+  stream: string,
+  writes: ReadonlyArray<Write>,
 ): Promise<ReadonlyArray<number>> {
   const answer = await commitUnsafe(node.nats, "put back", writes, 5_000);
   if (!isError(answer)) return answer;
@@ -128,7 +137,9 @@ async function publishAll(
   return Promise.all(
     writes.map(async (write) => {
       const single = await publishUnsafe(node.nats, "put back", write, 5_000);
-      return isError(single) ? 0 : single.seq;
+      if (!isError(single)) return single.seq;
+      // It stands there already: put back by another node, or by a former tick whose note was lost.
+      return single._tag === "TransactionConflict" ? lastSequenceUnsafe(node.nats, stream, write.subject) : 0;
     }),
   );
 }

@@ -114,6 +114,11 @@ export async function getSequenceUnsafe(
   return readStored(nats, stream, { seq: sequence });
 }
 
+/** Sequence of a subject's last message in a stream; 0 where it has none. */
+export async function lastSequenceUnsafe(nats: NatsService, stream: string, subject: string): Promise<number> {
+  return (await readStored(nats, stream, { last_by_subj: subject }))?.revision ?? 0;
+}
+
 /** A record of the ledger with the revision that the next write of it must expect. */
 export interface Held<Body> {
   readonly key: string;

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
-import { claimsWorker } from "../actors/claims.ts";
+import { claimsWorker, SystemFailure } from "../actors/claims.ts";
 import { backlogPoll, natsNotifications, notifyRoutes } from "../actors/enqueuer.ts";
 import { FrontDoor } from "../actors/frontDoor.ts";
 import { fileSource, ingestWork } from "../actors/ingester.ts";
@@ -11,14 +11,20 @@ import type { Route } from "../actors/listens.ts";
 import { presenceActor, presenceRoutes } from "../actors/presence.ts";
 import { PresenceIndex } from "../actors/PresenceIndex.ts";
 import { reclaimerActor } from "../actors/reclaimer.ts";
+import { resolverActor } from "../actors/resolver.ts";
 import type { RetentionRule } from "../actors/retention.ts";
+import type { RunnerDeps } from "../actors/runner.ts";
+import { runLanes } from "../actors/runSource.ts";
+import { runnerWorker } from "../actors/runner.ts";
 import { claimsActor, followsActor, repliesActor, ticksActor } from "../actors/userActors.ts";
 import { watchDirectory } from "../actors/watcher.ts";
 import type { Lane, Role, Site } from "../config/Site.ts";
 import type { OpenDriver } from "../drivers/Driver.ts";
 import { nativeDriver } from "../drivers/native.ts";
+import { makeProcessDriver } from "../drivers/process.ts";
 import { drainMs } from "../limits.ts";
-import { claimKey, itemMailbox } from "../protocol/keys.ts";
+import type { ObjectBucket } from "../jetstream/objects.ts";
+import { claimKey, itemMailbox, runMailbox } from "../protocol/keys.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
 import type { PlainChildSpec } from "../supervisor/index.ts";
 import type { Link } from "./link.ts";
@@ -28,6 +34,8 @@ export interface ActorNeeds {
   readonly link: Link;
   readonly actors: ReadonlyArray<Actor>;
   readonly storage: ReadonlyMap<string, StorageDriver>;
+  /** Where logs and manifests of runs are kept. */
+  readonly runs: ObjectBucket;
   readonly healthRoutes: ReadonlyArray<Route>;
   /** Told where HTTP listens, once it does. */
   readonly listening: (url: string) => void;
@@ -70,6 +78,45 @@ function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   );
 }
 
+/** The storage behind a bucket: that of the lane which takes it. */
+function storageOfBucket(needs: ActorNeeds, bucket: string): StorageDriver | null {
+  for (const lane of needs.site.lanes.values()) {
+    if (lane.buckets.includes(bucket)) return storageOf(needs, lane);
+  }
+  return null;
+}
+
+/** What runs make comes in by the front door like everything else. */
+function runnerDeps(needs: ActorNeeds, door: FrontDoor): RunnerDeps {
+  return {
+    driver: makeProcessDriver(),
+    storageOf: (bucket) => storageOfBucket(needs, bucket),
+    objects: needs.runs,
+    announce: (arrivals) =>
+      Effect.flatMap(
+        Effect.promise(() => Promise.all(arrivals.map((arrival) => door.announce(arrival, arrival.via)))),
+        (admissions) => {
+          const failed = admissions.find((admission) => admission.type === "failed");
+          return failed === undefined
+            ? Effect.void
+            : Effect.fail(new SystemFailure({ what: "the arrivals stream", detail: failed.error.message }));
+        },
+      ),
+  };
+}
+
+function runners(needs: ActorNeeds, door: FrontDoor): ReadonlyArray<PlainChildSpec> {
+  const { site, link } = needs;
+  const deps = runnerDeps(needs, door);
+  return [...runLanes(site)].flatMap(([lane, workers]) =>
+    Array.from({ length: workers }, (_, index) =>
+      worker(`run-${lane}-${index}`, (ready) =>
+        runnerWorker(link.context, site, lane, index, deps, ready),
+      ),
+    ),
+  );
+}
+
 /** The slots that workers of this process own, or are about to open. */
 function ownSlots(needs: ActorNeeds): ReadonlySet<string> {
   const { site, link } = needs;
@@ -78,6 +125,7 @@ function ownSlots(needs: ActorNeeds): ReadonlySet<string> {
     for (let i = 0; i < workers; i++) slots.add(claimKey(mailbox, link.context.name, i));
   };
   if (site.roles.has("ingester")) for (const lane of site.lanes.values()) add(lane.name, lane.workers);
+  if (site.roles.has("runner")) for (const [lane, workers] of runLanes(site)) add(runMailbox(lane), workers);
   for (const actor of needs.actors) {
     if (actor.behaviour === "claims") add(itemMailbox(actor.options.name), actor.options.workers ?? 1);
   }
@@ -142,6 +190,10 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
       ),
     );
   }
+  if (has("resolver") && site.jobs.size > 0) {
+    specs.push(worker("resolver", (ready) => resolverActor(context, site, ready)));
+  }
+  if (has("runner")) specs.push(...runners(needs, door));
   if (presence !== null) specs.push(worker("presence", (ready) => presenceActor(context, presence, ready)));
   for (const actor of needs.actors) specs.push(...userActor(needs, actor));
   if (has("enqueuer")) {

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
 import type { Counters } from "../actors/counters.ts";
+import { runLanes } from "../actors/runSource.ts";
 import type { Log, NodeContextService } from "../actors/NodeContext.ts";
 import type { Site } from "../config/Site.ts";
 import { readDurability } from "../jetstream/embedded.ts";
@@ -18,7 +19,7 @@ import type { NodeNameTaken, NatsUnavailable, JetStreamRejected } from "../proto
 import type { NodeRecord } from "../protocol/records.ts";
 import { recordVersion } from "../protocol/records.ts";
 import type { Mailboxes } from "./mailboxes.ts";
-import { mailboxesOf, runLanes } from "./mailboxes.ts";
+import { mailboxesOf } from "./mailboxes.ts";
 
 export interface Link {
   readonly context: NodeContextService;
@@ -47,7 +48,7 @@ export interface LinkSettings {
 export function siteTopology(site: Site, actors: ReadonlyArray<Actor>): Topology {
   return topologyOf({
     lanes: [...site.lanes.keys()],
-    runLanes: [...runLanes(site)],
+    runLanes: [...runLanes(site).keys()],
     items: actors.flatMap((actor) => (actor.behaviour === "claims" ? [actor.options.name] : [])),
     follows: actors.flatMap((actor) =>
       actor.behaviour === "follows" ? [{ name: actor.options.name, keys: actor.options.keys }] : [],

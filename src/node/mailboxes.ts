@@ -1,12 +1,13 @@
 /** What a node knows of each mailbox: how a dead worker's items are recorded, and how they go back into the queue. */
 import type { Actor } from "../actors/Actor.ts";
 import type { PutBackRule, PutBackRules } from "../actors/putBack.ts";
+import { putBackRun, runLanes, runReclaimRules } from "../actors/runSource.ts";
 import { itemBodyOf, itemPutBack, itemRules } from "../actors/userActors.ts";
 import type { Lane, Site } from "../config/Site.ts";
 import type { ReclaimRules } from "../jetstream/claims.ts";
 import { getSequenceUnsafe } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
-import { arrivalsConsumer } from "../jetstream/topology.ts";
+import { arrivalsConsumer, runsConsumer } from "../jetstream/topology.ts";
 import { arrivalId, decodeArrival, encodeArrival } from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
 import {
@@ -14,8 +15,11 @@ import {
   arrivalSubject,
   itemMailbox,
   itemsStream,
+  kvStream,
+  ledgerBucket,
   noDay,
   objectOfTail,
+  runMailbox,
 } from "../protocol/keys.ts";
 import type { ClaimedItem, FileBody, LedgerRecord } from "../protocol/records.ts";
 import { keyFacts } from "../protocol/route.ts";
@@ -71,9 +75,13 @@ function filePutBack(lane: Lane): PutBackRule {
   };
 }
 
-/** Lanes on which runs of jobs are claimed. */
-export function runLanes(site: Site): ReadonlySet<string> {
-  return new Set([...site.jobs.values()].map((job) => job.lane));
+/** A run goes back as a ready key of its next generation: the key is the message, so it is its own id. */
+function runPutBack(lane: string): PutBackRule {
+  return {
+    stream: kvStream(ledgerBucket),
+    consumer: runsConsumer(lane),
+    message: (place, record) => putBackRun(place, record.generation),
+  };
 }
 
 export function mailboxesOf(nats: NatsService, site: Site, actors: ReadonlyArray<Actor>): Mailboxes {
@@ -82,6 +90,10 @@ export function mailboxesOf(nats: NatsService, site: Site, actors: ReadonlyArray
   for (const lane of site.lanes.values()) {
     reclaim.set(lane.name, { rules: lane, bodyOf: (place, item) => fileBodyOf(nats, place, item) });
     putBack.set(lane.name, filePutBack(lane));
+  }
+  for (const lane of runLanes(site).keys()) {
+    reclaim.set(runMailbox(lane), runReclaimRules(site, lane));
+    putBack.set(runMailbox(lane), runPutBack(lane));
   }
   for (const actor of actors) {
     if (actor.behaviour !== "claims") continue;
