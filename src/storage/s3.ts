@@ -5,7 +5,7 @@
  * A bucket may be written `profile@bucket`, which takes the credentials of that profile of the shared credentials
  * file, or `tenant:bucket` as Ceph names the buckets of another tenant.
  */
-import { addAbortSignal, Readable } from "node:stream";
+import { Readable } from "node:stream";
 import type * as S3Sdk from "@aws-sdk/client-s3";
 import type { GetObjectCommandOutput, S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
 import * as Effect from "effect/Effect";
@@ -163,13 +163,7 @@ function driver(
     { sdk, client }: Clients,
     input: { readonly Bucket: string; readonly Key: string; readonly Range?: string },
     abortSignal: AbortSignal,
-  ): Promise<GetObjectCommandOutput> => {
-    const answer = await client.send(new sdk.GetObjectCommand(input), { abortSignal });
-    const body = bodyOf(answer);
-    // The SDK lets go of the signal when the headers are there; the body must end with the deadline too.
-    if (body !== undefined) addAbortSignal(abortSignal, body);
-    return answer;
-  };
+  ): Promise<GetObjectCommandOutput> => client.send(new sdk.GetObjectCommand(input), { abortSignal });
 
   const getRange = (name: string, key: string, offset: number, length: number) =>
     send("read", name, key, async (clients, Bucket, signal) => {
