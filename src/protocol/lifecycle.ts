@@ -1,320 +1,499 @@
 /**
- * What a node knows of the groups that are here, in memory, and who waits for one.
+ * What becomes of a record: pure functions from (what was read, what happened) to what is written. All rules of the failure
+ * taxonomy stand here and nowhere else; who calls them only adds revisions.
  *
- * It mirrors the bucket by following it, so it may lag. A hit is answered from memory; a miss is answered only after a read
- * through the leader that began after the question came. Groups are stored before they are announced: so whoever heard of one,
- * anywhere, is never told that it is absent.
- *
- * With `deleteWhenSeen` a node gives each announcement of a group to exactly one look-up and ends its key. Two nodes that
- * are asked at the same moment may each give it once: making that impossible would cost every look-up a write.
+ * Invariant: a record that is not terminal leaves here together with its way back, a `due` or a `waiting` index.
  */
-import type { PresenceSettings } from "../config/Site.ts";
-import type { Change } from "../jetstream/follower.ts";
-import type { Entry } from "../jetstream/ledger.ts";
-import { getUnsafe } from "../jetstream/ledger.ts";
-import { commitUnsafe } from "../jetstream/transaction.ts";
-import {
-  presenceReadsInFlightMax,
-  presenceReadsQueuedMax,
-  presenceWaitersMax,
-  presenceWaitSecondsMax,
-  requestDeadlineMs,
-} from "../limits.ts";
-import { kvSubject, presenceBucket } from "../protocol/keys.ts";
-import type { Asked, PresenceRules } from "../protocol/presence.ts";
-import { absentBody, errorBody, presentBody } from "../protocol/presence.ts";
-import { CoalescedReads } from "./CoalescedReads.ts";
-import type { NodeContextService } from "./NodeContext.ts";
+import { recordErrorsMax, recordHistoryMax } from "../limits.ts";
+import type { Place } from "./keys.ts";
+import { dueKey, parkedKey, waitingKey } from "./keys.ts";
+import type {
+  DueRecord,
+  HistoryEntry,
+  LedgerRecord,
+  OtherContent,
+  ParkedIndex,
+  RecordedError,
+  State,
+  WaitingIndex,
+} from "./records.ts";
+import { clipText, isTerminal, recordVersion } from "./records.ts";
 
-/** Called once with an HTTP status (200, 400, 404, 503) and the whole answer: one line of ASCII JSON. */
-export type Answer = (status: number, body: string) => void;
-/** The asker has gone: what waits for it is let go. Harmless after the answer. */
-export type Leave = () => void;
-
-interface Held {
-  readonly revision: number;
-  /** Epoch milliseconds, by the server's clock. */
-  readonly at: number;
-  /** The answer, ready to send. */
-  readonly body: string;
+export interface RetryRules {
+  /** Transient failures after which an item is parked. */
+  readonly attemptsMax: number;
+  /** Crashes alone in a claim after which an item is parked. */
+  readonly crashesAloneMax: number;
+  readonly backoffBaseMs: number;
+  readonly backoffMaxMs: number;
 }
 
-interface Waiter {
-  readonly key: string;
-  readonly answer: Answer;
-  timer: NodeJS.Timeout | null;
-  settled: boolean;
+/** What a worker says of one item. */
+export type Outcome<Body> =
+  | {
+      readonly type: "done";
+      readonly body: Body;
+      /** Ledger keys to touch in the same transaction: at most one for each item. */
+      readonly touches?: ReadonlyArray<string>;
+      readonly note?: string;
+    }
+  | {
+      readonly type: "transient";
+      readonly reason: string;
+      readonly detail: string;
+      readonly body?: Body;
+    }
+  | {
+      readonly type: "permanent";
+      readonly reason: string;
+      readonly detail: string;
+      readonly body?: Body;
+    }
+  | {
+      readonly type: "not-yet";
+      /** The ledger key whose coming ends the wait. */
+      readonly needs: string;
+      readonly waitMaxMs: number;
+      /** Reason under which the item is parked when it never comes. */
+      readonly reason: string;
+      readonly detail: string;
+      readonly body?: Body;
+    }
+  /** Whatever did the work died with the item in hand. Costs no attempt. */
+  | { readonly type: "crash"; readonly detail: string; readonly body?: Body };
+
+export interface Moment {
+  /** Epoch milliseconds. Decides when, never whether. */
+  readonly now: number;
+  /** In [0, 1). */
+  readonly random: number;
+  readonly node: string;
+  readonly claim: string | null;
 }
 
-export interface PresenceStats {
-  readonly lookups: number;
-  readonly failed: number;
-  readonly groups: number;
-  readonly waiting: number;
+/** From this many crashes on, an item is worked on alone. */
+export const aloneFromCrashes = 2;
+
+export const crashedReason = "CrashedWorker";
+export const contentChangedReason = "ContentChanged";
+
+/** What one item adds to a settle: its record, the index that ends, the index that begins, keys touched. */
+export interface Settlement<Body> {
+  readonly record: LedgerRecord<Body>;
+  readonly ends: string | null;
+  readonly begins: { readonly key: string; readonly value: DueRecord | ParkedIndex | WaitingIndex } | null;
+  readonly touches: ReadonlyArray<string>;
 }
 
-/** A key in memory outlives its lifetime by this at most, where its end was not heard: clocks may differ. */
-const sweepMarginMs = 60_000;
-const awayBody = errorBody("NATS does not answer: whether the group is here cannot be told now. Ask again.");
-const busyBody = errorBody("Too many look-ups wait for an answer. Ask again.");
-const stoppingBody = errorBody("This node is stopping. Ask again, or another node.");
-const nothing: Leave = () => undefined;
-const decoder = new TextDecoder();
-const noData = new Uint8Array();
-
-export class PresenceIndex {
-  readonly rules: PresenceRules;
-  readonly #node: NodeContextService;
-  readonly #settings: PresenceSettings;
-  readonly #reads: CoalescedReads<Entry | null>;
-  /** In order of last change, oldest first. */
-  readonly #held = new Map<string, Held>();
-  /** deleteWhenSeen: the revision at which this node gave the group away, oldest first. */
-  readonly #taken = new Map<string, { readonly revision: number; readonly at: number }>();
-  readonly #waiters = new Map<string, Set<Waiter>>();
-  #waiting = 0;
-  /** Revision up to which the bucket has been followed. */
-  #seen = 0;
-  #present = 0;
-  #absent = 0;
-  #failed = 0;
-  #counted = { present: 0, absent: 0 };
-  #ending = 0;
-
-  constructor(node: NodeContextService, settings: PresenceSettings) {
-    this.#node = node;
-    this.#settings = settings;
-    this.rules = { instruments: new Set(settings.instruments), detector: settings.detector };
-    this.#reads = new CoalescedReads((key) => getUnsafe(node.nats, presenceBucket, key), {
-      inFlightMax: presenceReadsInFlightMax,
-      queuedMax: presenceReadsQueuedMax,
-    });
+/** The one index key that stands for a record in this state; null where it needs none. */
+export function indexKeyOf(place: Place, record: LedgerRecord): string | null {
+  switch (record.state) {
+    case "failing":
+      return dueKey(place);
+    case "waiting":
+      return record.waitingFor === undefined ? dueKey(place) : waitingKey(record.waitingFor, place);
+    case "parked":
+      return parkedKey(place);
+    default:
+      // A good record with refused content is shown among the parked until somebody decides.
+      return (record.refused?.length ?? 0) > 0 ? parkedKey(place) : null;
   }
+}
 
-  /** Forgets what was followed: a new follower begins at the beginning. Misses go to the leader meanwhile. */
-  reset(): void {
-    this.#held.clear();
-    this.#seen = 0;
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+/** Keeps the first entries, which say where it came from, and the latest. */
+function bounded<A>(entries: ReadonlyArray<A>, max: number): ReadonlyArray<A> {
+  return entries.length <= max
+    ? entries
+    : [...entries.slice(0, 2), ...entries.slice(entries.length - (max - 2))];
+}
+
+function historyWith<Body>(
+  before: LedgerRecord<Body> | null,
+  moment: Moment,
+  event: string,
+  detail?: string,
+): ReadonlyArray<HistoryEntry> {
+  const entry: HistoryEntry = {
+    at: iso(moment.now),
+    event,
+    node: moment.node,
+    ...(detail === undefined ? {} : { detail: clipText(detail) }),
+  };
+  return bounded([...(before?.history ?? []), entry], recordHistoryMax);
+}
+
+function errorsWith<Body>(
+  before: LedgerRecord<Body> | null,
+  error: RecordedError,
+): ReadonlyArray<RecordedError> {
+  return bounded([...(before?.errors ?? []), { ...error, detail: clipText(error.detail) }], recordErrorsMax);
+}
+
+/** Exponential backoff with full jitter, never below a tenth of its step so that a retry is a retry. */
+export function backoffMs(attempt: number, rules: RetryRules, random: number): number {
+  const step = Math.min(rules.backoffMaxMs, rules.backoffBaseMs * 2 ** Math.min(attempt - 1, 30));
+  return Math.round(step * (0.1 + 0.9 * random));
+}
+
+/** What the record was before, as a base that keeps fields this version does not know. */
+function base<Body>(subject: Subject<Body>, moment: Moment): LedgerRecord<Body> {
+  const { before, etag, generation, body } = subject;
+  const { claim } = moment;
+  const fresh: LedgerRecord<Body> = {
+    v: recordVersion,
+    state: "failing",
+    generation,
+    etag,
+    claim,
+    attempts: 0,
+    crashes: 0,
+    crashesAlone: 0,
+    errors: [],
+    history: [],
+    body,
+  };
+  if (before === null) return fresh;
+  const { waitingFor: _for, waitUntil: _until, ...kept } = before;
+  const superseded = supersededBy(subject, moment);
+  return {
+    ...kept,
+    generation,
+    etag,
+    claim,
+    body,
+    ...(superseded === undefined ? {} : { superseded }),
+    ...(before.etag === etag ? {} : { attempts: 0, crashes: 0, crashesAlone: 0 }),
+  };
+}
+
+interface Subject<Body> {
+  readonly place: Place;
+  readonly etag: string;
+  readonly generation: number;
+  /** The record as read; null when there is none. */
+  readonly before: LedgerRecord<Body> | null;
+  /** What is known of the item when the outcome says nothing. */
+  readonly body: Body;
+  /** Whether it was the only item of its claim. */
+  readonly alone: boolean;
+}
+
+function endsOf<Body>(subject: Subject<Body>, next: LedgerRecord<Body>): string | null {
+  if (subject.before === null) return null;
+  const old = indexKeyOf(subject.place, subject.before);
+  return old === indexKeyOf(subject.place, next) ? null : old;
+}
+
+function parked<Body>(
+  subject: Subject<Body>,
+  record: LedgerRecord<Body>,
+  moment: Moment,
+  reason: string,
+): Settlement<Body> {
+  const next: LedgerRecord<Body> = { ...record, state: "parked" };
+  return {
+    record: next,
+    ends: endsOf(subject, next),
+    begins: { key: parkedKey(subject.place), value: { v: recordVersion, reason, at: iso(moment.now) } },
+    touches: [],
+  };
+}
+
+/** When this content's wait ends, if it ever began: nothing that happens on the way makes it begin anew. */
+function waitUntilOf<Body>({ before, etag }: Subject<Body>): number | undefined {
+  return before?.etag === etag ? before.waitUntil : undefined;
+}
+
+function due<Body>(subject: Subject<Body>, record: LedgerRecord<Body>, notBefore: number): Settlement<Body> {
+  const waitUntil = waitUntilOf(subject);
+  const next: LedgerRecord<Body> = {
+    ...record,
+    state: "failing",
+    generation: record.generation + 1,
+    ...(waitUntil === undefined ? {} : { waitUntil }),
+  };
+  return {
+    record: next,
+    ends: endsOf(subject, next),
+    begins: {
+      key: dueKey(subject.place),
+      value: { v: recordVersion, notBefore, generation: next.generation, putBack: null },
+    },
+    touches: [],
+  };
+}
+
+function supersededBy<Body>(subject: Subject<Body>, moment: Moment): ReadonlyArray<OtherContent> | undefined {
+  const { before } = subject;
+  if (before === null || before.etag === subject.etag) return before?.superseded;
+  if (before.state !== "known" && before.state !== "done") return before.superseded;
+  const old: OtherContent = { etag: before.etag, size: null, at: iso(moment.now), sequence: null };
+  return bounded([...(before.superseded ?? []), old], recordErrorsMax);
+}
+
+type Of<Body, Type extends Outcome<Body>["type"]> = Extract<Outcome<Body>, { readonly type: Type }>;
+type Failure<Body> = Of<Body, "transient" | "permanent" | "not-yet">;
+
+/** @param good `known` for a file, `done` for a run or an item */
+export function settle<Body>(
+  subject: Subject<Body>,
+  outcome: Outcome<Body>,
+  rules: RetryRules,
+  moment: Moment,
+  good: State,
+): Settlement<Body> {
+  const told = { ...subject, body: outcome.body ?? subject.body };
+  switch (outcome.type) {
+    case "done":
+      return settledGood(told, outcome, moment, good);
+    case "permanent":
+      return gaveUp(told, outcome, base(told, moment), moment, "");
+    case "transient":
+      return failed(told, outcome, rules, moment);
+    case "crash":
+      return crashed(told, rules, moment, outcome.detail);
+    default:
+      return heldBack(told, outcome, moment);
   }
+}
 
-  /** Takes one change of the bucket, in order. */
-  learn(change: Change): void {
-    this.#seen = change.revision;
-    // Set anew and not in place: the order of this map is the order of last change.
-    this.#held.delete(change.key);
-    if (change.ended || !this.#isNews(change.key, change.revision)) return;
-    this.#hold(change);
-    this.#tellWaiters(change.key);
+function settledGood<Body>(
+  subject: Subject<Body>,
+  outcome: Of<Body, "done">,
+  moment: Moment,
+  good: State,
+): Settlement<Body> {
+  const { refused: _decided, ...record } = base(subject, moment);
+  const history = historyWith(subject.before, moment, good, outcome.note);
+  const next: LedgerRecord<Body> = { ...record, state: good, history };
+  return { record: next, ends: endsOf(subject, next), begins: null, touches: outcome.touches ?? [] };
+}
+
+function errorOf<Body>({ type, reason, detail }: Failure<Body>, moment: Moment): RecordedError {
+  return { at: iso(moment.now), class: type, reason, detail };
+}
+
+function gaveUp<Body>(
+  subject: Subject<Body>,
+  outcome: Failure<Body>,
+  record: LedgerRecord<Body>,
+  moment: Moment,
+  note: string,
+): Settlement<Body> {
+  const errors = errorsWith(subject.before, errorOf(outcome, moment));
+  const why = `${outcome.reason}: ${outcome.detail}${note}`;
+  const history = historyWith(subject.before, moment, "parked", why);
+  return parked(subject, { ...record, errors, history }, moment, outcome.reason);
+}
+
+function failed<Body>(
+  subject: Subject<Body>,
+  outcome: Of<Body, "transient">,
+  rules: RetryRules,
+  moment: Moment,
+): Settlement<Body> {
+  const record = base(subject, moment);
+  const attempts = record.attempts + 1;
+  const count = `attempt ${attempts} of ${rules.attemptsMax}`;
+  if (attempts >= rules.attemptsMax) {
+    return gaveUp(subject, outcome, { ...record, attempts }, moment, ` (${count})`);
   }
+  const delay = backoffMs(attempts, rules, moment.random);
+  const errors = errorsWith(subject.before, errorOf(outcome, moment));
+  const why = `${outcome.reason}: ${outcome.detail} (${count}, again in ${delay} ms)`;
+  const history = historyWith(subject.before, moment, "failing", why);
+  return due(subject, { ...record, attempts, errors, history }, moment.now + delay);
+}
 
-  #hold(entry: {
-    readonly key: string;
-    readonly revision: number;
-    readonly at: number;
-    readonly data: Uint8Array;
-  }): void {
-    this.#held.set(entry.key, {
-      revision: entry.revision,
-      at: entry.at,
-      body: presentBody(decoder.decode(entry.data)),
-    });
-  }
+function heldBack<Body>(
+  subject: Subject<Body>,
+  outcome: Of<Body, "not-yet">,
+  moment: Moment,
+): Settlement<Body> {
+  const record = base(subject, moment);
+  const waitUntil = waitUntilOf(subject) ?? moment.now + outcome.waitMaxMs;
+  if (moment.now >= waitUntil) return gaveUp(subject, outcome, record, moment, "");
+  const generation = record.generation + 1;
+  const why = `for ${outcome.needs}: ${outcome.detail}`;
+  const next: LedgerRecord<Body> = {
+    ...record,
+    state: "waiting",
+    generation,
+    waitingFor: outcome.needs,
+    waitUntil,
+    history: historyWith(subject.before, moment, "waiting", why),
+  };
+  const value = { v: recordVersion, waitUntil, generation };
+  const begins = { key: waitingKey(outcome.needs, subject.place), value };
+  return { record: next, ends: endsOf(subject, next), begins, touches: [] };
+}
 
-  #isNews(key: string, revision: number): boolean {
-    return revision > (this.#taken.get(key)?.revision ?? 0);
-  }
-
-  #tellWaiters(key: string): void {
-    const waiters = this.#waiters.get(key);
-    if (waiters === undefined) return;
-    for (const waiter of waiters) {
-      const held = this.#held.get(key);
-      if (held === undefined) return;
-      this.#settle(waiter, 200, this.#see(key, held));
-    }
-  }
-
-  /** Looks a question up. @param waitMs how long the answer may be held back until the group comes */
-  lookUp(asked: Asked, waitMs: number, answer: Answer): Leave {
-    if (typeof asked !== "string") {
-      if (asked === null) this.#tellAbsent(answer);
-      else answer(asked.status, asked.body);
-      return nothing;
-    }
-    const held = this.#held.get(asked);
-    if (held !== undefined) {
-      answer(200, this.#see(asked, held));
-      return nothing;
-    }
-    if (waitMs > 0 && this.#waiting < presenceWaitersMax) return this.#wait(asked, waitMs, answer);
-    this.#readThrough(asked, answer, () => this.#tellAbsent(answer));
-    return nothing;
-  }
-
-  #tellAbsent(answer: Answer): void {
-    this.#absent++;
-    answer(200, absentBody);
-  }
-
-  #fail(answer: Answer, body: string): void {
-    this.#failed++;
-    answer(503, body);
-  }
-
-  /** The answer to give; from here on the group is taken, where each is given once. */
-  #see(key: string, held: Held): string {
-    this.#present++;
-    if (this.#settings.deleteWhenSeen) this.#take(key, held.revision);
-    return held.body;
-  }
-
-  #readThrough(key: string, answer: Answer, absent: () => void): void {
-    if (!this.#node.nats.link().connected) {
-      this.#fail(answer, awayBody);
-      return;
-    }
-    const asked = this.#reads.ask(key, (result) => {
-      if (result instanceof Error) this.#fail(answer, awayBody);
-      else {
-        const body = this.#bodyOf(key, result);
-        if (body === null) absent();
-        else answer(200, body);
-      }
-    });
-    if (!asked) this.#fail(answer, busyBody);
-  }
-
-  /** What a read says, together with what has been followed meanwhile; null: not here. */
-  #bodyOf(key: string, entry: Entry | null): string | null {
-    if (entry !== null && !entry.ended && entry.revision > this.#seen && this.#isNews(key, entry.revision)) {
-      // Ahead of the follower, which will pass this revision and, some day, its end.
-      this.#hold(entry);
-    }
-    const held = this.#held.get(key);
-    if (held !== undefined) return this.#see(key, held);
-    if (entry === null || entry.ended || !this.#isNews(key, entry.revision)) return null;
-    return this.#see(key, {
-      revision: entry.revision,
-      at: entry.at,
-      body: presentBody(decoder.decode(entry.data)),
-    });
-  }
-
-  #wait(key: string, waitMs: number, answer: Answer): Leave {
-    const waiter: Waiter = { key, answer, timer: null, settled: false };
-    let waiters = this.#waiters.get(key);
-    if (waiters === undefined) {
-      waiters = new Set();
-      this.#waiters.set(key, waiters);
-    }
-    waiters.add(waiter);
-    this.#waiting++;
-    const ms = Math.min(waitMs, presenceWaitSecondsMax * 1_000);
-    waiter.timer = setTimeout(() => this.#giveUp(waiter), ms);
-    // It may have come before the waiter stood in the list; a read that fails is made up for when the time is up.
-    this.#reads.ask(key, (result) => {
-      if (waiter.settled || result instanceof Error) return;
-      const body = this.#bodyOf(key, result);
-      if (body !== null) this.#settle(waiter, 200, body);
-    });
-    return () => this.#forget(waiter);
-  }
-
-  /** The time is up: one last look, because the follower may have stood still. */
-  #giveUp(waiter: Waiter): void {
-    if (this.#forget(waiter)) {
-      this.#readThrough(waiter.key, waiter.answer, () => this.#tellAbsent(waiter.answer));
-    }
-  }
-
-  #settle(waiter: Waiter, status: number, body: string): void {
-    if (this.#forget(waiter)) waiter.answer(status, body);
-  }
-
-  /** False where it had its answer already. */
-  #forget(waiter: Waiter): boolean {
-    if (waiter.settled) return false;
-    waiter.settled = true;
-    if (waiter.timer !== null) clearTimeout(waiter.timer);
-    this.#waiting--;
-    const waiters = this.#waiters.get(waiter.key);
-    waiters?.delete(waiter);
-    if (waiters?.size === 0) this.#waiters.delete(waiter.key);
-    return true;
-  }
-
-  /** Answers everyone who waits, with 503: the node stops. */
-  release(): void {
-    for (const waiters of this.#waiters.values()) {
-      for (const waiter of waiters) {
-        this.#failed++;
-        this.#settle(waiter, 503, stoppingBody);
-      }
-    }
-  }
-
-  /** Gives the group away: from now on this node does not see this announcement again, whatever becomes of its key. */
-  #take(key: string, revision: number): void {
-    this.#held.delete(key);
-    this.#taken.delete(key);
-    this.#taken.set(key, { revision, at: Date.now() });
-    void this.#endKey(key, revision);
-  }
-
-  async #endKey(key: string, revision: number): Promise<void> {
-    const keeps = (cause: string): void =>
-      this.#node.log("warn", "a group that was seen keeps its key until its lifetime ends", { key, cause });
-    if (this.#ending >= presenceReadsQueuedMax) {
-      keeps("too many are being ended");
-      return;
-    }
-    const marker = {
-      subject: kvSubject(presenceBucket, key),
-      data: noData,
-      // A newer announcement must not be ended with the one that was seen.
-      expected: revision,
-      marker: true,
-      // As long as the value may live: a marker that goes before it could let it revive after a hard kill of the server.
-      ttlSeconds: lifetimeSeconds(this.#settings.lifetimeMs),
-    };
-    this.#ending++;
-    const result = await commitUnsafe(
-      this.#node.nats,
-      "end a group that was seen",
-      [marker],
-      requestDeadlineMs,
+/** Whatever had the item in hand is gone. Costs no attempt; only crashing alone can park it. */
+export function crashed<Body>(
+  subject: Subject<Body>,
+  rules: RetryRules,
+  moment: Moment,
+  detail: string,
+): Settlement<Body> {
+  const { before } = subject;
+  const record = base(subject, moment);
+  const crashesAlone = record.crashesAlone + (subject.alone ? 1 : 0);
+  const marked: LedgerRecord<Body> = {
+    ...record,
+    crashes: record.crashes + 1,
+    crashesAlone,
+    errors: errorsWith(before, { at: iso(moment.now), class: "crash", reason: crashedReason, detail }),
+  };
+  if (crashesAlone >= rules.crashesAloneMax) {
+    const why = `${crashedReason}: ${detail} (crashed alone ${crashesAlone} times)`;
+    return parked(
+      subject,
+      { ...marked, history: historyWith(before, moment, "parked", why) },
+      moment,
+      crashedReason,
     );
-    this.#ending--;
-    if ("_tag" in result && result._tag !== "TransactionConflict") keeps(result.message);
   }
-
-  /** Drops what must have ended long ago although its end was never heard, and hands over the counts. */
-  tick(now: number): void {
-    const oldest = now - this.#settings.lifetimeMs - sweepMarginMs;
-    dropOlder(this.#held, oldest);
-    dropOlder(this.#taken, oldest);
-    const { present, absent } = this.#counted;
-    this.#counted = { present: this.#present, absent: this.#absent };
-    this.#node.counters.lookups(true, this.#present - present);
-    this.#node.counters.lookups(false, this.#absent - absent);
-  }
-
-  stats(): PresenceStats {
-    return {
-      lookups: this.#present + this.#absent + this.#failed,
-      failed: this.#failed,
-      groups: this.#held.size,
-      waiting: this.#waiting,
-    };
-  }
+  return due(subject, { ...marked, history: historyWith(before, moment, "crashed", detail) }, moment.now);
 }
 
-/** NATS grants whole seconds, from 1. */
-export const lifetimeSeconds = (ms: number): number => Math.max(1, Math.ceil(ms / 1_000));
+/** Other content came under the name of a good record, and the lane says the first stays. */
+export function refuse<Body>(
+  subject: Subject<Body> & { readonly before: LedgerRecord<Body> },
+  content: OtherContent,
+  moment: Moment,
+): Settlement<Body> {
+  const { before } = subject;
+  const known = (before.refused ?? []).some((other) => other.etag === content.etag);
+  const next: LedgerRecord<Body> = {
+    ...before,
+    refused: known ? (before.refused ?? []) : bounded([...(before.refused ?? []), content], recordErrorsMax),
+    history: historyWith(
+      before,
+      moment,
+      "refused",
+      `${contentChangedReason}: content ${content.etag} under a name that is known with ${before.etag}`,
+    ),
+  };
+  return {
+    record: next,
+    ends: null,
+    begins: {
+      key: parkedKey(subject.place),
+      value: { v: recordVersion, reason: contentChangedReason, at: iso(moment.now) },
+    },
+    touches: [],
+  };
+}
 
-function dropOlder(map: Map<string, { readonly at: number }>, oldest: number): void {
-  for (const [key, { at }] of map) {
-    if (at >= oldest) return;
-    map.delete(key);
+/** A waiting record goes back into the queue: what it waits for has come, or its time has run out and it is judged once more. */
+export function freed<Body>(
+  place: Place,
+  before: LedgerRecord<Body>,
+  moment: Moment,
+  why: string,
+): Settlement<Body> {
+  const subject = {
+    place,
+    etag: before.etag,
+    generation: before.generation,
+    before,
+    body: before.body,
+    alone: false,
+  };
+  const { waitingFor: _for, ...rest } = before;
+  return due(subject, { ...rest, history: historyWith(before, moment, "freed", why) }, moment.now);
+}
+
+/**
+ * An operator puts a parked record back: counters start anew. For a good record with refused content this accepts the
+ * latest refused content.
+ */
+export function replayed<Body>(
+  place: Place,
+  before: LedgerRecord<Body>,
+  moment: Moment,
+  note: string,
+): Settlement<Body> {
+  const subject = {
+    place,
+    etag: before.etag,
+    generation: before.generation,
+    before,
+    body: before.body,
+    alone: false,
+  };
+  const { refused, waitingFor: _for, waitUntil: _until, ...rest } = before;
+  const latest = refused?.at(-1);
+  const superseded: ReadonlyArray<OtherContent> = [
+    ...(before.superseded ?? []),
+    ...(latest === undefined ? [] : [{ etag: before.etag, size: null, at: iso(moment.now), sequence: null }]),
+  ];
+  return due(
+    subject,
+    {
+      ...rest,
+      claim: null,
+      etag: latest?.etag ?? before.etag,
+      attempts: 0,
+      crashes: 0,
+      crashesAlone: 0,
+      ...(superseded.length > 0 ? { superseded: bounded(superseded, recordErrorsMax) } : {}),
+      history: historyWith(before, moment, "replayed", note),
+    },
+    moment.now,
+  );
+}
+
+/** An operator gives a parked record up for good, or drops refused content. The record stays; its index ends. */
+export function discarded<Body>(
+  place: Place,
+  before: LedgerRecord<Body>,
+  moment: Moment,
+  note: string,
+): Settlement<Body> {
+  const { refused: _refused, ...rest } = before;
+  return {
+    record: { ...rest, history: historyWith(before, moment, "discarded", note) },
+    ends: parkedKey(place),
+    begins: null,
+    touches: [],
+  };
+}
+
+export type Judgement =
+  /** New, or rightly put back: work on it. `generation` is what the claim carries. */
+  | { readonly type: "work"; readonly generation: number }
+  /** Settled already, or a stale delivery: acknowledge and forget. */
+  | { readonly type: "drop"; readonly why: "duplicate" | "stale" }
+  /** Other content under a known name, and the first stays. */
+  | { readonly type: "refuse" };
+
+/** Decides what a delivery means in the light of the record that stands. */
+export function judge(
+  delivery: { readonly etag: string; readonly generation: number },
+  record: LedgerRecord | null,
+  onContentChange: "refuse" | "supersede",
+): Judgement {
+  if (record === null) return { type: "work", generation: delivery.generation };
+  if (record.etag === delivery.etag) {
+    if (isTerminal(record.state)) return { type: "drop", why: "duplicate" };
+    return record.generation === delivery.generation
+      ? { type: "work", generation: record.generation }
+      : { type: "drop", why: "stale" };
   }
+  // A put-back message carries the content of its time; the record has moved on since.
+  if (delivery.generation > 0) return { type: "drop", why: "stale" };
+  if ((record.superseded ?? []).some((old) => old.etag === delivery.etag)) {
+    return { type: "drop", why: "duplicate" };
+  }
+  if (record.state === "known" || record.state === "done") {
+    if (onContentChange === "refuse") {
+      return (record.refused ?? []).some((other) => other.etag === delivery.etag)
+        ? { type: "drop", why: "duplicate" }
+        : { type: "refuse" };
+    }
+  }
+  return { type: "work", generation: record.generation + 1 };
 }
