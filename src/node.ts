@@ -19,6 +19,7 @@ import { findBinary, startEmbedded } from "./jetstream/embedded.ts";
 import type { EmbeddedServer } from "./jetstream/embedded.ts";
 import { openObjects } from "./jetstream/objects.ts";
 import { actorSpecs } from "./node/actors.ts";
+import { serviceActors } from "./node/discovery.ts";
 import { openStorages } from "./node/storages.ts";
 import type { Link, SelfDescription } from "./node/link.ts";
 import { openLink } from "./node/link.ts";
@@ -191,6 +192,9 @@ const runActors = (
     const { link } = state;
     if (link === null) return yield* Effect.die(new Error("actors before the link"));
     const storage = yield* openStorages(site, link.context.nats);
+    const claimsActors = new Set(
+      (options.actors ?? []).filter((a) => a.behaviour === "claims").map((a) => a.options.name),
+    );
     const handle = yield* Supervisor.start(
       {
         name: "actors",
@@ -208,6 +212,10 @@ const runActors = (
             readinessOf(link.context, self.actors),
             yield* metricsText,
           ),
+          discovered: () =>
+            state.handle === null
+              ? []
+              : serviceActors(link.context, Effect.runSync(state.handle.tree), version, claimsActors),
           listening: (url) => {
             state.http = url;
             self.http = url;

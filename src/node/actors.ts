@@ -24,6 +24,8 @@ import { nativeDriver } from "../drivers/native.ts";
 import { makeProcessDriver } from "../drivers/process.ts";
 import { drainMs } from "../limits.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
+import type { ServiceActor } from "../jetstream/services.ts";
+import { registerActors } from "../jetstream/services.ts";
 import { claimKey, itemMailbox, runMailbox } from "../protocol/keys.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
 import type { PlainChildSpec } from "../supervisor/index.ts";
@@ -37,6 +39,8 @@ export interface ActorNeeds {
   /** Where logs and manifests of runs are kept. */
   readonly runs: ObjectBucket;
   readonly healthRoutes: ReadonlyArray<Route>;
+  /** The actors as `$SRV` shows them. */
+  readonly discovered: () => ReadonlyArray<ServiceActor>;
   /** Told where HTTP listens, once it does. */
   readonly listening: (url: string) => void;
 }
@@ -215,6 +219,11 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
       );
     }
   }
+  specs.push(
+    worker("discovery", (ready) =>
+      Effect.flatMap(registerActors(context.nats, needs.discovered), (ended) => Effect.andThen(ready, ended)),
+    ),
+  );
   const routes: ReadonlyArray<Route> = [
     ...needs.healthRoutes,
     ...(has("enqueuer") ? notifyRoutes(site, door) : []),
