@@ -100,6 +100,8 @@ class HttpListener {
   readonly #routes: ReadonlyArray<Route>;
   readonly #find: ReturnType<typeof makeRouteTable>;
   readonly #inFlight = new Set<ServerResponse>();
+  /** Connections on which nothing was ever asked: Node does not count them as idle. */
+  readonly #unused = new Set<Socket>();
   /** Answers since the last flush, by route and status. */
   readonly #answers = new Map<string, Map<number, number>>();
   readonly #flushing: NodeJS.Timeout;
@@ -121,6 +123,10 @@ class HttpListener {
     this.#server.maxConnections = httpConnectionsMax;
     // No answer is ever held back longer.
     this.#server.timeout = (presenceWaitSecondsMax + 60) * 1_000;
+    this.#server.on("connection", (socket) => {
+      this.#unused.add(socket);
+      socket.once("close", () => this.#unused.delete(socket));
+    });
     this.#server.on("request", (request, response) => this.#dispatch(request, response));
     this.#server.on("checkContinue", (request, response) => {
       holdBody(request, response);
@@ -153,6 +159,7 @@ class HttpListener {
   async stop(): Promise<void> {
     this.#draining = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const socket of this.#unused) socket.destroy();
     for (const response of this.#inFlight) response.shouldKeepAlive = false;
     for (const route of this.#routes) route.drain?.();
     const late = setTimeout(() => this.#server.closeAllConnections(), drainMs);
@@ -165,6 +172,7 @@ class HttpListener {
   #dispatch(request: IncomingMessage, response: ServerResponse): void {
     const found = this.#find(request.method ?? "", request.url ?? "");
     const label = found.type === "route" ? found.route.path : "none";
+    this.#unused.delete(request.socket);
     this.#inFlight.add(response);
     response.once("close", () => this.#closed(label, response));
     if (this.#draining) response.shouldKeepAlive = false;

@@ -2,7 +2,7 @@
  * Every actor as a service of NATS' own discovery protocol (`$SRV`, ADR-32), so that `nats service list|info|stats` sees it. The
  * client library for this protocol has no stable release: see docs/decisions/service-discovery.md.
  */
-import * as Effect from "effect/Effect";
+import type * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import type { NatsService } from "./Nats.ts";
@@ -60,35 +60,30 @@ const address = ({ name, subject, queueGroup }: ServiceEndpoint) => ({
   ...(queueGroup === undefined ? {} : { queue_group: queueGroup }),
 });
 
-function answerOf(verb: Verb, actor: ServiceActor): unknown {
-  switch (verb) {
-    case "PING":
-      return { type: "io.nats.micro.v1.ping_response", ...identity(actor) };
-    case "INFO":
-      return {
-        type: "io.nats.micro.v1.info_response",
-        ...identity(actor),
-        description: actor.description,
-        endpoints: actor.endpoints.map((endpoint) => ({ ...address(endpoint), metadata: {} })),
-      };
-    case "STATS":
-      return {
-        type: "io.nats.micro.v1.stats_response",
-        ...identity(actor),
-        started: actor.startedAt.toISOString(),
-        endpoints: actor.endpoints.map((endpoint) => ({
-          ...address(endpoint),
-          num_requests: endpoint.requests,
-          num_errors: endpoint.errors,
-          last_error: endpoint.lastError,
-          processing_time: nsOfMs(endpoint.processingMs),
-          average_processing_time:
-            endpoint.requests === 0 ? 0 : nsOfMs(endpoint.processingMs / endpoint.requests),
-          ...(endpoint.data === undefined ? {} : { data: endpoint.data }),
-        })),
-      };
-  }
-}
+const answers: Readonly<Record<Verb, (actor: ServiceActor) => unknown>> = {
+  PING: (actor) => ({ type: "io.nats.micro.v1.ping_response", ...identity(actor) }),
+  INFO: (actor) => ({
+    type: "io.nats.micro.v1.info_response",
+    ...identity(actor),
+    description: actor.description,
+    endpoints: actor.endpoints.map((endpoint) => ({ ...address(endpoint), metadata: {} })),
+  }),
+  STATS: (actor) => ({
+    type: "io.nats.micro.v1.stats_response",
+    ...identity(actor),
+    started: actor.startedAt.toISOString(),
+    endpoints: actor.endpoints.map((endpoint) => ({
+      ...address(endpoint),
+      num_requests: endpoint.requests,
+      num_errors: endpoint.errors,
+      last_error: endpoint.lastError,
+      processing_time: nsOfMs(endpoint.processingMs),
+      average_processing_time:
+        endpoint.requests === 0 ? 0 : nsOfMs(endpoint.processingMs / endpoint.requests),
+      ...(endpoint.data === undefined ? {} : { data: endpoint.data }),
+    })),
+  }),
+};
 
 /** `$SRV.<VERB>[.<name>[.<id>]]`: the verb, and whom it asks; null for anything else. */
 export function readServiceSubject(
@@ -106,7 +101,7 @@ function answer(actors: () => ReadonlyArray<ServiceActor>, request: NatsRequest)
   for (const actor of actors()) {
     if (asked.name !== null && asked.name !== serviceName(actor.name)) continue;
     if (asked.id !== null && asked.id !== serviceName(actor.id)) continue;
-    request.respond(JSON.stringify(answerOf(asked.verb, actor)));
+    request.respond(JSON.stringify(answers[asked.verb](actor)));
   }
 }
 
