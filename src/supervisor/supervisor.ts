@@ -92,18 +92,21 @@ const isOrdered = (self: LiveSupervisor): boolean =>
   !self.up || self.plan.strategy === "one_for_all" || self.plan.strategy === "rest_for_one";
 
 /**
- * Starts the first child that waits, unless another is still to become ready or a delay is not over yet: in an
- * order, the delay of one holds them all. True if no child is left to start.
+ * Starts the first child that waits, unless one before it is still to become ready, or a restart's delay is not
+ * over: it stands with the child that failed, and holds its whole group. True if no child is left to start.
  */
 const advance = Effect.fnUntraced(function* (self: LiveSupervisor) {
+  let done = true;
   let next: ChildRecord | undefined;
   for (const child of self.children.values()) {
-    if (child.status === "starting" || child.timer !== undefined) return false;
-    if (child.status === "waiting") next ??= child;
+    if (child.status === "waiting") {
+      if (child.timer !== undefined) return false;
+      if (done) next = child;
+      done = false;
+    } else if (child.status === "starting") done = false;
   }
-  if (next === undefined) return true;
-  yield* launch(self, next);
-  return false;
+  if (next !== undefined) yield* launch(self, next);
+  return done;
 });
 
 const launch = Effect.fnUntraced(function* (self: LiveSupervisor, child: ChildRecord) {

@@ -289,6 +289,57 @@ describe("backoff", () => {
     }),
   );
 
+  it.effect("a start that fails was not stable, however long ago the child last ran", () =>
+    Effect.gen(function* () {
+      const stage = makeStage();
+      yield* stage.start({
+        name: "root",
+        intensity: 1000,
+        backoff: { base: 100, max: 10_000, stableAfter: 500 },
+        children: [stage.worker("a")],
+      });
+      stage.actor("a").failsToStart = true;
+      yield* stage.end("a", "failure");
+      yield* TestClock.adjust(3100);
+      expect(delays(stage)).toEqual([100, 200, 400, 800, 1600, 3200]);
+    }),
+  );
+
+  it.effect("news of a life that is over changes nothing: here its start's time-out", () =>
+    Effect.gen(function* () {
+      const stage = makeStage();
+      let lives = 0;
+      const run = (ready: Effect.Effect<void>) =>
+        ++lives === 1
+          ? Effect.andThen(ready, Effect.fail("broken"))
+          : Effect.andThen(Effect.sleep(100), Effect.fail("again"));
+      const slow = (ready: Effect.Effect<void>) =>
+        Effect.andThen(ready, Effect.never).pipe(Effect.onInterrupt(() => Effect.sleep(1000)));
+      const handle = yield* stage.start({
+        name: "root",
+        intensity: 1000,
+        backoff: { base: 100, max: 10_000 },
+        children: [
+          { name: "slow", run: slow },
+          { name: "a", run, startTimeout: 200 },
+        ],
+      });
+      yield* settle;
+      yield* TestClock.adjust(100);
+      expect(lives).toBe(2);
+      // It fails, and its time-out passes, while the supervisor waits for the other.
+      yield* Effect.forkChild(handle.terminateChild("root/slow"));
+      yield* settle;
+      yield* TestClock.adjust(1000);
+      yield* settle;
+      expect(delays(stage)).toEqual([100, 200]);
+      yield* TestClock.adjust(199);
+      expect(lives).toBe(2);
+      yield* TestClock.adjust(1);
+      expect(lives).toBe(3);
+    }),
+  );
+
   for (const [share, expected] of [
     [0, [0, 0, 0]],
     [0.5, [50, 100, 200]],

@@ -116,6 +116,8 @@ describe("shutdown time", () => {
             abandoned: 1,
             lastExit: `abandoned: did not end within ${millis} ms`,
           });
+          yield* handle.terminateChild("root/stuck");
+          expect(yield* statuses(handle)).toEqual({ a: "running", stuck: "abandoned" });
           // A new life in the same place, while the old one still is.
           yield* handle.restartChild("root/stuck");
           expect((yield* handle.tree).children[1]).toMatchObject({ status: "running", abandoned: 1 });

@@ -147,6 +147,29 @@ describe("start", () => {
       }),
   );
 
+  it.effect(
+    "and if its restart fails then, it is retried: only a first start can fail the supervisor's",
+    () =>
+      Effect.gen(function* () {
+        const stage = makeStage();
+        const gate = makeGate();
+        stage.actor("b").gate = gate;
+        const starting = yield* Effect.forkChild(
+          stage.start({ name: "root", ...calm, children: [stage.worker("a"), stage.worker("b")] }),
+        );
+        yield* settle;
+        stage.actor("a").failsToStart = true;
+        yield* stage.end("a", "failure");
+        yield* TestClock.adjust(100);
+        stage.actor("a").failsToStart = false;
+        yield* TestClock.adjust(200);
+        yield* Deferred.succeed(gate, undefined);
+        const handle = yield* Fiber.join(starting);
+        expect(yield* statuses(handle)).toEqual({ a: "running", b: "running" });
+        expect(stage.actor("a").lives).toBe(3);
+      }),
+  );
+
   it.effect("one_for_all: a bystander that was still starting belongs to the start all the same", () =>
     Effect.gen(function* () {
       const stage = makeStage();
@@ -210,12 +233,17 @@ describe("start", () => {
       stage.actor("x").gate = gate;
       const inner = { name: "inner", children: [stage.worker("x")] };
       const starting = yield* Effect.forkChild(
-        stage.start({ name: "root", children: [inner, stage.worker("b")] }),
+        stage.start({
+          name: "root",
+          children: [stage.worker("a", { restart: "transient" }), inner, stage.worker("b")],
+        }),
       );
       yield* settle;
+      yield* stage.end("a", "normal");
+      expect(stage.taken()).toEqual(["start a", "ready a", "start x", "stop a"]);
       // No limit of its own: that is its children's.
       yield* TestClock.adjust("59 seconds");
-      expect(stage.taken()).toEqual(["start x"]);
+      expect(stage.taken()).toEqual([]);
       yield* Deferred.succeed(gate, undefined);
       yield* Fiber.join(starting);
       expect(stage.taken()).toEqual(["ready x", "start b", "ready b"]);
