@@ -13,4 +13,4 @@ export type {
 } from "./actors/Actor.ts";
 export type { Route } from "./actors/listens.ts";
 export { runNode } from "./node/runNode.ts";
-export type { RunNodeOptions, StartedNode } from "./node/runNode.ts";
+export type { RunNodeOptions, SettledItem, StartedNode } from "./node/runNode.ts";

@@ -20,7 +20,7 @@ import type { Route } from "./listens.ts";
 export interface ActorItem {
   /** Unique a day; sending it again with the same content changes nothing. */
   readonly id: string;
-  /** What was sent: any JSON. */
+  /** What was sent: any JSON, as its sender wrote it. Check it: whoever may publish may send anything. */
   readonly body: unknown;
   /** How often it was tried before and failed by its own fault. */
   readonly attempts: number;

@@ -14,10 +14,15 @@ export const openStorages = (
   Effect.gen(function* () {
     const open = new Map<string, StorageDriver>();
     for (const [name, settings] of site.storage) {
-      open.set(
-        name,
-        yield* openStorage(settings, { open: (bucket) => openObjects(nats, bucket, site.nats.replicas) }),
+      const known = new Set(
+        [...site.lanes.values()].flatMap((lane) => (lane.storage === name ? lane.buckets : [])),
       );
+      // Opening makes the bucket: only those that the site file names may come into being so.
+      const openBucket = (bucket: string) =>
+        known.has(bucket)
+          ? openObjects(nats, bucket, site.nats.replicas)
+          : Effect.fail({ message: `no lane of the site file keeps bucket ${bucket} in storage ${name}` });
+      open.set(name, yield* openStorage(settings, { open: openBucket }));
     }
     return open;
   });

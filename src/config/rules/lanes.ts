@@ -11,9 +11,10 @@ export function laneRules(file: SiteFile): ReadonlyArray<Finding> {
   if (Object.keys(file.lanes).length === 0) {
     return [
       {
+        severity: "warning",
         path: ["lanes"],
-        message: "no lane: nothing would ever be taken in",
-        fix: "add one, as in config/demo.yaml",
+        message: "no lane: nothing is taken in, only actors of your own run",
+        fix: "add one, as in config/demo.yaml, unless that is meant",
       },
     ];
   }

@@ -585,6 +585,7 @@ const laneRules: ReadonlyArray<Rule> = [
     green: "name: test\nlanes: { a: { kind: object, buckets: [a], pattern: '(?<day>x)' } }\n",
     path: "lanes",
     message: /no lane/,
+    severity: "warning",
   },
   {
     rule: "a storage that is not defined",
