@@ -346,7 +346,8 @@ const claimAndWork = <Body, R>(
       yield* abortable((signal) => openSlot(state, signal));
       return "away";
     }
-    state.mailbox.prefetch(state.source.batchMax);
+    // What must be alone may take hours: its successor would wait in this buffer, and be somebody else's by then.
+    if (state.source.alone !== true) state.mailbox.prefetch(state.source.batchMax);
     const worked = items.filter((item) => item.refused !== true);
     const exit = yield* Effect.exit(
       worked.length === 0

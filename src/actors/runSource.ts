@@ -11,7 +11,6 @@ import { encodeJson, recordVersion } from "../protocol/records.ts";
 import type { RunBody } from "../protocol/runs.ts";
 import { hashOfRun, readyOfSubject } from "../protocol/runs.ts";
 import type { ClaimSource } from "./claimSource.ts";
-import type { PutBackRule } from "./putBack.ts";
 
 type Jobs = Pick<Site, "jobs">;
 
@@ -45,15 +44,6 @@ const endsReady = (place: Place, generation: number): ReadonlyArray<Write> => [
  */
 export const putBackRun = (place: Place, generation: number): Write =>
   ledgerPut(readyKey(place, generation), encodeJson({ v: recordVersion, run: recordKey(place) }), 0);
-
-export const runPutBack = (lane: string): PutBackRule => ({
-  stream: kvStream(ledgerBucket),
-  consumer: runsConsumer(lane),
-  message: (place, record) => ({
-    ...putBackRun(place, record.generation),
-    messageId: readyKey(place, record.generation),
-  }),
-});
 
 export const runReclaimRules = (site: Jobs, lane: string): ReclaimRules => ({
   rules: runRules(site, lane),

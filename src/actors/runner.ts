@@ -22,13 +22,13 @@ import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
 import type { JobSettings, Site } from "../config/Site.ts";
 import type { RunDriver, RunEnd } from "../drivers/RunDriver.ts";
-import { getRecordUnsafe } from "../jetstream/ledger.ts";
+import { getRecordUnsafe, getSlotUnsafe } from "../jetstream/ledger.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
 import { jobLogBytesMax, runStorageTriesMax } from "../limits.ts";
 import type { Arrival } from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
-import { decodeKeyPart, encodeToken } from "../protocol/keys.ts";
+import { claimKey, decodeKeyPart, encodeToken, runMailbox } from "../protocol/keys.ts";
 import type { Outcome } from "../protocol/lifecycle.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
 import { encodeJson } from "../protocol/records.ts";
@@ -86,8 +86,9 @@ export const runnerWorker = (
       }),
     ),
   );
+  const slot = claimKey(runMailbox(lane), node.name, worker);
   const work = (items: ReadonlyArray<Item<RunBody>>, claim: ClaimInfo) =>
-    Effect.forEach(items, (item) => oneRun({ node, site, deps, folder, item, claim }));
+    Effect.forEach(items, (item) => oneRun({ node, site, deps, folder, slot, item, claim }));
   return Effect.andThen(sweep, claimsWorker(node, runSource(site, lane), worker, work, ready));
 };
 
@@ -99,6 +100,8 @@ interface Try {
   readonly site: Jobs;
   readonly deps: RunnerDeps;
   readonly folder: string;
+  /** Key of this worker's claim slot. */
+  readonly slot: string;
   readonly item: Item<RunBody>;
   readonly claim: ClaimInfo;
 }
@@ -150,9 +153,11 @@ const execute = Effect.fnUntraced(function* (of: Try, job: JobSettings, record: 
     yield* of.deps.announce(arrivalsOf(of, body.outputs));
     return done({ ...body, started: null }, "published by an earlier try");
   }
+  yield* notInHand(of, record);
   const started = {
     generation: record.generation,
     node: of.node.name,
+    slot: of.slot,
     claim: of.claim.claim,
     at: new Date().toISOString(),
   };
@@ -177,7 +182,7 @@ const inScratch = Effect.fnUntraced(function* (
   attempt: number,
   scratch: Scratch,
 ) {
-  const { driver, storageOf, announce } = of.deps;
+  const { driver, storageOf } = of.deps;
   const manifest = yield* stageInputs(scratch, body.inputs, storageOf);
   const end = yield* driver
     .run({
@@ -196,13 +201,27 @@ const inScratch = Effect.fnUntraced(function* (
   if (verdict.type !== "done") {
     return failure({ ...body, result }, verdict.type, verdict.reason, verdict.detail);
   }
+  return yield* publish(of, job, { ...body, result }, scratch, end).pipe(
+    Effect.catchTag("RunFailed", (error) =>
+      Effect.succeed(failure({ ...body, result }, error.class, error.reason, error.detail)),
+    ),
+  );
+});
+
+const publish = Effect.fnUntraced(function* (
+  of: Try,
+  job: JobSettings,
+  body: RunBody,
+  scratch: Scratch,
+  end: RunEnd,
+) {
   yield* stillOurs(of);
   const run = nameOf(of.item.place);
-  const outputs = yield* publishOutputs(scratch, job.outputs, body.partition, run, storageOf);
-  yield* mark(of, { ...body, outputs, result });
-  yield* announce(arrivalsOf(of, outputs));
+  const outputs = yield* publishOutputs(scratch, job.outputs, body.partition, run, of.deps.storageOf);
+  yield* mark(of, { ...body, outputs });
+  yield* of.deps.announce(arrivalsOf(of, outputs));
   const seconds = ((end.endedAt - end.startedAt) / 1_000).toFixed(1);
-  return done({ ...body, started: null, outputs, result }, `${outputs.length} outputs in ${seconds} s`);
+  return done({ ...body, started: null, outputs }, `${outputs.length} outputs in ${seconds} s`);
 });
 
 const nameOf = (place: Place): string => decodeKeyPart(place.tail) ?? place.tail;
@@ -267,6 +286,22 @@ const keep = Effect.fnUntraced(function* (
   yield* put(result.manifest, () => Buffer.from(manifest));
   yield* put(`${under}/result.json`, () => encodeJson(result));
   return result;
+});
+
+/**
+ * A delivery can come twice while its run is going (the server was away longer than a delivery is kept waiting for): whoever
+ * has it in hand keeps it, and this delivery is given back until it is settled, or its claim taken.
+ */
+const notInHand = Effect.fnUntraced(function* (of: Try, record: LedgerRecord<RunBody>) {
+  const { started } = record.body;
+  if (started === null || started.generation !== record.generation || started.slot === of.slot) return;
+  const found = yield* Effect.tryPromise({
+    try: () => getSlotUnsafe(of.node.nats, started.slot),
+    catch: (cause) => new SystemFailure({ what: "the ledger", detail: String(cause) }),
+  });
+  if (found?.slot.state === "claimed" && found.slot.id === started.claim) {
+    yield* new SystemFailure({ what: "this run", detail: `node ${started.node} has it in hand` });
+  }
 });
 
 const claimLost = (detail: string): RunFailed =>

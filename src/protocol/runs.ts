@@ -65,6 +65,8 @@ export interface RunBody {
   readonly started: {
     readonly generation: number;
     readonly node: string;
+    /** Key of the claim slot, and the claim that stands there while the command runs. */
+    readonly slot: string;
     readonly claim: string;
     readonly at: string;
   } | null;
@@ -82,7 +84,9 @@ const isRunBody = Schema.is(
     inputs: Schema.Array(
       Schema.Struct({ record: Schema.String, bucket: Schema.String, key: Schema.String, uri: Schema.String }),
     ),
-    started: Schema.NullOr(Schema.Struct({ generation: Schema.Number })),
+    started: Schema.NullOr(
+      Schema.Struct({ generation: Schema.Number, slot: Schema.String, claim: Schema.String }),
+    ),
     outputs: Schema.NullOr(Schema.Array(Schema.Struct({ bucket: Schema.String, key: Schema.String }))),
   }),
 );
