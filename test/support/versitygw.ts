@@ -10,6 +10,13 @@ import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { S3Client } from "@aws-sdk/client-s3";
 
+/** What every one of them lets in. */
+export const versitygwCredentials = {
+  accessKeyId: "orrery-test",
+  secretAccessKey: "orrery-test-secret",
+  region: "us-east-1",
+};
+
 const version = "v1.8.0";
 const startMs = 20_000;
 const stopMs = 5_000;
@@ -19,8 +26,10 @@ const logBytesMax = 65_536;
 export interface VersitygwOptions {
   /** Directories made before the start: buckets that are there. */
   readonly buckets?: ReadonlyArray<string>;
-  /** Where it POSTs a notification for each object written or removed. */
+  /** Where it POSTs a notification for each object written or removed. It must answer already: it is told at the start. */
   readonly webhookUrl?: string;
+  /** Default: a free one. For a site that must know its store before the store can know its webhook. */
+  readonly port?: number;
 }
 
 export interface Versitygw {
@@ -64,8 +73,8 @@ export async function startVersitygw(options: VersitygwOptions = {}): Promise<Ve
 }
 
 async function startOnce(binary: string, directory: string, options: VersitygwOptions): Promise<Versitygw> {
-  const credentials = { accessKeyId: "orrery-test", secretAccessKey: "orrery-test-secret" };
-  const port = await freePort();
+  const { region, ...credentials } = versitygwCredentials;
+  const port = options.port ?? (await freePort());
   const endpoint = `http://127.0.0.1:${port}`;
   const metadata = await mkdtemp(join(tmpdir(), "orrery-s3-meta-"));
   const webhook = options.webhookUrl === undefined ? [] : ["--event-webhook-url", options.webhookUrl];
@@ -91,7 +100,7 @@ async function startOnce(binary: string, directory: string, options: VersitygwOp
     });
     child.once("exit", () => resolve());
   }).finally(() => running.delete(child));
-  const client = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true, credentials });
+  const client = new S3Client({ endpoint, region, forcePathStyle: true, credentials });
   const stop = async (): Promise<void> => {
     client.destroy();
     child.kill("SIGTERM");
@@ -102,7 +111,7 @@ async function startOnce(binary: string, directory: string, options: VersitygwOp
     await rm(metadata, { recursive: true, force: true });
   };
   if (await healthy(`${endpoint}/health`, ended)) {
-    return { endpoint, region: "us-east-1", ...credentials, directory, client, log: () => log, stop };
+    return { endpoint, region, ...credentials, directory, client, log: () => log, stop };
   }
   child.kill("SIGKILL");
   await ended;
@@ -123,7 +132,7 @@ async function healthy(url: string, ended: Promise<void>): Promise<boolean> {
   return false;
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);
