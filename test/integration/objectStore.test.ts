@@ -75,6 +75,11 @@ function decode(bytes: Uint8Array): Record<string, unknown> {
   return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
 }
 
+function dayOf(header: Record<string, unknown>): string {
+  const day = header["DAYOBS"];
+  return typeof day === "string" ? day.replaceAll("-", "") : "20200101";
+}
+
 describe("behind a real S3 server", () => {
   const dataDir = mkdtempSync(join(tmpdir(), "orrery-s3-site-"));
   const scope = Scope.makeUnsafe();
@@ -155,7 +160,7 @@ describe("behind a real S3 server", () => {
       const outcomes: Array<string> = [];
       for (const [name, sidecar] of rubinFiles("sidecars")) {
         const header = decode(sidecar);
-        const day = String(header["DAYOBS"] ?? "20200101").replaceAll("-", "");
+        const day = dayOf(header);
         const key = `camera/${day}/${name.replace(/\.json$/, "")}/${name.replace(/\.json$/, ".fits")}`;
         await put({ key: key.replace(/\.fits$/, ".json"), body: sidecar });
         await put({ key, body: fits });
