@@ -18,6 +18,7 @@ import type { Site } from "./config/Site.ts";
 import { findBinary, startEmbedded } from "./jetstream/embedded.ts";
 import type { EmbeddedServer } from "./jetstream/embedded.ts";
 import { openObjects } from "./jetstream/objects.ts";
+import type { AroundDriver } from "./node/actors.ts";
 import { actorSpecs } from "./node/actors.ts";
 import { serviceActors } from "./node/discovery.ts";
 import { openStorages } from "./node/storages.ts";
@@ -45,6 +46,8 @@ export interface NodeOptions {
   readonly log: Log;
   /** Told what the set-up of an embedded server does. Default: the log. */
   readonly say?: (line: string) => void;
+  /** For tests that watch, hold up or break what a lane's driver does. Default: the lane's driver itself. */
+  readonly aroundDriver?: AroundDriver;
 }
 
 export interface RunningNode {
@@ -207,6 +210,7 @@ const runActors = (
           actors: options.actors ?? [],
           storage,
           runs: yield* openObjects(link.context.nats, runsBucket, site.nats.replicas),
+          aroundDriver: options.aroundDriver ?? ((_lane, open) => open),
           healthRoutes: healthRoutes(
             link.context,
             readinessOf(link.context, self.actors),

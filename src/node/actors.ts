@@ -43,7 +43,11 @@ export interface ActorNeeds {
   readonly discovered: () => ReadonlyArray<ServiceActor>;
   /** Told where HTTP listens, once it does. */
   readonly listening: (url: string) => void;
+  readonly aroundDriver: AroundDriver;
 }
+
+/** What stands between a lane and its driver: given the lane's own, it says which one is opened. */
+export type AroundDriver = (lane: Lane, open: OpenDriver) => OpenDriver;
 
 type Run = (ready: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>;
 
@@ -73,7 +77,7 @@ function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
     Array.from({ length: lane.workers }, (_, index) =>
       worker(`ingest-${lane.name}-${index}`, (ready) =>
         Effect.gen(function* () {
-          const driver = yield* openDriver(lane);
+          const driver = yield* needs.aroundDriver(lane, openDriver(lane));
           const work = ingestWork(link.context, { site, lane, storage: storageOf(needs, lane), driver });
           return yield* claimsWorker(link.context, fileSource(lane), index, work, ready);
         }),
