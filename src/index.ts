@@ -12,5 +12,5 @@ export type {
   TicksOptions,
 } from "./actors/Actor.ts";
 export type { Route } from "./actors/listens.ts";
-export { runNode } from "./node/runNode.ts";
-export type { RunNodeOptions, SettledItem, StartedNode } from "./node/runNode.ts";
+export { runNode } from "./runNode.ts";
+export type { RunNodeOptions, SettledItem, StartedNode } from "./runNode.ts";

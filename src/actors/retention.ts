@@ -11,7 +11,7 @@ import type { NodeContextService } from "./NodeContext.ts";
 export interface RetentionRule {
   readonly lane: string;
   readonly days: number;
-  /** For exposures, which belong to no lane: they go with the longest retention of all lanes. */
+  /** For exposures and the jobs made of them, which belong to no lane: they go with the longest retention of all lanes. */
   readonly exposures: boolean;
 }
 
@@ -46,7 +46,7 @@ export const purgeOldDays = (
       for (const day of expiredDays(now, rule.days)) {
         if (open.has(day)) continue;
         const filters = rule.exposures
-          ? [`exposure.*.${day}.>`]
+          ? [`exposure.*.${day}.>`, `job.*.${day}.>`, `run.*.${day}.>`, `ready.*.${day}.>`]
           : [`file.${rule.lane}.${day}.>`, `due.${rule.lane}.${day}.>`, `parked.${rule.lane}.${day}.>`];
         for (const filter of filters) {
           const purged = yield* managed(`purge ${filter}`, () =>

@@ -7,7 +7,7 @@
  */
 import type { Msg, Subscription } from "@nats-io/transport-node";
 import { createInbox } from "@nats-io/transport-node";
-import { bufferedMsMax } from "../limits.ts";
+import { ackWaitMs, bufferedMsMax } from "../limits.ts";
 import type { NatsService } from "./Nats.ts";
 import { readAckSubject } from "./wire.ts";
 
@@ -147,11 +147,14 @@ export class Mailbox {
   /** What the buffer holds, but for what has waited so long that its delivery may be somebody else's by now. */
   #drawn(max: number): Array<Delivery> {
     if (this.#buffer.length === 0) return [];
-    const oldest = performance.now() - bufferedMsMax;
+    const now = performance.now();
+    const oldest = now - bufferedMsMax;
     const stale = this.#buffer.filter((d) => d.receivedAt < oldest);
     if (stale.length > 0) {
+      // What is older than its ack_wait is somebody else's by now: giving it back would take it from them.
+      const ours = stale.filter((d) => now - d.receivedAt < ackWaitMs);
       this.release(
-        stale.map((d) => d.reply),
+        ours.map((d) => d.reply),
         1,
       );
       this.#buffer = this.#buffer.filter((d) => d.receivedAt >= oldest);

@@ -2,17 +2,17 @@
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
-import type { Actor } from "../actors/Actor.ts";
-import type { NodeContextService } from "../actors/NodeContext.ts";
-import { dayText } from "../actors/retention.ts";
-import type { ItemBody } from "../actors/userActors.ts";
-import { sendItem } from "../actors/userActors.ts";
-import { loadSite } from "../config/loadSite.ts";
-import { getRecordUnsafe } from "../jetstream/ledger.ts";
-import { encodeTail, itemMailbox, recordKey } from "../protocol/keys.ts";
-import { isTerminal } from "../protocol/records.ts";
-import { makeLog } from "../log.ts";
-import { startNode } from "../node.ts";
+import type { Actor } from "./actors/Actor.ts";
+import type { NodeContextService } from "./actors/NodeContext.ts";
+import { dayText } from "./actors/retention.ts";
+import type { ItemBody } from "./actors/userActors.ts";
+import { sendItem } from "./actors/userActors.ts";
+import { loadSite } from "./config/loadSite.ts";
+import { getRecordUnsafe } from "./jetstream/ledger.ts";
+import { encodeTail, itemMailbox, recordKey } from "./protocol/keys.ts";
+import { isTerminal } from "./protocol/records.ts";
+import { makeLog } from "./log.ts";
+import { startNode } from "./node.ts";
 
 export interface RunNodeOptions {
   /** Path of the site file. */
