@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
 import { claimsWorker, SystemFailure } from "../actors/claims.ts";
+import type { Log } from "../actors/NodeContext.ts";
 import { backlogPoll, natsNotifications, notifyRoutes } from "../actors/enqueuer.ts";
 import { FrontDoor } from "../actors/frontDoor.ts";
 import { fileSource, ingestWork } from "../actors/ingester.ts";
@@ -21,6 +22,7 @@ import { watchDirectory } from "../actors/watcher.ts";
 import type { Lane, Role, Site } from "../config/Site.ts";
 import type { OpenDriver } from "../drivers/Driver.ts";
 import { nativeDriver } from "../drivers/native.ts";
+import { openSubprocess } from "../drivers/subprocess.ts";
 import { makeProcessDriver } from "../drivers/process.ts";
 import { drainMs } from "../limits.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
@@ -58,12 +60,12 @@ const worker = (name: string, run: Run, shutdownMs: number = drainMs - 300): Pla
   run,
 });
 
-function openDriver(lane: Lane): OpenDriver {
+function openDriver(lane: Lane, log: Log): OpenDriver {
   switch (lane.driver.type) {
     case "native":
       return Effect.succeed(nativeDriver);
     case "subprocess":
-      return Effect.die(new Error("subprocess driver is not wired"));
+      return openSubprocess({ name: lane.name, ...lane.driver }, log);
   }
 }
 
@@ -77,7 +79,7 @@ function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
     Array.from({ length: lane.workers }, (_, index) =>
       worker(`ingest-${lane.name}-${index}`, (ready) =>
         Effect.gen(function* () {
-          const driver = yield* needs.aroundDriver(lane, openDriver(lane));
+          const driver = yield* needs.aroundDriver(lane, openDriver(lane, link.context.log));
           const work = ingestWork(link.context, { site, lane, storage: storageOf(needs, lane), driver });
           return yield* claimsWorker(link.context, fileSource(lane), index, work, ready);
         }),
