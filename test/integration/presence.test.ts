@@ -12,6 +12,7 @@ import type { PresenceSettings } from "../../src/config/Site.ts";
 import { getUnsafe } from "../../src/jetstream/ledger.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
 import { commitUnsafe } from "../../src/jetstream/transaction.ts";
+import { presenceReadsInFlightMax } from "../../src/limits.ts";
 import {
   encodeToken,
   kvSubject,
@@ -344,6 +345,18 @@ describe("deleteWhenSeen", () => {
       expect(node.lines).toEqual([]);
     },
   );
+
+  it("gives a group to exactly one of those who share a read", async () => {
+    const { index } = await presence({ deleteWhenSeen: true, mirrored: false });
+    const one = group();
+    await announce(one);
+    // As many other reads as may be in flight: the look-ups of this one all stand in the queue for the same read.
+    for (let i = 0; i < presenceReadsInFlightMax; i++) index.lookUp(keyOf(group()), 0, () => undefined);
+    const answers = await Promise.all(
+      [1, 2, 3].map(() => new Promise((answer) => index.lookUp(keyOf(one), 0, (_, body) => answer(body)))),
+    );
+    expect(answers).toEqual([presentAnswer(one), absentAnswer, absentAnswer]);
+  });
 
   it("gives each announcement once, to one of those who wait", async () => {
     const { url, index } = await presence({ deleteWhenSeen: true });

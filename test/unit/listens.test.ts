@@ -263,11 +263,19 @@ describe("a body", () => {
     expect(answer).toMatch(/^HTTP\/1\.1 413 /);
   });
 
-  it("of 50 MB is refused in words that its sender gets to see", async () => {
-    const { url } = await listening(upload);
-    const sent = await send(`${url}/upload`, { method: "POST", body: Buffer.alloc(50_000_000) });
-    expect(sent.status).toBe(413);
-    expect(JSON.parse(sent.body)).toMatchObject({ error: true });
+  it("of 50 MB is refused in words that its sender gets to see, also when it reads only after it has sent", async () => {
+    const { port } = await listening(upload);
+    const socket = connect(port, "127.0.0.1");
+    const body = Buffer.alloc(50_000_000);
+    socket.write(`POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`);
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.write(body, () => resolve());
+    });
+    let answer = "";
+    socket.on("data", (data) => void (answer += data.toString("latin1")));
+    await once(socket, "close");
+    expect(answer).toMatch(/^HTTP\/1\.1 413 [\s\S]*\r\n\r\n\{"error":true,.*\}\n$/);
   });
 
   it("that waits to be asked for is asked for when it may come, and not when it is too large", async () => {
@@ -338,6 +346,32 @@ describe("a stop", () => {
     go();
     expect(await sent).toMatchObject({ status: 200, body: '"late"', headers: { connection: "close" } });
     await stopped;
+  });
+
+  it("closes a connection once its answer, begun before the stop, is complete", async () => {
+    const go = Promise.withResolvers<void>();
+    const { route, came } = held();
+    const { url, port, stop } = await listening(route, {
+      method: "GET",
+      path: "/begun",
+      handle: async (_request, response) => {
+        response.writeHead(200, { "content-length": 2 });
+        response.write("a");
+        await go.promise;
+        response.end("b");
+      },
+    });
+    // Another request keeps the listener from closing everything before its time.
+    const other = expect(send(`${url}/held`)).rejects.toThrow("socket hang up");
+    await came;
+    const socket = connect(port, "127.0.0.1");
+    socket.write("GET /begun HTTP/1.1\r\nHost: x\r\n\r\n");
+    await once(socket, "data");
+    const stopped = stop().then(() => "stopped");
+    go.resolve();
+    expect(String(await once(socket, "data"))).toBe("b");
+    expect(await Promise.race([once(socket, "close").then(() => "closed"), stopped])).toBe("closed");
+    await other;
   });
 
   it("tells routes to answer what they hold back", async () => {
