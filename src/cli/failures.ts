@@ -1,0 +1,59 @@
+/** How a command ends, as its exit code says it. docs/cli.md is the promise to scripts. */
+import * as Schema from "effect/Schema";
+import type { JetStreamError } from "../protocol/errors.ts";
+
+export const exitCode = {
+  ok: 0,
+  /** It could not be done; stderr says why and what to do. */
+  failure: 1,
+  /** The command line, or the site file's name, is not understood. Nothing was done. */
+  usage: 2,
+  /** The answer is no: absent, not found, not in agreement. */
+  no: 3,
+  /** Nothing answers where the site should be. */
+  unreachable: 4,
+  /** ^C. */
+  interrupted: 130,
+} as const;
+
+/** A command ends with this code; `message` goes to stderr, empty where all is said already. */
+export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", {
+  exit: Schema.Number,
+  message: Schema.String,
+}) {}
+
+export const failed = (message: string): CommandFailed =>
+  new CommandFailed({ exit: exitCode.failure, message });
+export const misused = (message: string): CommandFailed =>
+  new CommandFailed({ exit: exitCode.usage, message });
+export const no = (message: string): CommandFailed => new CommandFailed({ exit: exitCode.no, message });
+export const unreachable = (message: string): CommandFailed =>
+  new CommandFailed({ exit: exitCode.unreachable, message });
+
+const streamNotFound = 10059;
+
+/** What a JetStream error means for somebody who typed a command. */
+export function ofJetStream(error: JetStreamError): CommandFailed {
+  if (error._tag === "NatsUnavailable") return unreachable(error.message);
+  if (error._tag === "JetStreamRejected" && error.code === streamNotFound) {
+    return failed(
+      "this NATS server holds no Orrery site yet: start a node (orrery start SITE), or orrery topology apply SITE",
+    );
+  }
+  return failed(error.message);
+}
+
+const isJetStreamError = (cause: unknown): cause is JetStreamError =>
+  typeof cause === "object" &&
+  cause !== null &&
+  "_tag" in cause &&
+  ["NatsUnavailable", "JetStreamRejected", "TransactionConflict", "TransactionDuplicate", "TransactionBusy"].some(
+    (tag) => tag === cause._tag,
+  );
+
+/** For what plain promises reject with. */
+export function ofCause(cause: unknown): CommandFailed {
+  if (cause instanceof CommandFailed) return cause;
+  if (isJetStreamError(cause)) return ofJetStream(cause);
+  return failed(cause instanceof Error ? cause.message : String(cause));
+}

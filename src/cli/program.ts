@@ -1,0 +1,123 @@
+/** The command line: parses, runs, and turns every end into an exit code. */
+import * as Cause from "effect/Cause";
+import * as CliConfig from "effect/cli/CliConfig";
+import * as CliError from "effect/cli/CliError";
+import * as CliOutput from "effect/cli/CliOutput";
+import * as Command from "effect/cli/Command";
+import * as GlobalFlag from "effect/cli/GlobalFlag";
+import type { HelpDoc } from "effect/cli/HelpDoc";
+import * as Context from "effect/Context";
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Fiber from "effect/Fiber";
+import * as FileSystem from "effect/FileSystem";
+import * as Path from "effect/Path";
+import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner";
+import * as Stdio from "effect/Stdio";
+import * as Terminal from "effect/Terminal";
+import { version } from "../node/version.ts";
+import { orrery } from "./commands.ts";
+import { CommandFailed, exitCode } from "./failures.ts";
+import type { IoService } from "./Io.ts";
+import { Io } from "./Io.ts";
+import { paint } from "./table.ts";
+
+/**
+ * What the CLI module asks for to be able to prompt, complete paths and run programs. None of our commands does any of it
+ * through these; the real services would cost a tenth of a second of every start.
+ */
+function unused(io: IoService): Context.Context<Command.Environment> {
+  const none = (): Effect.Effect<never> => Effect.die(new Error("not used by the orrery command"));
+  const terminal = Terminal.make({
+    columns: Effect.sync(() => io.out.columns() ?? 80),
+    rows: Effect.succeed(24),
+    size: none(),
+    readInput: none(),
+    readLine: none(),
+    display: (text: string) => Effect.sync(() => io.out.write(text)),
+  });
+  return Context.make(Terminal.Terminal, terminal).pipe(
+    Context.add(FileSystem.FileSystem, FileSystem.makeNoop({})),
+    Context.add(Path.Path, Effect.runSync(Effect.provide(Path.Path, Path.layer))),
+    Context.add(ChildProcessSpawner.ChildProcessSpawner, ChildProcessSpawner.make(none)),
+    Context.add(
+      Stdio.Stdio,
+      Stdio.make({ args: Effect.succeed([]), stdin: none() as never, stdout: none as never, stderr: none as never }),
+    ),
+  );
+}
+
+/** A usage error is one line and the way to help, not a page of help with the error off the screen. */
+function presenter(io: IoService): CliOutput.Presenter {
+  const formatter = CliOutput.defaultFormatter({ colors: io.out.color, inheritedFlags: "full", globalFlags: "none" });
+  return {
+    present: (event) =>
+      Effect.sync(() => {
+        switch (event._tag) {
+          case "Help":
+            return io.out.write(`${formatter.formatHelpDoc(trimmed(event.helpDoc))}\n`);
+          case "Version":
+            return io.out.write(`${event.name} ${event.version}\n`);
+          case "InvalidInvocation": {
+            const path = event.commandPath.join(" ");
+            const mark = paint(io.err.color, "red", "error");
+            for (const error of event.errors) io.err.write(`${mark} ${error.message}\n`);
+            return io.err.write(`\nusage: ${event.helpDoc.usage}\n       ${path} --help tells more\n`);
+          }
+        }
+      }),
+  };
+}
+
+/** `--site` does not need to be told on every page of a command that has no site. */
+function trimmed(doc: HelpDoc): HelpDoc {
+  const path = doc.commandPath ?? [];
+  return path.at(-1) === "decode" ? { ...doc, inheritedFlags: [] } : doc;
+}
+
+function codeOf(exit: Exit.Exit<void, unknown>, io: IoService): number {
+  if (Exit.isSuccess(exit)) return exitCode.ok;
+  const { cause } = exit;
+  const failure = Cause.findErrorOption(cause);
+  if (failure._tag === "None") {
+    if (Cause.hasInterruptsOnly(cause)) return io.run.onSignal ?? exitCode.interrupted;
+    io.err.write(`orrery: this is a defect of Orrery, please report it\n${Cause.pretty(cause)}\n`);
+    return exitCode.failure;
+  }
+  const error = failure.value;
+  if (error instanceof CommandFailed) {
+    if (error.message !== "") io.err.write(`${paint(io.err.color, "red", "orrery:")} ${error.message}\n`);
+    return error.exit;
+  }
+  if (CliError.isCliError(error)) {
+    // Help that was asked for by naming no subcommand is no error.
+    return error._tag === "ShowHelp" && error.errors.length === 0 ? exitCode.ok : exitCode.usage;
+  }
+  io.err.write(`orrery: ${String(error)}\n`);
+  return exitCode.failure;
+}
+
+export interface RunningCommand {
+  /** The exit code. Never rejects. */
+  readonly exit: Promise<number>;
+  /** Ends it as ^C does: what it holds is given back before `exit` resolves. */
+  readonly interrupt: () => void;
+}
+
+/** @param argv arguments behind the program's name */
+export function runCommand(argv: ReadonlyArray<string>, io: IoService): RunningCommand {
+  const program = Command.runWith(orrery, { version })(argv).pipe(
+    Effect.provideService(Io, io),
+    Effect.provideService(CliOutput.Presenter, presenter(io)),
+    Effect.provideService(
+      CliConfig.CliConfig,
+      CliConfig.make({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+    ),
+    Effect.provideContext(unused(io)),
+  );
+  const fiber = Effect.runFork(program);
+  const exit = new Promise<number>((resolve) => {
+    fiber.addObserver((end) => resolve(codeOf(end, io)));
+  });
+  return { exit, interrupt: () => void Effect.runFork(Fiber.interrupt(fiber)) };
+}

@@ -1,0 +1,99 @@
+/** `orrery start`: one node of a site, until it is told to stop. */
+import { rename, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import * as Effect from "effect/Effect";
+import type * as Scope from "effect/Scope";
+import { renderProblems } from "../config/SiteFileError.ts";
+import { maskUserInfo } from "../config/show.ts";
+import type { Site } from "../config/Site.ts";
+import { makeLog } from "../log.ts";
+import type { RunningNode } from "../node.ts";
+import { startNode } from "../node.ts";
+import { version } from "../node/version.ts";
+import { loadActors } from "./actorModules.ts";
+import type { CommandFailed } from "./failures.ts";
+import { failed, misused } from "./failures.ts";
+import type { IoService } from "./Io.ts";
+import { tell } from "./Io.ts";
+import { findSite, readSite } from "./site.ts";
+import { paint } from "./table.ts";
+import { harmless } from "./words.ts";
+
+export interface StartOptions {
+  readonly site: string | null;
+  readonly node: string | null;
+  readonly httpPort: number | null;
+  readonly readyFile: string | null;
+}
+
+function banner(io: IoService, file: string, node: RunningNode): void {
+  const { site } = node;
+  const http = node.httpUrl();
+  const safe = node.durability.startsWith("fsync before");
+  const lines: ReadonlyArray<readonly [string, string]> = [
+    ["site", `${site.name} (${file})`],
+    ["node", `${site.node}, process ${process.pid}`],
+    ["nats", `${maskUserInfo(node.natsUrl)}${site.nats.mode === "embedded" ? ", embedded" : ""}`],
+    ["kept", safe ? node.durability : paint(io.out.color, "yellow", node.durability)],
+    ["http", http ?? "none"],
+    ["lanes", [...site.lanes.values()].map((lane) => `${lane.name} (${lane.buckets.join(", ")})`).join("; ")],
+    ...(site.jobs.size === 0 ? [] : [["jobs", [...site.jobs.keys()].join(", ")] as const]),
+    ["data", site.dataDir],
+  ];
+  const text = lines.map(([name, value]) => `  ${paint(io.out.color, "dim", name.padEnd(6))} ${harmless(value)}`);
+  io.out.write(`${paint(io.out.color, "bold", `Orrery ${version}`)}\n${text.join("\n")}\n`);
+}
+
+/** For whoever waits until it is up: there at once and whole, or not there. */
+const writeReady = (io: IoService, file: string, node: RunningNode): Effect.Effect<void, CommandFailed> =>
+  Effect.tryPromise({
+    try: async () => {
+      const path = resolve(io.cwd, file);
+      const { site, natsUrl } = node;
+      const ready = {
+        pid: process.pid,
+        site: site.name,
+        node: site.node,
+        natsUrl: maskUserInfo(natsUrl),
+        httpUrl: node.httpUrl(),
+        serverPid: node.serverPid(),
+      };
+      await writeFile(`${path}.new`, `${JSON.stringify(ready)}\n`);
+      await rename(`${path}.new`, path);
+    },
+    catch: (cause) => failed(`cannot write --ready-file ${file}: ${String(cause)}`),
+  });
+
+function withPort(site: Site, port: number | null): Effect.Effect<Site, CommandFailed> {
+  if (port === null) return Effect.succeed(site);
+  if (port < 0 || port > 65_535) return Effect.fail(misused(`--http-port ${port}: a port is 0 to 65535`));
+  return Effect.succeed({ ...site, http: { ...site.http, port } });
+}
+
+/** Runs until a signal; fails with the reason when the node has to stop by itself. */
+export const start = (
+  io: IoService,
+  options: StartOptions,
+): Effect.Effect<void, CommandFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const choice = yield* findSite(io, options.site);
+    if (choice.isFallback) {
+      return yield* misused(
+        "which site? Name its file: orrery start SITE, or call it orrery.yaml or site.yaml. The demo is `orrery demo`",
+      );
+    }
+    const loaded = yield* readSite(io, choice.file, options.node === null ? {} : { node: options.node });
+    if (loaded.warnings.length > 0) {
+      tell(io, renderProblems(choice.file, loaded.warnings, { color: io.err.color }));
+    }
+    const site = yield* withPort(loaded.site, options.httpPort);
+    const actors = yield* loadActors(site);
+    io.run.onSignal = 0;
+    io.run.survivesClosedOutput = true;
+    const log = makeLog(site.log, { site: site.name, node: site.node }, io.err.write);
+    const node = yield* startNode({ site, actors, log }).pipe(Effect.mapError((error) => failed(error.message)));
+    banner(io, choice.file, node);
+    if (options.readyFile !== null) yield* writeReady(io, options.readyFile, node);
+    yield* node.ended.pipe(Effect.mapError((error) => failed(error.message)));
+    return yield* failed(`node ${site.node} ended by itself; its log says why`);
+  });

@@ -1,0 +1,216 @@
+/** A site as it stands: nodes, mailboxes, claims, what is due, waits or is parked. Reads only. */
+import * as Effect from "effect/Effect";
+import { readDurability } from "../jetstream/embedded.ts";
+import type { Entry } from "../jetstream/ledger.ts";
+import { scan } from "../jetstream/ledger.ts";
+import { liveNodes } from "../jetstream/lease.ts";
+import type { MailboxState } from "../jetstream/survey.ts";
+import { consumerNames, countSince, mailboxState } from "../jetstream/survey.ts";
+import { arrivalsConsumer, itemsConsumer, runsConsumer } from "../jetstream/topology.ts";
+import { runLanes } from "../actors/runSource.ts";
+import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
+import {
+  arrivalsStream,
+  claimOfKey,
+  itemMailbox,
+  itemsStream,
+  kvStream,
+  kvSubject,
+  ledgerBucket,
+  mailboxKind,
+  placeOfIndexKey,
+  placeOfWaitingKey,
+  runMailbox,
+} from "../protocol/keys.ts";
+import type { NodeRecord } from "../protocol/records.ts";
+import { decodeDue, decodeSlot } from "../protocol/records.ts";
+import type { SiteLink } from "./site.ts";
+
+const rateMs = 60_000;
+
+export interface MailboxStatus {
+  /** `lsstcam`, `run-quicklook`, `item-thumbnails`. */
+  readonly mailbox: string;
+  /** Messages that no worker was given yet; null when the mailbox is not made yet. */
+  readonly queued: number | null;
+  /** Given to a worker and not settled. */
+  readonly inHand: number;
+  /** ISO time of the oldest that is not settled. */
+  readonly oldestAt: string | null;
+  /** Messages that came in the last minute. */
+  readonly inLastMinute: number;
+  /** Records written in the last minute, whatever their state. */
+  readonly settledLastMinute: number;
+  readonly due: number;
+  readonly waiting: number;
+  readonly parked: number;
+}
+
+export interface ClaimStatus {
+  readonly mailbox: string;
+  readonly node: string;
+  readonly worker: number;
+  readonly items: number;
+  readonly since: string;
+  /** False: its node is gone, and the claim is about to be taken back. */
+  readonly nodeIsAlive: boolean;
+}
+
+export interface NodeStatus extends Omit<NodeRecord, "v"> {
+  readonly name: string;
+}
+
+export interface SiteStatus {
+  readonly at: string;
+  readonly site: string;
+  readonly nats: string;
+  readonly durability: string;
+  readonly nodes: ReadonlyArray<NodeStatus>;
+  readonly mailboxes: ReadonlyArray<MailboxStatus>;
+  readonly claims: ReadonlyArray<ClaimStatus>;
+  /** ISO time at which the next due item is tried again. */
+  readonly nextDueAt: string | null;
+}
+
+/** What stands in the index keys and claim slots. */
+interface Open {
+  readonly due: Map<string, number>;
+  readonly waiting: Map<string, number>;
+  readonly parked: Map<string, number>;
+  readonly claims: Array<Omit<ClaimStatus, "nodeIsAlive">>;
+  nextDue: number | null;
+}
+
+function bump(counts: Map<string, number>, mailbox: string | undefined): void {
+  if (mailbox !== undefined) counts.set(mailbox, (counts.get(mailbox) ?? 0) + 1);
+}
+
+function note(open: Open, entry: Entry): void {
+  const { key, data } = entry;
+  if (key.startsWith("due.")) {
+    bump(open.due, placeOfIndexKey(key)?.mailbox);
+    const { notBefore, putBack } = decodeDue(key, data);
+    if (putBack === null) open.nextDue = Math.min(open.nextDue ?? notBefore, notBefore);
+  } else if (key.startsWith("waiting.")) bump(open.waiting, placeOfWaitingKey(key)?.place.mailbox);
+  else if (key.startsWith("parked.")) bump(open.parked, placeOfIndexKey(key)?.mailbox);
+  else {
+    const owner = claimOfKey(key);
+    const slot = decodeSlot(key, data);
+    if (owner !== null && slot.state === "claimed") {
+      open.claims.push({ ...owner, items: slot.items.length, since: slot.since });
+    }
+  }
+}
+
+interface MailboxName {
+  readonly mailbox: string;
+  readonly stream: string;
+  readonly consumer: string;
+  /** Messages that come in. */
+  readonly incoming: string;
+  /** Record keys. */
+  readonly records: string;
+}
+
+function mailboxNames(link: SiteLink, items: ReadonlyArray<string>): ReadonlyArray<MailboxName> {
+  const { site } = link;
+  const ofActor = itemsConsumer("").length;
+  return [
+    ...[...site.lanes.keys()].map((lane) => ({
+      mailbox: lane,
+      stream: arrivalsStream,
+      consumer: arrivalsConsumer(lane),
+      incoming: `arrive.${lane}.>`,
+      records: `file.${lane}.>`,
+    })),
+    ...[...runLanes(site).keys()].map((lane) => ({
+      mailbox: runMailbox(lane),
+      stream: kvStream(ledgerBucket),
+      consumer: runsConsumer(lane),
+      incoming: kvSubject(ledgerBucket, `ready.${lane}.>`),
+      records: `run.${lane}.>`,
+    })),
+    ...items.map((consumer) => ({
+      mailbox: itemMailbox(consumer.slice(ofActor)),
+      stream: itemsStream,
+      consumer,
+      incoming: `items.${consumer.slice(ofActor)}.>`,
+      records: `item.${consumer.slice(ofActor)}.>`,
+    })),
+  ];
+}
+
+type ReadError = NatsUnavailable | JetStreamRejected;
+
+export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError> =>
+  Effect.gen(function* () {
+    const { nats, site } = link;
+    const now = Date.now();
+    const open: Open = { due: new Map(), waiting: new Map(), parked: new Map(), claims: [], nextDue: null };
+    yield* scan(nats, ledgerBucket, ["due.>", "waiting.>", "parked.>", "claim.>"], (entry) => note(open, entry));
+    const live = yield* liveNodes(nats);
+    const items = yield* consumerNames(nats, itemsStream);
+    const mailboxes = yield* Effect.forEach(
+      mailboxNames(link, items),
+      (name) => Effect.map(readMailbox(link, name, now), (read) => statusOf(open, name.mailbox, read)),
+      { concurrency: 8 },
+    );
+    const strays = strayMailboxes(open, new Set(mailboxes.map((one) => one.mailbox)));
+    const told = [...live.values()].find((node) => node.durability !== "")?.durability;
+    const durability = told ?? (yield* Effect.promise(() => readDurability(link.monitor)));
+    return {
+      at: new Date(now).toISOString(),
+      site: site.name,
+      nats: link.url,
+      durability,
+      nodes: [...live].map(([name, { v: _version, ...node }]) => ({ name, ...node })),
+      mailboxes: [...mailboxes, ...strays.map((mailbox) => statusOf(open, mailbox, null))],
+      claims: open.claims.map((claim) => ({ ...claim, nodeIsAlive: live.has(claim.node) })),
+      nextDueAt: open.nextDue === null ? null : new Date(open.nextDue).toISOString(),
+    };
+  });
+
+interface MailboxRead {
+  readonly state: MailboxState | null;
+  readonly incoming: number;
+  readonly settled: number;
+}
+
+const readMailbox = (
+  { nats }: SiteLink,
+  name: MailboxName,
+  now: number,
+): Effect.Effect<MailboxRead, ReadError> =>
+  Effect.gen(function* () {
+    const state = yield* mailboxState(nats, name.stream, name.consumer);
+    if (state === null) return { state, incoming: 0, settled: 0 };
+    const since = now - rateMs;
+    const settled = yield* countSince(nats, kvStream(ledgerBucket), kvSubject(ledgerBucket, name.records), since);
+    // A run's ready key is ended as it settles: what came is what was settled and what is left.
+    const incoming =
+      mailboxKind(name.mailbox) === "run"
+        ? settled + state.queued
+        : yield* countSince(nats, name.stream, name.incoming, since);
+    return { state, incoming, settled };
+  });
+
+function statusOf(open: Open, mailbox: string, read: MailboxRead | null): MailboxStatus {
+  const state = read?.state ?? null;
+  return {
+    mailbox,
+    queued: state?.queued ?? null,
+    inHand: state?.inHand ?? 0,
+    oldestAt: state?.oldestAt == null ? null : new Date(state.oldestAt).toISOString(),
+    inLastMinute: read?.incoming ?? 0,
+    settledLastMinute: read?.settled ?? 0,
+    due: open.due.get(mailbox) ?? 0,
+    waiting: open.waiting.get(mailbox) ?? 0,
+    parked: open.parked.get(mailbox) ?? 0,
+  };
+}
+
+/** Mailboxes with something open that the site file does not name: `unrouted`, and lanes that were taken out. */
+function strayMailboxes(open: Open, known: ReadonlySet<string>): ReadonlyArray<string> {
+  const all = new Set([...open.due.keys(), ...open.waiting.keys(), ...open.parked.keys()]);
+  return [...all].filter((mailbox) => !known.has(mailbox)).sort();
+}
