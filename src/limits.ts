@@ -78,6 +78,13 @@ export const requestDeadlineMs = 5_000;
 export const sidecarBytesMax = 4 * 1_048_576;
 export const fitsHeaderBytesMax = 4 * 1_048_576;
 export const subprocessLineBytesMax = 16 * 1_048_576;
+/** What a bridge wrote to stderr last, kept to explain its end. Longer lines are logged in pieces of this. */
+export const subprocessErrorBytesMax = 4_096;
+/** A bridge that is asked to end has this long to do so. */
+export const subprocessTermGraceMs = 1_000;
+/** Between starts of a bridge that keeps failing, doubling; the first start after a good life is at once. */
+export const subprocessRestartFirstMs = 500;
+export const subprocessRestartMostMs = 30_000;
 export const jobLogBytesMax = 16 * 1_048_576;
 /** A command that is asked to end has this long to do so: at its time limit, and when this process drains. */
 export const runTermGraceMs = 5_000;
@@ -105,6 +112,7 @@ assert(nodeLeaseMs >= 1_000, "nodeLeaseMs >= 1000 (the server's smallest TTL)");
 assert(nodeRenewEveryMs * 3 < nodeLeaseMs, "nodeRenewEveryMs × 3 < nodeLeaseMs (three lost renewals are survived)");
 assert(believeAfterMs >= nodeLeaseMs, "believeAfterMs >= nodeLeaseMs");
 assert(runInterruptGraceMs * 2 <= drainMs, "runInterruptGraceMs × 2 <= drainMs (the claim is given back after it)");
+assert(subprocessTermGraceMs < drainMs, "subprocessTermGraceMs < drainMs (a bridge ends within a drain)");
 assert(drainMs < nodeLeaseMs, "drainMs < nodeLeaseMs");
 assert(presenceWaitersMax < httpConnectionsMax, "presenceWaitersMax < httpConnectionsMax (waiting leaves room to ask)");
 assert(
@@ -113,3 +121,7 @@ assert(
 );
 assert(httpHeadersMs <= httpRequestMs, "httpHeadersMs <= httpRequestMs");
 assert(sidecarBytesMax <= notifyBodyBytesMax, "sidecarBytesMax <= notifyBodyBytesMax");
+assert(
+  sidecarBytesMax < subprocessLineBytesMax && fitsHeaderBytesMax < subprocessLineBytesMax,
+  "sidecarBytesMax, fitsHeaderBytesMax < subprocessLineBytesMax (one item fits into a request)",
+);
