@@ -5,6 +5,9 @@ import { NatsUnavailable } from "../protocol/errors.ts";
 import type { NatsService } from "./Nats.ts";
 import { wireHeaders } from "./wire.ts";
 
+/** For the requests that are on their way when serving ends. */
+const serveEndMs = 500;
+
 /** A request as it came. `respond` is to be called once; false: the sender wants no answer. */
 export interface NatsRequest {
   readonly subject: string;
@@ -50,10 +53,14 @@ export const serve = (
           ),
         catch: fail,
       }),
+      // What the server has handed over already is still answered; without a server there is nothing to wait for.
       (opened) =>
-        Effect.sync(() => {
-          for (const subscription of opened) subscription.unsubscribe();
-        }),
+        Effect.promise(() =>
+          Promise.race([
+            Promise.allSettled(opened.map((subscription) => subscription.drain())),
+            new Promise((late) => setTimeout(late, serveEndMs)),
+          ]),
+        ),
     );
     yield* Effect.tryPromise({ try: () => nats.connection.flush(), catch: fail });
     return Effect.flatMap(

@@ -52,6 +52,7 @@ interface Presence {
   readonly index: PresenceIndex;
   readonly url: string;
   readonly stopListening: () => Promise<void>;
+  readonly stopPresence: () => Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
@@ -71,12 +72,13 @@ async function presence(
     Scope.provide(listen(node, { host: "127.0.0.1", port: 0 }, presenceRoutes(index)), scope),
   );
   const stopListening = (): Promise<void> => Effect.runPromise(Scope.close(scope, Exit.void));
+  const stopPresence = (): Promise<void> => Effect.runPromise(Fiber.interrupt(actor));
   const stop = async (): Promise<void> => {
     await stopListening();
-    await Effect.runPromise(Fiber.interrupt(actor));
+    await stopPresence();
   };
   stops.push(stop);
-  return { node, index, url: listener.url, stopListening, stop };
+  return { node, index, url: listener.url, stopListening, stopPresence, stop };
 }
 
 let names = 0;
@@ -416,6 +418,54 @@ describe("the mirror", () => {
     expect(node.counters.totals()).toMatchObject({ "lookups.true": 2, "lookups.false": 1 });
   });
 });
+
+it("a stop answers every request that was on its way", async () => {
+  const { index, stopPresence } = await presence();
+  const one = group();
+  await announce(one);
+  const stopped = Promise.withResolvers<void>();
+  const lookUp = index.lookUp.bind(index);
+  index.lookUp = (...question) => {
+    // From the first on the actor is stopping; the rest still stands in its socket.
+    index.lookUp = lookUp;
+    stopPresence().then(stopped.resolve, stopped.reject);
+    return lookUp(...question);
+  };
+  const asked = Array.from({ length: 5_000 }, () =>
+    ask(`${presenceRequestSubject}.${keyOf(one)}`, "", 5_000).then(
+      ({ text }) => text,
+      // Sent after the stop: nobody serves any more, and the asker knows at once.
+      (cause: unknown) => (String(cause).includes("no responders") ? "nobody" : String(cause)),
+    ),
+  );
+  const answers = new Set(await Promise.all(asked));
+  await stopped.promise;
+  answers.delete("nobody");
+  expect([...answers]).toEqual([presentAnswer(one)]);
+});
+
+// The client itself takes 20 s to see that a paused server does not answer.
+const beforeTheClientSees = { timeout: 10_000 };
+it.each(["SIGKILL", "SIGSTOP"] as const)(
+  "a stop does not wait for a server after %s",
+  beforeTheClientSees,
+  async (signal) => {
+    const own = await startNats();
+    try {
+      const node = testNode(own.nats);
+      const ready = Deferred.makeUnsafe<void>();
+      const started = Effect.asVoid(Deferred.succeed(ready, undefined));
+      const actor = Effect.runFork(presenceActor(node, new PresenceIndex(node, settings), started));
+      await Effect.runPromise(Deferred.await(ready));
+      process.kill(own.server.pid, signal);
+      if (signal === "SIGKILL") await expect.poll(() => own.nats.link().connected).toBe(false);
+      await Effect.runPromise(Fiber.interrupt(actor));
+    } finally {
+      if (signal === "SIGSTOP") process.kill(own.server.pid, "SIGCONT");
+      await own.stop();
+    }
+  },
+);
 
 it("a miss is 503 and never absent while NATS is away; a hit is a hit", async () => {
   const own = await startNats();
