@@ -45,10 +45,16 @@ export const messageBytesMax = 1_048_576;
 
 export const notifyBodyBytesMax = 8 * 1_048_576;
 export const notifyRecordsMax = 5_000;
+/** Arrivals and items stay in their streams for this long, worked on or not. */
+export const mailKeptMs = 7 * 86_400_000;
 /** What came within one commit window goes in one atomic batch. */
 export const commitRecordsMax = 500;
-/** Commits in flight at once; more do not help one stream. */
-export const commitsInFlightMax = 4;
+/** Atomic batches in flight at once; more do not help one stream. */
+export const commitsInFlightMax = 2;
+/** From this many on, waiting arrivals go in a batch: fewer are sooner on disk as single messages. */
+export const commitBatchFrom = 24;
+/** Single messages in flight at once: they keep the stream busy while the next batch gathers. */
+export const commitSinglesMax = 32;
 /** Records accepted by this process and not yet committed; above it the answer is 503. */
 export const commitQueueMax = 20_000;
 export const commitDeadlineMs = 10_000;
@@ -106,6 +112,7 @@ assert(
   "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
 );
 assert(commitRecordsMax <= transactionMessagesMax, "commitRecordsMax <= transactionMessagesMax");
+assert(commitBatchFrom <= commitSinglesMax, "commitBatchFrom <= commitSinglesMax");
 assert(progressEveryMs * 3 <= ackWaitMs, "progressEveryMs × 3 <= ackWaitMs (two lost +WPI are survived)");
 assert(bufferedMsMax * 3 <= ackWaitMs, "bufferedMsMax × 3 <= ackWaitMs");
 assert(nodeLeaseMs >= 1_000, "nodeLeaseMs >= 1000 (the server's smallest TTL)");

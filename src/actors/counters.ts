@@ -21,6 +21,8 @@ export interface Counters {
   readonly putBack: (mailbox: string, count: number) => void;
   readonly lookups: (present: boolean, count: number) => void;
   readonly requests: (route: string, status: number, count?: number) => void;
+  /** Arrivals pending and in hand, as last polled. */
+  readonly backlog: (lane: string, count: number) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
   readonly totals: () => Readonly<Record<string, number>>;
 }
@@ -55,9 +57,10 @@ const batchMs = Metric.histogram("orrery_claim_ms", {
   boundaries: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000],
 });
 
+const backlog = Metric.gauge("orrery_backlog", { description: "Arrivals pending and in hand, by lane" });
+
 /** Metrics live in a registry of their context: the same one must be given to the exporter. */
-export const makeCounters = Effect.map(Effect.context(), (context): Counters => {
-  const run = Effect.runSyncWith(context);
+export const makeCounters = Effect.map(Effect.context<never>(), (context): Counters => {
   const totals: Record<string, number> = {};
   const bump = (name: string, count: number): void => {
     totals[name] = (totals[name] ?? 0) + count;
@@ -71,7 +74,7 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
       found = Metric.withAttributes(counters[metric], tags);
       tagged.set(key, found);
     }
-    run(Metric.update(found, count));
+    found.updateUnsafe(count, context);
     bump(Object.values(tags).length === 0 ? metric : `${metric}.${Object.values(tags).join(".")}`, count);
   };
   return {
@@ -91,8 +94,9 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
         by[outcome] = (by[outcome] ?? 0) + 1;
       }
       for (const [outcome, count] of Object.entries(by)) add("items", { mailbox, outcome }, count);
-      run(Metric.update(Metric.withAttributes(batchMs, { mailbox }), ms));
+      Metric.withAttributes(batchMs, { mailbox }).updateUnsafe(ms, context);
     },
+    backlog: (lane, count) => run(Metric.update(Metric.withAttributes(backlog, { lane }), count)),
     totals: () => ({ ...totals }),
   };
 });

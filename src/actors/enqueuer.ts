@@ -8,7 +8,8 @@
 import * as Effect from "effect/Effect";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Site } from "../config/Site.ts";
-import { managed } from "../jetstream/Nats.ts";
+import { mailKeptMs } from "../limits.ts";
+import { mailboxState } from "../jetstream/survey.ts";
 import { arrivalsConsumer } from "../jetstream/topology.ts";
 import { arrivalsStream } from "../protocol/keys.ts";
 import type { NotificationRecord } from "../protocol/notification.ts";
@@ -208,21 +209,38 @@ export const natsNotifications = (
 };
 
 const pollMs = 1_000;
+const alarmEveryMs = 60_000;
 
-/** Keeps the front door's picture of each lane's backlog: what is pending and what is in hand. */
+/**
+ * Keeps the front door's picture of each lane's backlog: what is pending and what is in hand. A lane whose oldest arrival has used up
+ * half of its time in the stream is an alarm: a lane that nobody works on must not lose by age.
+ */
 export const backlogPoll = (
   node: NodeContextService,
   site: Site,
   door: FrontDoor,
 ): Effect.Effect<never> =>
   Effect.gen(function* () {
-    for (const lane of site.lanes.keys()) {
-      const info = yield* managed(`look at lane ${lane}`, () =>
-        node.nats.jsm.consumers.info(arrivalsStream, arrivalsConsumer(lane)),
-      ).pipe(Effect.option);
-      if (info._tag === "Some") {
-        door.backlog.set(lane, Number(info.value.num_pending) + Number(info.value.num_ack_pending));
+    const alarmed = new Map<string, number>();
+    for (;;) {
+      for (const lane of site.lanes.keys()) {
+        const found = yield* Effect.option(
+          mailboxState(node.nats, arrivalsStream, arrivalsConsumer(lane)),
+        );
+        const state = found._tag === "Some" ? found.value : null;
+        if (state === null) continue;
+        door.backlog.set(lane, state.queued + state.inHand);
+        node.counters.backlog(lane, state.queued + state.inHand);
+        const now = Date.now();
+        const ageMs = state.oldestAt === null ? 0 : now - state.oldestAt;
+        if (ageMs < mailKeptMs / 2 || now - (alarmed.get(lane) ?? 0) < alarmEveryMs) continue;
+        alarmed.set(lane, now);
+        node.log("error", "arrivals of a lane will be lost by age unless it is worked on", {
+          lane,
+          oldestHours: Math.round(ageMs / 3_600_000),
+          keptHours: mailKeptMs / 3_600_000,
+        });
       }
+      yield* Effect.sleep(pollMs);
     }
-    yield* Effect.sleep(pollMs);
-  }).pipe(Effect.forever);
+  });

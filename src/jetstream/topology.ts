@@ -2,7 +2,7 @@
 import type { ConsumerConfig, StreamConfig } from "@nats-io/jetstream";
 import { AckPolicy, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
-import { ackWaitMs, nodeLeaseMs } from "../limits.ts";
+import { ackWaitMs, mailKeptMs, nodeLeaseMs } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import {
   arrivalsStream,
@@ -16,7 +16,6 @@ import type { NatsService } from "./Nats.ts";
 import { managed } from "./Nats.ts";
 
 const ns = (ms: number): number => ms * 1_000_000;
-const dayMs = 86_400_000;
 
 export interface TopologyNeeds {
   /** Lanes whose arrivals are claimed. */
@@ -72,7 +71,7 @@ function mail(name: string, subjects: ReadonlyArray<string>, needs: TopologyNeed
     retention: RetentionPolicy.Limits,
     storage: StorageType.File,
     discard: DiscardPolicy.Old,
-    max_age: ns(7 * dayMs),
+    max_age: ns(mailKeptMs),
     duplicate_window: ns(needs.duplicateWindowMs),
     num_replicas: needs.replicas,
     allow_direct: true,
