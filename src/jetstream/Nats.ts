@@ -3,7 +3,7 @@
  * What is published while it is away is dropped by the client, so nobody publishes without awaiting an answer.
  */
 import type { ConnectionOptions, Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
-import { connect, credsAuthenticator } from "@nats-io/transport-node";
+import { connect, credsAuthenticator, errors } from "@nats-io/transport-node";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { jetstreamManager } from "@nats-io/jetstream";
 import * as Context from "effect/Context";
@@ -14,6 +14,7 @@ import { readFileSync } from "node:fs";
 import { requestDeadlineMs } from "../limits.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 import { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
+import { Asks } from "./asks.ts";
 import { errorOfCode, unavailable } from "./wire.ts";
 
 export interface ConnectSettings {
@@ -48,6 +49,8 @@ export class Nats extends Context.Service<
     /** `$JS.API` or `$JS.<domain>.API`. */
     readonly apiPrefix: string;
     readonly link: () => LinkState;
+    /** As {@link request}, from plain code: rejects with whatever the client says. */
+    readonly ask: Asks["ask"];
     /** One request, one answer, within the deadline. */
     readonly request: (
       operation: string,
@@ -120,6 +123,7 @@ export const connectNats = (
         }),
       catch: unavailable("open JetStream"),
     });
+    const asks = new Asks(connection);
     let state: LinkState = {
       connected: true,
       server: connection.getServer(),
@@ -137,16 +141,14 @@ export const connectNats = (
             since: Date.now(),
             reconnects: state.reconnects + 1,
           };
+        if (event.type === "error" && event.error instanceof errors.PermissionViolationError)
+          asks.refused(event.error.subject, event.error);
       }
     };
     void follow();
     const request: NatsService["request"] = (operation, subject, payload, opts) =>
       Effect.tryPromise({
-        try: () =>
-          connection.request(subject, payload, {
-            timeout: opts?.deadlineMs ?? requestDeadlineMs,
-            ...(opts?.headers ? { headers: opts.headers } : {}),
-          }),
+        try: () => asks.ask(subject, payload, opts?.deadlineMs ?? requestDeadlineMs, opts?.headers),
         catch: unavailable(operation),
       });
     return Nats.of({
@@ -154,6 +156,7 @@ export const connectNats = (
       jsm,
       apiPrefix: settings.domain ? `$JS.${settings.domain}.API` : "$JS.API",
       link: () => state,
+      ask: (subject, payload, deadlineMs, headers) => asks.ask(subject, payload, deadlineMs, headers),
       request,
     });
   });

@@ -51,10 +51,10 @@ async function readStored(
   const operation = `read from ${stream}`;
   let reply: StoredReply;
   try {
-    const answer = await nats.connection.request(
+    const answer = await nats.ask(
       `${nats.apiPrefix}.STREAM.MSG.GET.${stream}`,
       JSON.stringify(query),
-      { timeout: requestDeadlineMs },
+      requestDeadlineMs,
     );
     reply = JSON.parse(decoder.decode(answer.data)) as StoredReply;
   } catch (cause) {

@@ -75,10 +75,7 @@ export async function commitUnsafe(
     if (count === 1) {
       const only = writes[0];
       if (only === undefined) return [];
-      answer = await nc.request(only.subject, only.data, {
-        timeout: deadlineMs,
-        headers: wireHeaders(lines(only)),
-      });
+      answer = await nats.ask(only.subject, only.data, deadlineMs, wireHeaders(lines(only)));
     } else {
       const id = `${batchPrefix}-${(batches++).toString(36)}`;
       for (let i = 0; i < count - 1; i++) {
@@ -90,12 +87,14 @@ export async function commitUnsafe(
       }
       const last = writes[count - 1];
       if (last === undefined) return [];
-      answer = await nc.request(last.subject, last.data, {
-        timeout: deadlineMs,
-        headers: wireHeaders(
+      answer = await nats.ask(
+        last.subject,
+        last.data,
+        deadlineMs,
+        wireHeaders(
           `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${count}\r\nNats-Batch-Commit: 1\r\n${lines(last)}`,
         ),
-      });
+      );
     }
   } catch (cause) {
     return unavailable(operation)(cause);
@@ -133,10 +132,7 @@ export async function publishUnsafe(
   deadlineMs: number,
 ): Promise<{ readonly seq: number; readonly duplicate: boolean } | JetStreamError> {
   try {
-    const answer = await nats.connection.request(write.subject, write.data, {
-      timeout: deadlineMs,
-      headers: wireHeaders(lines(write)),
-    });
+    const answer = await nats.ask(write.subject, write.data, deadlineMs, wireHeaders(lines(write)));
     return readPubAck(operation, answer);
   } catch (cause) {
     return unavailable(operation)(cause);
