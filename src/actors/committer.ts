@@ -1,8 +1,17 @@
 /**
- * Group commit: arrivals that come while a commit is under way go together in the next one. Each caller is answered after
- * the commit that holds its arrival, never before, and a caller that hangs up changes nothing.
+ * Group commit. An atomic batch costs the server about as much as some twenty single messages, however few it holds: it is
+ * staged in a store of its own, which is made, synced and removed. So a few arrivals are sent singly, side by side, and what has
+ * piled up behind them goes together. Each caller is answered after the commit that holds its arrival, never before, and a caller
+ * that hangs up changes nothing.
  */
-import { commitDeadlineMs, commitQueueMax, commitRecordsMax, commitsInFlightMax } from "../limits.ts";
+import {
+  commitBatchFrom,
+  commitDeadlineMs,
+  commitQueueMax,
+  commitRecordsMax,
+  commitsInFlightMax,
+  commitSinglesMax,
+} from "../limits.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, publishUnsafe } from "../jetstream/transaction.ts";
@@ -26,7 +35,8 @@ const isError = (value: object): value is JetStreamError => "_tag" in value;
 export class Committer {
   readonly #nats: NatsService;
   #queue = new Map<string, Waiting>();
-  #inFlight = 0;
+  #batches = 0;
+  #singles = 0;
   #scheduled = false;
 
   constructor(nats: NatsService) {
@@ -48,13 +58,14 @@ export class Committer {
       const known = this.#queue.get(write.messageId);
       // Equal ids in one batch would make the server refuse all of it.
       if (known === undefined) this.#queue.set(write.messageId, { write, resolves: [resolve] });
-      else known.resolves.push((result) => resolve(isError(result) ? result : { ...result, duplicate: true }));
+      else
+        known.resolves.push((result) => resolve(isError(result) ? result : { ...result, duplicate: true }));
       this.#schedule();
     });
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#inFlight >= commitsInFlightMax || this.#queue.size === 0) return;
+    if (this.#scheduled || this.#queue.size === 0) return;
     this.#scheduled = true;
     // After this turn's input: requests read together are committed together.
     setImmediate(() => {
@@ -64,25 +75,35 @@ export class Committer {
   }
 
   #flush(): void {
-    while (this.#queue.size > 0 && this.#inFlight < commitsInFlightMax) {
-      const batch: Array<Waiting> = [];
-      for (const [id, waiting] of this.#queue) {
-        batch.push(waiting);
-        this.#queue.delete(id);
-        if (batch.length >= commitRecordsMax) break;
-      }
-      this.#inFlight++;
-      void this.#send(batch).finally(() => {
-        this.#inFlight--;
+    while (this.#queue.size >= commitBatchFrom && this.#batches < commitsInFlightMax) {
+      this.#batches++;
+      void this.#sendBatch(this.#draw(commitRecordsMax)).finally(() => {
+        this.#batches--;
+        this.#schedule();
+      });
+    }
+    if (this.#queue.size >= commitBatchFrom) return;
+    for (const waiting of this.#draw(commitSinglesMax - this.#singles)) {
+      this.#singles++;
+      void this.#sendSingle(waiting).finally(() => {
+        this.#singles--;
         this.#schedule();
       });
     }
   }
 
-  async #send(batch: ReadonlyArray<Waiting>): Promise<void> {
+  #draw(max: number): ReadonlyArray<Waiting> {
+    const drawn: Array<Waiting> = [];
+    for (const [id, waiting] of this.#queue) {
+      if (drawn.length >= max) break;
+      drawn.push(waiting);
+      this.#queue.delete(id);
+    }
+    return drawn;
+  }
+
+  async #sendBatch(batch: ReadonlyArray<Waiting>): Promise<void> {
     try {
-      // Only a message of its own is told that it is a duplicate; a batch would be refused whole.
-      if (batch.length === 1) return await this.#sendSingly(batch);
       const answer = await commitUnsafe(
         this.#nats,
         "commit arrivals",
@@ -94,7 +115,8 @@ export class Committer {
         return;
       }
       if (answer._tag === "TransactionDuplicate" || answer._tag === "TransactionBusy") {
-        await this.#sendSingly(batch);
+        // One of the batch is stored already, and the server does not say which: singly, each answer says so.
+        await Promise.all(batch.map((waiting) => this.#sendSingle(waiting)));
         return;
       }
       for (const waiting of batch) settle(waiting, answer);
@@ -104,14 +126,9 @@ export class Committer {
     }
   }
 
-  /** One of the batch is stored already, and the server does not say which: singly, each answer says so. */
-  async #sendSingly(batch: ReadonlyArray<Waiting>): Promise<void> {
-    await Promise.all(
-      batch.map(async (waiting) => {
-        const answer = await publishUnsafe(this.#nats, "commit an arrival", waiting.write, commitDeadlineMs);
-        settle(waiting, isError(answer) ? answer : { sequence: answer.seq, duplicate: answer.duplicate });
-      }),
-    );
+  async #sendSingle(waiting: Waiting): Promise<void> {
+    const answer = await publishUnsafe(this.#nats, "commit an arrival", waiting.write, commitDeadlineMs);
+    settle(waiting, isError(answer) ? answer : { sequence: answer.seq, duplicate: answer.duplicate });
   }
 }
 
