@@ -56,13 +56,18 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Ui
         tooLarge();
       }
     });
+    let ended = false;
+    const aborted = (): void => {
+      // A close comes after every request: an error is made only for one that broke off.
+      if (!ended) reject(new RequestAborted({ bytes }));
+    };
     request.once("end", () => {
+      ended = true;
       const [first] = chunks;
       resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, bytes));
     });
-    // After the end these change nothing: the promise is settled.
-    request.once("error", () => reject(new RequestAborted({ bytes })));
-    request.once("close", () => reject(new RequestAborted({ bytes })));
+    request.once("error", aborted);
+    request.once("close", aborted);
   });
 }
 
