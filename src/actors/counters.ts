@@ -96,7 +96,7 @@ export const makeCounters = Effect.map(Effect.context<never>(), (context): Count
       for (const [outcome, count] of Object.entries(by)) add("items", { mailbox, outcome }, count);
       Metric.withAttributes(batchMs, { mailbox }).updateUnsafe(ms, context);
     },
-    backlog: (lane, count) => run(Metric.update(Metric.withAttributes(backlog, { lane }), count)),
+    backlog: (lane, count) => Metric.withAttributes(backlog, { lane }).updateUnsafe(count, context),
     totals: () => ({ ...totals }),
   };
 });
