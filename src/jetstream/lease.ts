@@ -17,8 +17,13 @@ import type { NatsService } from "./Nats.ts";
 import { managed } from "./Nats.ts";
 import { publishUnsafe } from "./transaction.ts";
 
-/** Two answered renewals further apart than this break the observer's steadiness. */
+/** Two answered renewals further apart than this break the observer's steadiness, as does a new connection. */
 export const renewalGapMsMax = nodeRenewEveryMs * 2;
+/**
+ * How long a renewal waits for its answer. A request that was under way when the server went down is never answered: waited out
+ * for a whole lease, it would let the lease run out although the server was away for a moment only.
+ */
+const renewalDeadlineMs = nodeRenewEveryMs * 2;
 
 const decoder = new TextDecoder();
 
@@ -70,16 +75,17 @@ export const acquireLease = (
     const key = encodeToken(node);
     const subject = kvSubject(nodesBucket, key);
     const ttlSeconds = nodeLeaseMs / 1_000;
-    const write = (expected: number) =>
+    const write = (expected: number, deadlineMs = renewalDeadlineMs) =>
       publishUnsafe(
         nats,
         "renew the node's lease",
         { subject, data: encodeJson(describe()), ttlSeconds, expected },
-        nodeLeaseMs,
+        deadlineMs,
       );
-    let revision = yield* takeName(nats, node, key, write);
+    let revision = yield* takeName(nats, node, key, (expected) => write(expected, nodeLeaseMs));
     let steadySince = performance.now();
     let lastAnswer = steadySince;
+    let connection = nats.link().reconnects;
 
     const renewOnce = async (): Promise<NodeSuperseded | null> => {
       const answer = await write(revision);
@@ -100,14 +106,18 @@ export const acquireLease = (
       } else {
         return null;
       }
-      if (now - lastAnswer > renewalGapMsMax) steadySince = now;
+      // After a new connection everybody begins anew: others may be slower than this node to find the server again.
+      const { reconnects } = nats.link();
+      if (now - lastAnswer > renewalGapMsMax || reconnects !== connection) steadySince = now;
+      connection = reconnects;
       lastAnswer = now;
       return null;
     };
 
     const steadyMs = (): number => {
       const now = performance.now();
-      return now - lastAnswer > renewalGapMsMax ? 0 : now - steadySince;
+      const broken = now - lastAnswer > renewalGapMsMax || nats.link().reconnects !== connection;
+      return broken ? 0 : now - steadySince;
     };
 
     yield* Effect.addFinalizer(() =>
@@ -127,12 +137,19 @@ export const acquireLease = (
       epoch,
       steadyMs,
       mayBelieveExpiry: () => steadyMs() >= believeAfterMs,
-      renew: Effect.promise(() => renewOnce().catch(() => null)).pipe(
-        Effect.flatMap((superseded) =>
-          superseded === null ? Effect.sleep(nodeRenewEveryMs) : Effect.fail(superseded),
-        ),
-        Effect.forever,
-      ),
+      renew: Effect.suspend(() => {
+        const began = performance.now();
+        return Effect.flatMap(
+          Effect.promise(() => renewOnce().catch(() => null)),
+          (superseded) => {
+            if (superseded !== null) return Effect.fail(superseded);
+            // What was waited for an answer is not waited again; a connection that refuses at once is not asked in a loop.
+            return Effect.sleep(
+              Math.max(nodeRenewEveryMs / 5, nodeRenewEveryMs - (performance.now() - began)),
+            );
+          },
+        );
+      }).pipe(Effect.forever),
     };
   });
 
