@@ -39,7 +39,7 @@ async function run(argv: ReadonlyArray<string>): Promise<void> {
     // Asked twice, the user does not want to wait for anything any more.
     if (signalled !== null) process.exit(128 + constants.signals[signal]);
     signalled = signal;
-    command.interrupt();
+    if (!io.run.ownSignals) command.interrupt();
     setTimeout(() => {
       io.err.write(`orrery: not stopped within ${stopMsMax / 1_000} s; ended\n`);
       process.exit(1);

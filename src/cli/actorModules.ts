@@ -39,7 +39,9 @@ export const loadActors = (site: Site): Effect.Effect<ReadonlyArray<Actor>, Comm
       const loaded = yield* Effect.tryPromise({
         try: () => loadModule(file),
         catch: (cause) =>
-          failed(`cannot load actors from ${file}: ${cause instanceof Error ? cause.message : String(cause)}`),
+          failed(
+            `cannot load actors from ${file}: ${cause instanceof Error ? cause.message : String(cause)}`,
+          ),
       });
       for (const actor of loaded) {
         const { name } = actor.options;

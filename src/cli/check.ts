@@ -58,4 +58,5 @@ export const check = (io: IoService, options: CheckOptions): Effect.Effect<void,
     const jobs = site.jobs.size === 0 ? "" : `, ${plural(site.jobs.size, "job")}`;
     say(io, `${file}: site ${site.name} is in order (${plural(site.lanes.size, "lane")}${jobs})`);
     io.out.write(`\n${summary(io, site)}`);
+    return undefined;
   });

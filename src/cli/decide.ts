@@ -99,7 +99,9 @@ function settlement(
 function doneWords(verb: Decision, record: LedgerRecord): string {
   const refused = record.refused?.at(-1);
   if (verb === "discard") {
-    return record.state === "parked" ? "given up for good" : "the refused content is dropped; what is known stays";
+    return record.state === "parked"
+      ? "given up for good"
+      : "the refused content is dropped; what is known stays";
   }
   return refused === undefined
     ? "put back into its queue"
@@ -122,7 +124,12 @@ async function reroute(link: SiteLink, target: Target, moment: Moment, note: str
   const sent = await publishUnsafe(link.nats, "announce again", found.write, commitMs);
   if (isError(sent)) throw sent;
   const closed = discarded(place, held.record, moment, `announced to lane ${found.lane}: ${note}`);
-  const answer = await commitUnsafe(link.nats, "discard", writesOf(held.key, held.revision, closed), commitMs);
+  const answer = await commitUnsafe(
+    link.nats,
+    "discard",
+    writesOf(held.key, held.revision, closed),
+    commitMs,
+  );
   if (isError(answer) && answer._tag !== "TransactionConflict") throw answer;
   return { ...base, done: true, words: `announced again, to lane ${found.lane}` };
 }
@@ -223,4 +230,3 @@ export const decideAll = (
   who: string,
 ): Effect.Effect<ReadonlyArray<Decided>, CommandFailed> =>
   Effect.tryPromise({ try: () => decideUnsafe(link, verb, targets, note, who), catch: ofCause });
-

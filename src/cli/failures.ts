@@ -47,9 +47,13 @@ const isJetStreamError = (cause: unknown): cause is JetStreamError =>
   typeof cause === "object" &&
   cause !== null &&
   "_tag" in cause &&
-  ["NatsUnavailable", "JetStreamRejected", "TransactionConflict", "TransactionDuplicate", "TransactionBusy"].some(
-    (tag) => tag === cause._tag,
-  );
+  [
+    "NatsUnavailable",
+    "JetStreamRejected",
+    "TransactionConflict",
+    "TransactionDuplicate",
+    "TransactionBusy",
+  ].some((tag) => tag === cause._tag);
 
 /** For what plain promises reject with. */
 export function ofCause(cause: unknown): CommandFailed {

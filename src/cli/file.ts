@@ -120,7 +120,7 @@ export const list = (io: IoService, options: ListOptions): Effect.Effect<void, C
           { title: "OBJECT", give: 24 },
           { title: "SIZE", right: true },
           { title: "CHANGED", right: true },
-          { title: "WHY", give: 12 },
+          { title: "WHY", give: 12, prose: true },
         ],
         rows,
         { color: io.out.color, columns: io.out.columns() },
@@ -129,6 +129,7 @@ export const list = (io: IoService, options: ListOptions): Effect.Effect<void, C
     if (matched > shown.length) {
       tell(io, `${plural(shown.length, "file")} of ${count(matched)}, the newest first; --limit 0 shows all`);
     }
+    return undefined;
   });
 
 export interface GetOptions {
@@ -144,4 +145,5 @@ export const get = (io: IoService, options: GetOptions): Effect.Effect<void, Com
     if (options.json) return sayJson(io, { key, revision: held.revision, record: held.record });
     const record = held.record as LedgerRecord<Partial<FileBody>>;
     io.out.write(renderRecord(key, nameOf(place), held.revision, record, io.out.color));
+    return undefined;
   });

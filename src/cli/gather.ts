@@ -56,7 +56,9 @@ const arrivalsOf = (nats: NatsService, lane: Lane | null, place: Place): Ask<Rea
       : arrivalSubject(place.mailbox, instrument, plainDay(place));
   return readAll(nats, arrivalsStream, filter, (data) => {
     const arrival = decodeArrival(data);
-    return arrival !== null && arrival.key === object.key && arrival.bucket === object.bucket ? arrival : null;
+    return arrival !== null && arrival.key === object.key && arrival.bucket === object.bucket
+      ? arrival
+      : null;
   });
 };
 
@@ -175,11 +177,7 @@ const exposureOf = (
 };
 
 /** Runs of the file's day that have it among their inputs. */
-const runsOf = (
-  nats: NatsService,
-  record: string,
-  identity: Identity | null,
-): Ask<FileFacts["runs"]> => {
+const runsOf = (nats: NatsService, record: string, identity: Identity | null): Ask<FileFacts["runs"]> => {
   if (identity?.exposure == null) return Effect.succeed([]);
   const runs: Array<{ name: string; state: string }> = [];
   const filter = `run.*.${encodeToken(identity.day ?? noDay)}.>`;
@@ -188,7 +186,10 @@ const runsOf = (
     if (!run.body.inputs.some((input) => input.record === record)) return;
     const place = placeOfRecordKey(entry.key);
     runs.push({ name: place === null ? entry.key : nameOf(place), state: standingOf(run) });
-  }).pipe(Effect.map(() => runs), Effect.mapError(ofJetStream));
+  }).pipe(
+    Effect.map(() => runs),
+    Effect.mapError(ofJetStream),
+  );
 };
 
 function laneOf(site: Site, mailbox: string): Lane | null {

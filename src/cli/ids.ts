@@ -103,7 +103,10 @@ const recordKinds = ["file", "run", "item"];
 const search = (
   nats: NatsService,
   wanted: string,
-): Effect.Effect<{ readonly best: ReadonlyArray<Place>; readonly names: ReadonlySet<string> }, CommandFailed> =>
+): Effect.Effect<
+  { readonly best: ReadonlyArray<Place>; readonly names: ReadonlySet<string> },
+  CommandFailed
+> =>
   Effect.gen(function* () {
     const day = /(?<!\d)\d{8}(?!\d)/.exec(wanted)?.[0];
     const names = new Set<string>();
@@ -145,11 +148,7 @@ function ambiguous(id: string, places: ReadonlyArray<Place>): CommandFailed {
  * other has) of a name. Where an object's name is whole and the ledger has no record of it, `held` is null:
  * whether it ever arrived is for the caller to find out.
  */
-export const findRecord = (
-  site: Site,
-  nats: NatsService,
-  id: string,
-): Effect.Effect<Found, CommandFailed> =>
+export const findRecord = (site: Site, nats: NatsService, id: string): Effect.Effect<Found, CommandFailed> =>
   Effect.gen(function* () {
     const direct = placeOfKey(id);
     if (direct !== null) {

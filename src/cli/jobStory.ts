@@ -87,7 +87,7 @@ function outlook(record: LedgerRecord<RunBody>, key: string): Pick<Story, "now" 
         next: "It is put back into the queue of its lane when its time has come.",
         commands: ["orrery status"],
       };
-    case "ready": {
+    default: {
       const { started } = body;
       return started === null || started.generation !== record.generation
         ? {
@@ -126,9 +126,10 @@ export const runStory = (
     const { job, version, partition } = body;
     const log = body.result === null ? null : yield* readRunObject(link, body.result.log);
     const inputs = yield* inputFacts(link, body);
-    const outputs = (body.outputs ?? []).map(
-      (output): Fact => ["output", `${output.bucket}/${output.key} (${bytes(output.size)})`],
-    );
+    const outputs = (body.outputs ?? []).map((output): Fact => [
+      "output",
+      `${output.bucket}/${output.key} (${bytes(output.size)})`,
+    ]);
     const standing = standingOf(record);
     return {
       name,
@@ -161,7 +162,10 @@ const findJobs = (
     if (partition === null || exposure === partition || exposure.endsWith(partition)) {
       jobs.push({ key: entry.key, record });
     }
-  }).pipe(Effect.map(() => jobs), Effect.mapError(ofJetStream));
+  }).pipe(
+    Effect.map(() => jobs),
+    Effect.mapError(ofJetStream),
+  );
 };
 
 /** Files of the partition that are not known: one of them may be what the job waits for. */
@@ -175,7 +179,10 @@ const troubled = (link: SiteLink, record: JobRecord): Effect.Effect<ReadonlyArra
     // A file that never came as far as its metadata says its exposure only by its name.
     if ((file.body.identity?.exposure ?? null) !== exposure && !nameOf(place).includes(exposure)) return;
     facts.push(["not known", `${nameOf(place)}: ${standingOf(file)}, ${reasonOf(file)}`]);
-  }).pipe(Effect.map(() => facts), Effect.mapError(ofJetStream));
+  }).pipe(
+    Effect.map(() => facts),
+    Effect.mapError(ofJetStream),
+  );
 };
 
 /** @param job a job's name, or with `partition` null the whole key `job.…` */
@@ -200,7 +207,9 @@ export const partitionStory = (
     if (others.length > 0) {
       const names = found.slice(0, inputsShownMax).map((one) => `  ${one.record.partition.exposure}`);
       return yield* misused(
-        [`${JSON.stringify(partition)} could be any of ${found.length}; say more of it:`, ...names].join("\n"),
+        [`${JSON.stringify(partition)} could be any of ${found.length}; say more of it:`, ...names].join(
+          "\n",
+        ),
       );
     }
     const { key, record } = only;

@@ -60,11 +60,13 @@ export const log = (io: IoService, options: LogOptions): Effect.Effect<void, Com
     const { body, state } = held.record as LedgerRecord<RunBody>;
     const { result } = body;
     if (result === null) {
-      const running = body.started === null ? "" : `: it runs on node ${body.started.node} since ${body.started.at}`;
+      const running =
+        body.started === null ? "" : `: it runs on node ${body.started.node} since ${body.started.at}`;
       return yield* no(`run ${nameOf(place)} is ${state} and has no log yet${running}`);
     }
     const name = options.inputs ? result.manifest : result.log;
     const text = yield* readRunObject(link, name);
     if (text === null) return yield* no(`${name} is not in the object bucket ${runsBucket} any more`);
     io.out.write(text);
+    return undefined;
   });

@@ -153,8 +153,13 @@ export const list = (io: IoService, options: ListOptions): Effect.Effect<void, C
       io,
       options.reason === null
         ? paint(color, "dim", "orrery parked ls --reason REASON lists them; orrery parked show ID tells one")
-        : paint(color, "dim", "orrery parked replay ID puts one back; --reason REASON puts all of these back"),
+        : paint(
+            color,
+            "dim",
+            "orrery parked replay ID puts one back; --reason REASON puts all of these back",
+          ),
     );
+    return undefined;
   });
 
 export interface ShowOptions {
@@ -178,6 +183,7 @@ export const show = (io: IoService, options: ShowOptions): Effect.Effect<void, C
     if (isOpenToDecision(record)) {
       tell(io, `\norrery parked replay '${key}'\norrery parked discard '${key}' --note "why"`);
     }
+    return undefined;
   });
 
 export interface DecideOptions {
@@ -269,12 +275,11 @@ export const decide = (
     const link = yield* openSite(io, options.site);
     const targets = yield* targetsOf(link, options);
     if (targets.length === 0) return yield* no("nothing is parked");
-    const note = options.note ?? `${verb} by orrery parked ${verb}`;
+    const note = options.note ?? `orrery parked ${verb}`;
     const decided = yield* decideAll(link, verb, targets, note, operator());
     report(io, verb, decided, options.json);
     const left = decided.filter((one) => !one.done).length;
-    if (left === 0) return;
+    if (left === 0) return undefined;
     if (options.json) return yield* new CommandFailed({ exit: exitCode.failure, message: "" });
     return yield* failed(`${plural(left, "item")} of ${count(decided.length)} left as before`);
   });
-

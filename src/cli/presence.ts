@@ -59,7 +59,8 @@ export const presence = (
         ),
       );
     const reply = readReply(answer.data);
-    if (reply === null) return yield* failed("what answers presence look-ups here does not speak Orrery's language");
+    if (reply === null)
+      return yield* failed("what answers presence look-ups here does not speak Orrery's language");
     if (options.json) io.out.write(`${JSON.stringify(reply)}\n`);
     if (reply.error === true) {
       const status = Number(answer.headers?.get("Nats-Service-Error-Code") ?? "503");
@@ -68,7 +69,7 @@ export const presence = (
     }
     if (reply.present === true) {
       if (!options.json) say(io, harmless(reply.uri ?? ""));
-      return;
+      return undefined;
     }
     const waited = wait > 0 ? `, after waiting ${wait} s` : "";
     if (!options.json) tell(io, `absent${waited}`);

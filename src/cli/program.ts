@@ -42,14 +42,23 @@ function unused(io: IoService): Context.Context<Command.Environment> {
     Context.add(ChildProcessSpawner.ChildProcessSpawner, ChildProcessSpawner.make(none)),
     Context.add(
       Stdio.Stdio,
-      Stdio.make({ args: Effect.succeed([]), stdin: none() as never, stdout: none as never, stderr: none as never }),
+      Stdio.make({
+        args: Effect.succeed([]),
+        stdin: none() as never,
+        stdout: none as never,
+        stderr: none as never,
+      }),
     ),
   );
 }
 
 /** A usage error is one line and the way to help, not a page of help with the error off the screen. */
 function presenter(io: IoService): CliOutput.Presenter {
-  const formatter = CliOutput.defaultFormatter({ colors: io.out.color, inheritedFlags: "full", globalFlags: "none" });
+  const formatter = CliOutput.defaultFormatter({
+    colors: io.out.color,
+    inheritedFlags: "full",
+    globalFlags: "none",
+  });
   return {
     present: (event) =>
       Effect.sync(() => {

@@ -68,8 +68,14 @@ export function renderRecord(
 ): string {
   const standing = standingOf(record);
   const other = [
-    ...(record.refused ?? []).map((content): Field => ["refused", `etag ${content.etag}, ${time(content.at)}`]),
-    ...(record.superseded ?? []).map((content): Field => ["superseded", `etag ${content.etag}, ${time(content.at)}`]),
+    ...(record.refused ?? []).map((content): Field => [
+      "refused",
+      `etag ${content.etag}, ${time(content.at)}`,
+    ]),
+    ...(record.superseded ?? []).map((content): Field => [
+      "superseded",
+      `etag ${content.etag}, ${time(content.at)}`,
+    ]),
   ];
   const counted = present([
     ["attempts", record.attempts === 0 ? null : record.attempts],

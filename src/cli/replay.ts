@@ -67,7 +67,10 @@ interface Cursor {
 const fresh = (): Tally => ({ listed: 0, announced: 0, known: 0, parked: 0, skipped: 0 });
 
 function cursorFile(site: Site, { bucket, prefix }: ReplayOptions): string {
-  const name = createHash("sha256").update(JSON.stringify([bucket, prefix])).digest("hex").slice(0, 16);
+  const name = createHash("sha256")
+    .update(JSON.stringify([bucket, prefix]))
+    .digest("hex")
+    .slice(0, 16);
   return join(site.dataDir, "replay", `${name}.json`);
 }
 
@@ -75,7 +78,10 @@ async function readCursor(file: string, options: ReplayOptions): Promise<Cursor 
   try {
     const cursor = JSON.parse(await readFile(file, "utf8")) as Partial<Cursor>;
     const { bucket, prefix, after, tally } = cursor;
-    return bucket === options.bucket && prefix === options.prefix && after !== undefined && tally !== undefined
+    return bucket === options.bucket &&
+      prefix === options.prefix &&
+      after !== undefined &&
+      tally !== undefined
       ? { bucket, prefix, after, tally: { ...fresh(), ...tally } }
       : null;
   } catch {
@@ -95,7 +101,9 @@ function lanesOf(site: Site, bucket: string): Effect.Effect<ReadonlyArray<Lane>,
   if (lanes.length > 0) return Effect.succeed(lanes);
   const buckets = [...site.lanes.values()].flatMap((lane) => lane.buckets);
   return Effect.fail(
-    no(`no lane of site ${site.name} takes bucket ${bucket}${didYouMean(bucket, buckets)}: it has ${buckets.join(", ")}`),
+    no(
+      `no lane of site ${site.name} takes bucket ${bucket}${didYouMean(bucket, buckets)}: it has ${buckets.join(", ")}`,
+    ),
   );
 }
 
@@ -109,7 +117,9 @@ const storageOf = (
     const storages = yield* openStorages(link.site, link.nats);
     const storage = name === null ? undefined : storages.get(name);
     if (storage === undefined) {
-      return yield* failed(`no lane with bucket ${bucket} names a storage, so it cannot be listed: add storage: NAME`);
+      return yield* failed(
+        `no lane with bucket ${bucket} names a storage, so it cannot be listed: add storage: NAME`,
+      );
     }
     return storage;
   });
@@ -177,7 +187,9 @@ const announce = ({ door, options, tally }: Work, objects: ReadonlyArray<ObjectI
   Effect.tryPromise({
     try: async () => {
       const admissions = await Promise.all(
-        objects.map(({ key, etag, size }) => door.announce({ bucket: options.bucket, key, etag, size }, "replay")),
+        objects.map(({ key, etag, size }) =>
+          door.announce({ bucket: options.bucket, key, etag, size }, "replay"),
+        ),
       );
       for (const admission of admissions) note(admission, tally);
     },
@@ -195,7 +207,10 @@ const whileFull = (io: IoService, { link, lanes }: Work): Effect.Effect<void, Co
         );
         if (state === null || state.queued <= lane.backlogMax) break;
         if (!told) {
-          tell(io, `lane ${lane.name} is full (${count(state.queued)} messages wait): waiting until it has room`);
+          tell(
+            io,
+            `lane ${lane.name} is full (${count(state.queued)} messages wait): waiting until it has room`,
+          );
         }
         told = true;
         yield* Effect.sleep(fullLaneSleepMs);
@@ -227,12 +242,13 @@ const step = (
     if (options.dryRun) {
       tally.announced += unknown.length;
       if (!options.json) for (const { key } of unknown) say(io, harmless(`${options.bucket}/${key}`));
-      return;
+      return undefined;
     }
     if (unknown.length === 0) return yield* done;
     yield* whileFull(io, work);
     yield* Effect.uninterruptible(Effect.andThen(announce(work, unknown), done));
     if (options.rate !== null) yield* Effect.sleep(Math.round((unknown.length / options.rate) * 1_000));
+    return undefined;
   });
 
 function words(tally: Tally, dryRun: boolean): string {
@@ -252,7 +268,8 @@ const pages = (
     const { options, tally } = work;
     const { bucket, prefix } = options;
     // With a rate, steps are small enough that it is even, and that ^C is answered soon.
-    const size = options.rate === null ? stepMax : Math.max(1, Math.min(stepMax, Math.ceil(options.rate / 4)));
+    const size =
+      options.rate === null ? stepMax : Math.max(1, Math.min(stepMax, Math.ceil(options.rate / 4)));
     let after = from;
     let toldAt = performance.now();
     for (;;) {
@@ -294,10 +311,12 @@ export const replay = (
     const lanes = yield* lanesOf(site, bucket);
     const storage = yield* storageOf(link, lanes, bucket);
     const file = cursorFile(site, options);
-    const before =
-      options.restart || dryRun ? null : yield* Effect.promise(() => readCursor(file, options));
+    const before = options.restart || dryRun ? null : yield* Effect.promise(() => readCursor(file, options));
     if (before !== null) {
-      tell(io, `going on behind ${harmless(before.after)}, where an earlier run stopped (--restart begins anew)`);
+      tell(
+        io,
+        `going on behind ${harmless(before.after)}, where an earlier run stopped (--restart begins anew)`,
+      );
     }
     const node = {
       site: site.name,
@@ -318,4 +337,5 @@ export const replay = (
     if (!dryRun) yield* Effect.promise(() => rm(file, { force: true }).catch(() => undefined));
     if (options.json) sayJson(io, { bucket, prefix, dryRun, ...tally });
     else tell(io, words(tally, dryRun));
+    return undefined;
   });

@@ -53,4 +53,5 @@ export const send = (io: IoService, options: SendOptions): Effect.Effect<void, C
     }
     yield* Effect.tryPromise({ try: () => sendItem({ nats }, actor, id, body), catch: ofCause });
     say(io, `${id} is in the mailbox of ${actor}; orrery why ${id} tells what becomes of it`);
+    return undefined;
   });

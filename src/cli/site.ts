@@ -128,9 +128,7 @@ export const openSite = (
     const choice = yield* findSite(io, named);
     const { site } = yield* readSite(io, choice.file);
     const address =
-      site.nats.mode === "embedded"
-        ? embeddedAddress(site)
-        : { servers: site.nats.servers, monitor: null };
+      site.nats.mode === "embedded" ? embeddedAddress(site) : { servers: site.nats.servers, monitor: null };
     if (address === null) {
       return yield* unreachable(
         `no embedded nats-server of site ${site.name} runs on this machine (${join(site.dataDir, "nats")}): ${startIt(choice)}`,

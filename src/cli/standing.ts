@@ -16,7 +16,9 @@ export const standings: ReadonlyArray<Standing> = [
 ];
 
 export function standingOf(record: LedgerRecord): Standing {
-  return record.state === "parked" && record.history.at(-1)?.event === "discarded" ? "discarded" : record.state;
+  return record.state === "parked" && record.history.at(-1)?.event === "discarded"
+    ? "discarded"
+    : record.state;
 }
 
 export const standingStyle: Readonly<Record<Standing, Style>> = {
@@ -37,7 +39,8 @@ export function isOpenToDecision(record: LedgerRecord): boolean {
 /** Why it stands as it does, in one line; empty for what is well. */
 export function reasonOf(record: LedgerRecord): string {
   const refused = record.refused?.length ?? 0;
-  if (refused > 0 && record.state !== "parked") return `ContentChanged: other content was refused (${refused})`;
+  if (refused > 0 && record.state !== "parked")
+    return `ContentChanged: other content was refused (${refused})`;
   switch (record.state) {
     case "waiting":
       return `for ${record.waitingFor ?? "?"}`;

@@ -40,7 +40,9 @@ function banner(io: IoService, file: string, node: RunningNode): void {
     ...(site.jobs.size === 0 ? [] : [["jobs", [...site.jobs.keys()].join(", ")] as const]),
     ["data", site.dataDir],
   ];
-  const text = lines.map(([name, value]) => `  ${paint(io.out.color, "dim", name.padEnd(6))} ${harmless(value)}`);
+  const text = lines.map(
+    ([name, value]) => `  ${paint(io.out.color, "dim", name.padEnd(6))} ${harmless(value)}`,
+  );
   io.out.write(`${paint(io.out.color, "bold", `Orrery ${version}`)}\n${text.join("\n")}\n`);
 }
 
@@ -91,7 +93,9 @@ export const start = (
     io.run.onSignal = 0;
     io.run.survivesClosedOutput = true;
     const log = makeLog(site.log, { site: site.name, node: site.node }, io.err.write);
-    const node = yield* startNode({ site, actors, log }).pipe(Effect.mapError((error) => failed(error.message)));
+    const node = yield* startNode({ site, actors, log }).pipe(
+      Effect.mapError((error) => failed(error.message)),
+    );
     banner(io, choice.file, node);
     if (options.readyFile !== null) yield* writeReady(io, options.readyFile, node);
     yield* node.ended.pipe(Effect.mapError((error) => failed(error.message)));

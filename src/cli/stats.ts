@@ -5,7 +5,13 @@ import { didYouMean } from "../config/nearMiss.ts";
 import { readStreamUnsafe, scan } from "../jetstream/ledger.ts";
 import { subjectCounts } from "../jetstream/survey.ts";
 import { decodeArrival } from "../protocol/arrival.ts";
-import { arrivalsStream, decodeKeyPart, encodeToken, ledgerBucket, placeOfRecordKey } from "../protocol/keys.ts";
+import {
+  arrivalsStream,
+  decodeKeyPart,
+  encodeToken,
+  ledgerBucket,
+  placeOfRecordKey,
+} from "../protocol/keys.ts";
 import type { FileBody } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import type { CommandFailed } from "./failures.ts";
@@ -30,7 +36,9 @@ const everyDay = "all";
 /** Days of which the stream holds arrivals, encoded as in subjects. */
 const daysHeld = (link: SiteLink, lane: string): Effect.Effect<ReadonlyArray<string>, CommandFailed> =>
   subjectCounts(link.nats, arrivalsStream, `arrive.${lane}.>`).pipe(
-    Effect.map((subjects) => [...new Set([...subjects.keys()].map((subject) => subject.split(".").at(-1) ?? ""))]),
+    Effect.map((subjects) => [
+      ...new Set([...subjects.keys()].map((subject) => subject.split(".").at(-1) ?? "")),
+    ]),
     Effect.mapError(ofJetStream),
   );
 
@@ -78,7 +86,9 @@ const tallies = (
     }).pipe(Effect.mapError(ofJetStream));
     return [...found.values()].sort(
       (a, b) =>
-        a.day.localeCompare(b.day) || a.lane.localeCompare(b.lane) || a.instrument.localeCompare(b.instrument),
+        a.day.localeCompare(b.day) ||
+        a.lane.localeCompare(b.lane) ||
+        a.instrument.localeCompare(b.instrument),
     );
   });
 
@@ -111,4 +121,5 @@ export const stats = (
       return tell(io, asked === null ? "nothing has arrived yet" : `nothing arrived on ${asked}`);
     }
     io.out.write(renderStats(all, { color: io.out.color, columns: io.out.columns() }));
+    return undefined;
   });

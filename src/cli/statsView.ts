@@ -80,9 +80,12 @@ function detailLines(day: DaySummary, color: boolean): ReadonlyArray<string> {
   if (latencyMs !== null) {
     const { p50, p90, p99, max } = latencyMs;
     const [half, most, nearly, slowest] = [p50, p90, p99, max].map(duration);
-    lines.push(`known in   p50 ${half}, p90 ${most}, p99 ${nearly}, at most ${slowest} after it was received`);
+    lines.push(
+      `known in   p50 ${half}, p90 ${most}, p99 ${nearly}, at most ${slowest} after it was received`,
+    );
   }
-  if (day.putBack > 0) lines.push(`put back   ${plural(day.putBack, "time")} (retries, and claims of lost workers)`);
+  if (day.putBack > 0)
+    lines.push(`put back   ${plural(day.putBack, "time")} (retries, and claims of lost workers)`);
   return lines;
 }
 

@@ -42,10 +42,10 @@ function nodesTable(nodes: ReadonlyArray<NodeStatus>, now: number, options: Tabl
       { title: "NODE", give: 10 },
       { title: "UP", right: true },
       { title: "PROCESS", give: 10 },
-      { title: "HTTP", give: 14 },
+      { title: "HTTP" },
       { title: "ACTORS", right: true },
       { title: "RESTARTS", right: true },
-      { title: "STATE", give: 10 },
+      { title: "STATE", give: 10, prose: true },
     ],
     rows,
     options,
@@ -61,11 +61,7 @@ function restartLines(nodes: ReadonlyArray<NodeStatus>): ReadonlyArray<string> {
   );
 }
 
-function mailboxesTable(
-  mailboxes: ReadonlyArray<MailboxStatus>,
-  now: number,
-  options: TableOptions,
-): string {
+function mailboxesTable(mailboxes: ReadonlyArray<MailboxStatus>, now: number, options: TableOptions): string {
   return table(
     [
       { title: "LANE", give: 10 },
@@ -109,7 +105,7 @@ function claimsTable(status: SiteStatus, now: number, options: TableOptions): st
       { title: "LANE", give: 8 },
       { title: "ITEMS", right: true },
       { title: "FOR", right: true },
-      { title: "", give: 10 },
+      { title: "", give: 10, prose: true },
     ],
     rows,
     options,
@@ -137,7 +133,9 @@ export function renderStatus(status: SiteStatus, options: TableOptions): string 
   const next = timeOf(status.nextDueAt ?? undefined);
   const hints: Array<string> = [];
   if (next !== null) {
-    hints.push(next <= now ? "due items are being put back" : `the next due item is tried in ${duration(next - now)}`);
+    hints.push(
+      next <= now ? "due items are being put back" : `the next due item is tried in ${duration(next - now)}`,
+    );
   }
   if (total(status, (one) => one.parked) > 0) hints.push("orrery parked ls says why items are parked");
   if (hints.length > 0) lines.push("\n", ...hints.map((hint) => `${paint(color, "dim", hint)}\n`));

@@ -200,10 +200,9 @@ function latencyWords(record: LedgerRecord<FileBody>): string {
   return `, ${duration(known - received)} after it was received`;
 }
 
-function lastReason(record: LedgerRecord): string {
-  const last = record.errors.at(-1);
-  return last === undefined ? "for a reason that is not recorded" : `${last.reason}: ${last.detail}`;
-}
+/** The word for it; the sentence stands in the story above. */
+const lastReason = (record: LedgerRecord): string =>
+  record.errors.at(-1)?.reason ?? "for a reason that is not recorded";
 
 function inHandWords(facts: FileFacts): string | null {
   const claim = facts.claims[0];
@@ -281,7 +280,7 @@ function failingOutlook(facts: FileFacts, record: LedgerRecord): Outlook {
           : `It is due, and is put back into the queue at the next tick.${nobody(facts)}`;
   return {
     standing: "failing",
-    now: sentence(`To be tried again${tried} (${lastReason(record)})`),
+    now: `To be tried again${tried} (${lastReason(record)}).`,
     next,
     commands: [],
   };
@@ -314,7 +313,7 @@ function parkedOutlook(facts: FileFacts, record: LedgerRecord, discarded: boolea
   }
   return {
     standing: "parked",
-    now: sentence(`Given up on: ${lastReason(record)}`),
+    now: `Given up on: ${lastReason(record)}.`,
     next: "Nothing, until somebody decides.",
     commands: [`orrery parked replay '${facts.key}'`, `orrery parked discard '${facts.key}' --note "why"`],
   };
@@ -357,8 +356,7 @@ function outlook(facts: FileFacts): Outlook {
       return waitingOutlook(facts, record);
     case "parked":
       return parkedOutlook(facts, record, record.history.at(-1)?.event === "discarded");
-    case "known":
-    case "done":
+    default:
       return goodOutlook(facts, record);
   }
 }
@@ -391,7 +389,7 @@ function countsWords(facts: FileFacts, events: ReadonlyArray<StoryEvent>): strin
   const crashes = facts.record?.crashes ?? 0;
   if (crashes > 0) parts.push(`its worker was lost ${plural(crashes, "time")}`);
   const failures = times("failing");
-  if (failures > 0) parts.push(`${plural(failures, "failed attempt")}`);
+  if (failures > 0) parts.push(plural(failures, "failed attempt"));
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 

@@ -147,7 +147,9 @@ export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError>
     const { nats, site } = link;
     const now = Date.now();
     const open: Open = { due: new Map(), waiting: new Map(), parked: new Map(), claims: [], nextDue: null };
-    yield* scan(nats, ledgerBucket, ["due.>", "waiting.>", "parked.>", "claim.>"], (entry) => note(open, entry));
+    yield* scan(nats, ledgerBucket, ["due.>", "waiting.>", "parked.>", "claim.>"], (entry) =>
+      note(open, entry),
+    );
     const live = yield* liveNodes(nats);
     const items = yield* consumerNames(nats, itemsStream);
     const mailboxes = yield* Effect.forEach(
@@ -185,7 +187,12 @@ const readMailbox = (
     const state = yield* mailboxState(nats, name.stream, name.consumer);
     if (state === null) return { state, incoming: 0, settled: 0 };
     const since = now - rateMs;
-    const settled = yield* countSince(nats, kvStream(ledgerBucket), kvSubject(ledgerBucket, name.records), since);
+    const settled = yield* countSince(
+      nats,
+      kvStream(ledgerBucket),
+      kvSubject(ledgerBucket, name.records),
+      since,
+    );
     // A run's ready key is ended as it settles: what came is what was settled and what is left.
     const incoming =
       mailboxKind(name.mailbox) === "run"

@@ -23,8 +23,10 @@ export interface Cell {
 export interface Column {
   readonly title: string;
   readonly right?: boolean;
-  /** May be cut down to this many characters. */
+  /** May be cut down to this many characters, in the middle. */
   readonly give?: number;
+  /** Cut at the end instead: a sentence, of which the beginning matters. */
+  readonly prose?: boolean;
 }
 
 export type Row = ReadonlyArray<string | Cell>;
@@ -55,16 +57,17 @@ function isWide(char: string): boolean {
 }
 
 /** Cut in the middle: the beginning and, more of it, the end, where names differ. */
-export function cut(text: string, width: number): string {
+export function cut(text: string, width: number, prose = false): string {
   if (widthOf(text) <= width) return text;
   if (width <= 1) return width === 1 ? "…" : "";
-  const chars = [...text];
-  const head = Math.floor((width - 1) / 3);
+  const chars = Array.from(text);
+  const head = prose ? width - 1 : Math.floor((width - 1) / 3);
   let left = "";
   for (const char of chars) {
     if (widthOf(left + char) > head) break;
     left += char;
   }
+  if (prose) return `${left.trimEnd()}…`;
   let right = "";
   for (let i = chars.length - 1; i >= 0; i--) {
     const next = `${chars[i]}${right}`;
@@ -121,7 +124,7 @@ export function table(
     const parts = columns.map((column, i) => {
       const { text, style } = texts[i] ?? { text: "" };
       const width = widths[i] ?? 0;
-      const shown = cut(text, width);
+      const shown = cut(text, width, column.prose);
       const pad = " ".repeat(Math.max(0, width - widthOf(shown)));
       const painted = style === undefined ? shown : paint(options.color, style, shown);
       if (column.right === true) return `${pad}${painted}`;

@@ -33,7 +33,11 @@ export interface DaySummary {
   readonly refused: number;
   readonly exposures: number;
   /** Sequence numbers of the day: the lowest and highest seen, and those between them that are missing. */
-  readonly seq: { readonly first: number; readonly last: number; readonly missing: ReadonlyArray<number> } | null;
+  readonly seq: {
+    readonly first: number;
+    readonly last: number;
+    readonly missing: ReadonlyArray<number>;
+  } | null;
   /** How many exposures have that many detectors; most detectors first. */
   readonly detectors: ReadonlyArray<{ readonly detectors: number; readonly exposures: number }>;
   /** Exposures with fewer detectors than most have. */
@@ -51,7 +55,8 @@ export function gapsIn(numbers: ReadonlySet<number>): DaySummary["seq"] {
   if (first === undefined || last === undefined) return null;
   const missing: Array<number> = [];
   for (let i = 1; i < sorted.length; i++) {
-    for (let n = (sorted[i - 1] ?? 0) + 1; n < (sorted[i] ?? 0) && missing.length < missingMax; n++) missing.push(n);
+    for (let n = (sorted[i - 1] ?? 0) + 1; n < (sorted[i] ?? 0) && missing.length < missingMax; n++)
+      missing.push(n);
   }
   return { first, last, missing };
 }

@@ -14,6 +14,8 @@ export interface RunMode {
   onSignal: number | null;
   /** Goes on when nobody reads its stdout any more. */
   survivesClosedOutput: boolean;
+  /** It listens to signals itself, and ends by itself after the first. */
+  ownSignals: boolean;
 }
 
 /** What a command says and reads: answers on stdout, everything else on stderr. */
@@ -28,10 +30,7 @@ export interface IoService {
 }
 
 /** NO_COLOR and FORCE_COLOR as https://no-color.org and Node have them. */
-export function wantsColor(
-  env: Readonly<Record<string, string | undefined>>,
-  isTerminal: boolean,
-): boolean {
+export function wantsColor(env: Readonly<Record<string, string | undefined>>, isTerminal: boolean): boolean {
   if ((env["NO_COLOR"] ?? "") !== "") return false;
   const forced = env["FORCE_COLOR"] ?? "";
   if (forced !== "") return forced !== "0" && forced !== "false";
@@ -74,6 +73,6 @@ export function processIo(): IoService {
     env: process.env,
     cwd: process.cwd(),
     readStdin: (bytesMax) => readAll(process.stdin, bytesMax),
-    run: { onSignal: null, survivesClosedOutput: false },
+    run: { onSignal: null, survivesClosedOutput: false, ownSignals: false },
   };
 }

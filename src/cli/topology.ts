@@ -48,7 +48,7 @@ export const plan = (
     if (options.json) sayJson(io, { site: link.site.name, nats: link.url, changes });
     else if (changes.length === 0) say(io, agrees(link));
     else show(io, changes);
-    if (changes.length === 0) return;
+    if (changes.length === 0) return undefined;
     const refused = changes.filter((change) => change.kind === "refuse").length;
     const rest = refused === 0 ? "" : `, ${refused} of which it will not make`;
     return yield* no(
@@ -70,7 +70,7 @@ export const apply = (
       show(io, changes);
       say(io, `${plural(changes.length - refused.length, "change")} made at ${link.url}`);
     }
-    if (refused.length === 0) return;
+    if (refused.length === 0) return undefined;
     return yield* failed(
       options.json
         ? ""

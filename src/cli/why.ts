@@ -60,7 +60,8 @@ const standingStyles = {
 } as const;
 
 export function renderStory(story: Story, color: boolean, columns: number | null): string {
-  const style = Object.entries(standingStyles).find(([standing]) => standing === story.standing)?.[1] ?? "cyan";
+  const style =
+    Object.entries(standingStyles).find(([standing]) => standing === story.standing)?.[1] ?? "cyan";
   const room = columns === null ? Number.POSITIVE_INFINITY : Math.max(30, columns - 6);
   const parts = [
     `${paint(color, "bold", harmless(story.name))}\n`,
@@ -86,6 +87,7 @@ export const why = (io: IoService, options: WhyOptions): Effect.Effect<void, Com
     if (options.json) sayJson(io, story);
     else io.out.write(renderStory(story, io.out.color, io.out.columns()));
     if (story.standing === "unknown") return yield* no("");
+    return undefined;
   });
 
 const storyOf = Effect.fnUntraced(function* (

@@ -14,7 +14,8 @@ const orNull = <A>(effect: Effect.Effect<A, SurveyError>): Effect.Effect<A | nul
   Effect.catchIf(
     effect,
     (error): error is JetStreamRejected =>
-      error._tag === "JetStreamRejected" && (error.code === consumerNotFound || error.code === streamNotFound),
+      error._tag === "JetStreamRejected" &&
+      (error.code === consumerNotFound || error.code === streamNotFound),
     () => Effect.succeed(null),
   );
 

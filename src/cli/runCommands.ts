@@ -1,0 +1,113 @@
+/** `start`, `check`, `topology` and `demo`: what runs a site, or gets it ready to run. */
+import * as Command from "effect/cli/Command";
+import * as Flag from "effect/cli/Flag";
+import { integer, json, plain, run, siteArgument, text, toggle } from "./spec.ts";
+
+export const start = Command.make(
+  "start",
+  {
+    site: siteArgument,
+    node: text("node", "NAME", "This node's name; two nodes of a site need two names"),
+    httpPort: integer("http-port", "PORT", "Instead of the site file's; 0 picks a free one").pipe(
+      Flag.optional,
+    ),
+    readyFile: text("ready-file", "FILE", "Written, as JSON, once every actor is ready"),
+  },
+  (given) =>
+    run(
+      () => import("./start.ts"),
+      (module, io, site) => {
+        const options = plain(given);
+        return module.start(io, { ...options, site: options.site ?? site });
+      },
+    ),
+).pipe(
+  Command.withDescription("Run a node of a site until SIGTERM or ^C. Its log goes to stderr."),
+  Command.withShortDescription("Run a node of a site"),
+  Command.withExamples([
+    { command: "orrery start site.yaml", description: "The node that the site file names" },
+    { command: "orrery start site.yaml --node b --http-port 0", description: "A second one beside it" },
+  ]),
+);
+
+export const check = Command.make(
+  "check",
+  { site: siteArgument, schema: toggle("schema", "Print the JSON Schema of site files, for editors"), json },
+  (given) =>
+    run(
+      () => import("./check.ts"),
+      (module, io, site) => {
+        const options = plain(given);
+        return module.check(io, { ...options, site: options.site ?? site });
+      },
+    ),
+).pipe(
+  Command.withDescription("Read a site file and tell everything that is wrong with it, each with its fix."),
+  Command.withShortDescription("Check a site file"),
+  Command.withExamples([
+    { command: "orrery check site.yaml" },
+    {
+      command: "orrery check --schema > site.schema.json",
+      description: "Completion and checks in an editor",
+    },
+  ]),
+);
+
+const plan = Command.make("plan", { site: siteArgument, json }, (given) =>
+  run(
+    () => import("./topology.ts"),
+    (module, io, site) => {
+      const options = plain(given);
+      return module.plan(io, { ...options, site: options.site ?? site });
+    },
+  ),
+).pipe(
+  Command.withDescription("Tell what differs. Exit 0: nothing; 3: something would be changed."),
+  Command.withShortDescription("Tell what differs"),
+);
+
+const apply = Command.make("apply", { site: siteArgument, json }, (given) =>
+  run(
+    () => import("./topology.ts"),
+    (module, io, site) => {
+      const options = plain(given);
+      return module.apply(io, { ...options, site: options.site ?? site });
+    },
+  ),
+).pipe(
+  Command.withDescription("Make it so. A change that would lose what is stored is not made, and told."),
+  Command.withShortDescription("Make it so"),
+);
+
+export const topology = Command.make("topology").pipe(
+  Command.withDescription(
+    "The streams, buckets and consumers on the NATS server against what the site needs.",
+  ),
+  Command.withShortDescription("Streams, buckets and consumers: plan, apply"),
+  Command.withSubcommands([plan, apply]),
+  Command.withExamples([
+    { command: "orrery topology plan site.yaml" },
+    { command: "orrery topology apply site.yaml" },
+  ]),
+);
+
+export const demo = Command.make(
+  "demo",
+  {
+    once: toggle("once", "End with the night: 0 when every item is accounted for, else 1"),
+    plain: toggle("plain", "Lines instead of the live view"),
+    exposures: integer("exposures", "N", "Exposures of the night; default 30").pipe(Flag.optional),
+    seed: integer("seed", "N", "Of the images; default 1").pipe(Flag.optional),
+  },
+  (given) =>
+    run(
+      () => import("./demo.ts"),
+      (module, io, site) => module.demo(io, { ...plain(given), site }),
+    ),
+).pipe(
+  Command.withDescription(
+    "Play a short night on a site of its own, on this machine, everything under ./.orrery: files arrive, become known, start a job; a node is killed on the way.",
+  ),
+  Command.withShortDescription("Play a short night on this machine"),
+  Command.withExamples([{ command: "orrery demo" }, { command: "orrery demo --once" }]),
+);
