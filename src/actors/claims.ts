@@ -310,7 +310,7 @@ function judgeItem<Body>(state: WorkerState<Body>, item: Item<Body>): boolean {
       const held = item.held?.record;
       // New content for a good record that killed its worker again and again is refused like any other bad item is parked.
       if (
-        held !== undefined &&
+        (held?.state === "known" || held?.state === "done") &&
         held.etag !== item.etag &&
         held.crashesAlone >= state.source.rules.crashesAloneMax
       ) {

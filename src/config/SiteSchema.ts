@@ -203,7 +203,7 @@ const Lane = Schema.Struct({
   ),
   backoffBase: optional(duration(1, msPerDay), "1 s", "Before the second try; doubled for each one after."),
   backoffMax: optional(duration(1, 30 * msPerDay), "1 min", "Longest time between two tries."),
-  workDeadline: optional(duration(100, msPerDay), "60 s", "For the work on one claim."),
+  workDeadline: optional(duration(100, msPerDay), "3 min", "For the work on one claim."),
   onContentChange: optional(
     Schema.Literals(["refuse", "supersede"]),
     "refuse",

@@ -3,7 +3,8 @@ import type { Lane } from "./Site.ts";
 import type { LaneFile } from "./SiteSchema.ts";
 
 const fitsFiles = /fits$/u;
-const everything = /./u;
+// Not a dot: a key may be a line break alone.
+const everything = /^/u;
 
 export function acceptOf(lane: LaneFile): RegExp {
   return lane.accept ?? (lane.kind === "exposure" ? fitsFiles : everything);

@@ -135,11 +135,13 @@ function boundRules(name: string, lane: LaneFile): ReadonlyArray<Finding> {
       fix: `write ${Math.ceil(lane.retention / msPerDay)} days`,
     });
   }
-  if (lane.driver.type === "subprocess" && lane.driver.batchDeadline > lane.workDeadline) {
+  const { driver } = lane;
+  if (driver.type === "subprocess" && driver.startDeadline + driver.batchDeadline >= lane.workDeadline) {
+    // The lane would give the batch back before the driver could say which item is to blame, again and again.
     findings.push({
-      path: ["lanes", name, "driver", "batchDeadline"],
-      message: "is longer than the lane's workDeadline, which would end the batch before",
-      fix: "make workDeadline at least as long",
+      path: ["lanes", name, "workDeadline"],
+      message: "must be longer than the driver's startDeadline and batchDeadline together",
+      fix: `write ${Math.ceil((driver.startDeadline + driver.batchDeadline) / 1_000) + 10} s, or shorten those`,
     });
   }
   return findings;

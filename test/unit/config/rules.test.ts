@@ -681,9 +681,9 @@ const laneRules: ReadonlyArray<Rule> = [
   {
     rule: "a bridge given more time than its lane",
     red: raw("driver: { type: subprocess, command: [x], batchDeadline: 2 min }"),
-    green: raw("workDeadline: 2 min\n    driver: { type: subprocess, command: [x], batchDeadline: 2 min }"),
-    path: "lanes.raw.driver.batchDeadline",
-    message: /is longer than the lane's workDeadline/,
+    green: raw("workDeadline: 4 min\n    driver: { type: subprocess, command: [x], batchDeadline: 2 min }"),
+    path: "lanes.raw.workDeadline",
+    message: /must be longer than the driver's startDeadline and batchDeadline together/,
   },
 ];
 
