@@ -37,7 +37,7 @@ describe("defaults", () => {
   it("what depends on the lane's kind", () => {
     const { lanes } = siteOf(rightSite);
     expect([lanes.get("raw")?.accept.source, lanes.get("raw")?.metadata]).toEqual(["fits$", "header"]);
-    expect([lanes.get("products")?.accept.source, lanes.get("products")?.metadata]).toEqual([".", "key"]);
+    expect([lanes.get("products")?.accept.source, lanes.get("products")?.metadata]).toEqual(["^", "key"]);
   });
 
   it("buckets by their own names, however they are reached", () => {
