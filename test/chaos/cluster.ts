@@ -253,6 +253,18 @@ export class Cluster {
     return lines(join(this.server.folder, `${name}.log`)) as ReadonlyArray<LogNote>;
   }
 
+  /** kill -9 of the server and its start on the same store; resolves once this test, too, is connected again. */
+  async crashServer(): Promise<void> {
+    const back = this.#reconnected();
+    await this.server.kill9();
+    await this.server.start();
+    await back;
+  }
+
+  async #reconnected(): Promise<void> {
+    for await (const { type } of this.nats.connection.status()) if (type === "reconnect") return;
+  }
+
   /** Resolves with a node's log line of this message; rejects after `withinMs`. */
   async logged(name: string, message: string, withinMs: number): Promise<LogNote> {
     const until = performance.now() + withinMs;

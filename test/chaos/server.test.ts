@@ -32,8 +32,7 @@ describe("nats-server under a load of webhooks", () => {
         await underLoad(cluster, async () => {
           for (let i = 0; i < times; i++) {
             await sleep(betweenMs);
-            await cluster.server.kill9();
-            await cluster.server.start();
+            await cluster.crashServer();
           }
           await sleep(betweenMs);
         });
