@@ -45,19 +45,27 @@ export const messageBytesMax = 1_048_576;
 
 export const notifyBodyBytesMax = 8 * 1_048_576;
 export const notifyRecordsMax = 5_000;
+/** Of all bodies that are coming in at once, beyond the first bytes of each, which are free: a full house refuses no usual request. */
+export const bodiesBytesMax = 256 * 1_048_576;
+export const bodyFreeBytes = 16_384;
+/** Notifications on NATS that wait to be worked on, and that are worked on at once. */
+export const natsWaitingBytesMax = 64 * 1_048_576;
+export const natsAtOnceMax = 64;
 /** Arrivals and items stay in their streams for this long, worked on or not. */
 export const mailKeptMs = 7 * 86_400_000;
 /** What came within one commit window goes in one atomic batch. */
 export const commitRecordsMax = 500;
 /** Atomic batches in flight at once; more do not help one stream. */
 export const commitsInFlightMax = 2;
-/** From this many on, waiting arrivals go in a batch: fewer are sooner on disk as single messages. */
+/** From this many on, writes that need not stand or fall together go in a batch: fewer are sooner on disk as single messages. */
 export const commitBatchFrom = 24;
 /** Single messages in flight at once: they keep the stream busy while the next batch gathers. */
 export const commitSinglesMax = 32;
 /** Records accepted by this process and not yet committed; above it the answer is 503. */
 export const commitQueueMax = 20_000;
 export const commitDeadlineMs = 10_000;
+/** What the front door parks goes in transactions of this many, two messages each. */
+export const parkRecordsMax = 300;
 
 /** Longest wait a presence look-up may ask for. */
 export const presenceWaitSecondsMax = 300;
@@ -112,21 +120,32 @@ assert(
   "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
 );
 assert(commitRecordsMax <= transactionMessagesMax, "commitRecordsMax <= transactionMessagesMax");
+assert(parkRecordsMax * 2 <= transactionMessagesMax, "parkRecordsMax × 2 <= transactionMessagesMax");
 assert(commitBatchFrom <= commitSinglesMax, "commitBatchFrom <= commitSinglesMax");
 assert(progressEveryMs * 3 <= ackWaitMs, "progressEveryMs × 3 <= ackWaitMs (two lost +WPI are survived)");
 assert(bufferedMsMax * 3 <= ackWaitMs, "bufferedMsMax × 3 <= ackWaitMs");
 assert(nodeLeaseMs >= 1_000, "nodeLeaseMs >= 1000 (the server's smallest TTL)");
-assert(nodeRenewEveryMs * 3 < nodeLeaseMs, "nodeRenewEveryMs × 3 < nodeLeaseMs (three lost renewals are survived)");
+assert(
+  nodeRenewEveryMs * 3 < nodeLeaseMs,
+  "nodeRenewEveryMs × 3 < nodeLeaseMs (three lost renewals are survived)",
+);
 assert(believeAfterMs >= nodeLeaseMs, "believeAfterMs >= nodeLeaseMs");
-assert(runInterruptGraceMs * 2 <= drainMs, "runInterruptGraceMs × 2 <= drainMs (the claim is given back after it)");
+assert(
+  runInterruptGraceMs * 2 <= drainMs,
+  "runInterruptGraceMs × 2 <= drainMs (the claim is given back after it)",
+);
 assert(subprocessTermGraceMs < drainMs, "subprocessTermGraceMs < drainMs (a bridge ends within a drain)");
 assert(drainMs < nodeLeaseMs, "drainMs < nodeLeaseMs");
-assert(presenceWaitersMax < httpConnectionsMax, "presenceWaitersMax < httpConnectionsMax (waiting leaves room to ask)");
+assert(
+  presenceWaitersMax < httpConnectionsMax,
+  "presenceWaitersMax < httpConnectionsMax (waiting leaves room to ask)",
+);
 assert(
   httpConnectionsMax < presenceReadsQueuedMax,
   "httpConnectionsMax < presenceReadsQueuedMax (waiters over HTTP that give up together can all look once more)",
 );
 assert(httpHeadersMs <= httpRequestMs, "httpHeadersMs <= httpRequestMs");
+assert(notifyBodyBytesMax * 2 <= bodiesBytesMax, "notifyBodyBytesMax × 2 <= bodiesBytesMax");
 assert(sidecarBytesMax <= notifyBodyBytesMax, "sidecarBytesMax <= notifyBodyBytesMax");
 assert(
   sidecarBytesMax < subprocessLineBytesMax && fitsHeaderBytesMax < subprocessLineBytesMax,

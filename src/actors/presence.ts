@@ -13,7 +13,7 @@ import { follow } from "../jetstream/follower.ts";
 import type { NatsRequest } from "../jetstream/requests.ts";
 import { announce, errorHeaders, serve } from "../jetstream/requests.ts";
 import type { Write } from "../jetstream/transaction.ts";
-import { commit } from "../jetstream/transaction.ts";
+import { storeEach } from "../jetstream/transaction.ts";
 import type { JetStreamError, NatsUnavailable } from "../protocol/errors.ts";
 import { kvSubject, presenceBucket, presenceRequestSubject, presentSubject } from "../protocol/keys.ts";
 import type { GroupName } from "../protocol/presence.ts";
@@ -130,7 +130,7 @@ export const announceGroups = (
           data: encodeText(uri),
           ttlSeconds,
         }));
-        return Effect.map(commit(node.nats, "store groups", writes, requestDeadlineMs), () => {
+        return Effect.map(storeEach(node.nats, "store groups", writes, requestDeadlineMs), () => {
           for (const [key, uri] of batch) announce(node.nats, presentSubject(key), uri);
         });
       },

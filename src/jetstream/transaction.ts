@@ -6,7 +6,7 @@
  */
 import type { Msg } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
-import { transactionMessagesMax } from "../limits.ts";
+import { commitBatchFrom, transactionMessagesMax } from "../limits.ts";
 import { JetStreamRejected } from "../protocol/errors.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 import { kvSubject, ledgerBucket } from "../protocol/keys.ts";
@@ -149,3 +149,25 @@ export const publish = (
     Effect.promise(() => publishUnsafe(nats, operation, write, deadlineMs)),
     (result) => ("_tag" in result ? Effect.fail(result) : Effect.succeed(result)),
   );
+
+/**
+ * Stores writes that need not stand or fall together: a few singly, side by side, which is sooner on disk (see
+ * {@link commitBatchFrom}), more in one batch. After an error any of them may be stored.
+ */
+export const storeEach = (
+  nats: NatsService,
+  operation: string,
+  writes: ReadonlyArray<Write>,
+  deadlineMs = 5_000,
+): Effect.Effect<void, JetStreamError> =>
+  writes.length >= commitBatchFrom
+    ? Effect.asVoid(commit(nats, operation, writes, deadlineMs))
+    : Effect.flatMap(
+        Effect.promise(() =>
+          Promise.all(writes.map((write) => publishUnsafe(nats, operation, write, deadlineMs))),
+        ),
+        (answers) => {
+          const failed = answers.find((answer) => "_tag" in answer);
+          return failed !== undefined && "_tag" in failed ? Effect.fail(failed) : Effect.void;
+        },
+      );
