@@ -1,7 +1,9 @@
 /** Everybody who plays in one night: the second node, the camera, the one who asks, the killer, and the picture of it all. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
 import * as Fiber from "effect/Fiber";
 import * as Scope from "effect/Scope";
 import { follow } from "../jetstream/follower.ts";
@@ -70,6 +72,11 @@ export async function engageCast(
       each: (change) => picture.learn(change),
     }),
   );
+  following.addObserver((exit) => {
+    if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
+      fault(`the ledger could not be followed: ${Cause.pretty(exit.cause)}`);
+    }
+  });
   await Effect.runPromise(Scope.addFinalizer(scope, Fiber.interrupt(following)));
   await second.start();
   const lookups = new Lookups(httpUrl, signal);

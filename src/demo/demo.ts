@@ -104,7 +104,12 @@ async function playAndShow(
     underView(options, output, stage, cast, script, signal).finally(() => asking.abort()),
     fallen,
   ]);
-  if (account === null) return interruptedCode;
+  if (account === null) {
+    output.write(
+      "Stopped before the night was over. What was accepted is kept; the next start plays the next night.\n",
+    );
+    return interruptedCode;
+  }
   output.write("\n");
   const { kill } = cast.kill;
   const summary = summaryLines(account, {

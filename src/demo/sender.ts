@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect";
 import { keyFacts } from "../protocol/route.ts";
 import { encodeToken, objectTail, recordKey } from "../protocol/keys.ts";
+import type { State } from "../protocol/records.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
 import { cephRecord, namelessRecord } from "./ceph.ts";
 import type { DemoParts } from "./demoSite.ts";
@@ -15,6 +16,7 @@ const postsAtOnce = 8;
 const postTries = 8;
 const postMsMax = 20_000;
 const seenMsMax = 3_000;
+const settledMsMax = 30_000;
 
 /** One object as it was announced. */
 export interface Sent {
@@ -122,8 +124,9 @@ export class Sender {
     this.#note(object, facts.etag);
   }
 
-  /** The same name again, with other content. */
+  /** The same name again, with other content: once the first is known, for whichever is known first stays. */
   async changed(object: PlannedObject): Promise<void> {
+    await this.#until(object, (state) => state === "known", settledMsMax);
     const content = otherContent(object);
     await this.#write(object, content);
     await this.#post([record(object, { etag: content.etag, bytes: content.fits?.length ?? 0 })], 1);
@@ -147,15 +150,16 @@ export class Sender {
     });
   }
 
-  /** Until it has a record: who comes too early, or is uploaded too late, is that by the ledger's word, not by the clock's. */
-  async #untilSeen(object: PlannedObject): Promise<void> {
-    const record = recordOf(this.#needs.parts, object);
-    const until = performance.now() + seenMsMax;
-    while (
-      this.#needs.picture.state(record) === null &&
-      performance.now() < until &&
-      !this.#needs.signal.aborted
-    ) {
+  /** Who comes too early, or is uploaded too late, is that by the ledger's word, not by the clock's. */
+  #untilSeen(object: PlannedObject): Promise<void> {
+    return this.#until(object, (state) => state !== null, seenMsMax);
+  }
+
+  async #until(object: PlannedObject, holds: (state: State | null) => boolean, msMax: number): Promise<void> {
+    const { picture, parts, signal } = this.#needs;
+    const record = recordOf(parts, object);
+    const until = performance.now() + msMax;
+    while (!holds(picture.state(record)) && performance.now() < until && !signal.aborted) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }

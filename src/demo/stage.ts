@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import type { Site } from "../config/Site.ts";
 import { makeLog } from "../log.ts";
@@ -26,6 +27,9 @@ export interface Stage {
   readonly log: string;
 }
 
+/** Between its being found free and its being taken, another process may take the port: then the next one is. */
+const startsMax = 5;
+
 /** Rejects with what to do when it cannot start. The scope's end stops it. */
 export async function raiseStage(
   siteFile: string | undefined,
@@ -34,25 +38,38 @@ export async function raiseStage(
 ): Promise<Stage> {
   const began = performance.now();
   const file = siteFile === undefined ? await demoSiteFile(process.cwd()) : resolve(siteFile);
-  const site = await firstSite(file);
-  const parts = demoParts(site);
-  for (const bucket of [nightBucket, ...parts.products.buckets]) {
-    await mkdir(join(parts.root, bucket), { recursive: true });
-  }
-  const folder = nearPath(process.cwd(), site.dataDir);
-  print([piece("Orrery", "title"), piece(`  site ${site.name}, everything under ${folder}`)]);
-  const logFile = openLogFile(site.dataDir, site.node);
-  await Effect.runPromise(Scope.addFinalizer(scope, Effect.sync(logFile.close)));
-  const log = makeLog(site.log, { site: site.name, node: site.node }, logFile.write);
-  const say = (line: string): void => print([piece(line, "dim")]);
-  const running = await Effect.runPromise(Scope.provide(startNode({ site, log, say }), scope));
-  const httpUrl = running.httpUrl();
-  if (httpUrl === null) throw new Error(`the node started without HTTP; its log: ${logFile.path}`);
-  const seconds = ((performance.now() - began) / 1_000).toFixed(1);
+  const { dataDir, name, node, log } = await firstSite(file);
   print([
-    piece(`  ${site.node} is up at ${httpUrl} after ${seconds} s, nats-server at ${running.natsUrl}`, "dim"),
+    piece("Orrery", "title"),
+    piece(`  site ${name}, everything under ${nearPath(process.cwd(), dataDir)}`),
   ]);
-  return { file, site, parts, running, httpUrl, log: logFile.path };
+  const logFile = openLogFile(dataDir, node);
+  await Effect.runPromise(Scope.addFinalizer(scope, Effect.sync(logFile.close)));
+  const options = {
+    log: makeLog(log, { site: name, node }, logFile.write),
+    say: (line: string): void => print([piece(line, "dim")]),
+  };
+  for (let start = 1; ; start++) {
+    const site = await firstSite(file);
+    const parts = demoParts(site);
+    for (const bucket of [nightBucket, ...parts.products.buckets]) {
+      await mkdir(join(parts.root, bucket), { recursive: true });
+    }
+    const own = Scope.makeUnsafe();
+    try {
+      const running = await Effect.runPromise(Scope.provide(startNode({ site, ...options }), own));
+      await Effect.runPromise(Scope.addFinalizerExit(scope, (exit) => Scope.close(own, exit)));
+      const httpUrl = running.httpUrl();
+      if (httpUrl === null) throw new Error(`the node started without HTTP; its log: ${logFile.path}`);
+      const seconds = ((performance.now() - began) / 1_000).toFixed(1);
+      const up = `  ${node} is up at ${httpUrl} after ${seconds} s, nats-server at ${running.natsUrl}`;
+      print([piece(up, "dim")]);
+      return { file, site, parts, running, httpUrl, log: logFile.path };
+    } catch (cause) {
+      await Effect.runPromise(Scope.close(own, Exit.void));
+      if (start === startsMax || !String(cause).includes("EADDRINUSE")) throw cause;
+    }
+  }
 }
 
 /** Rejects when the node had to stop by itself, or has been stopped. */
