@@ -71,15 +71,16 @@ export function decodeBytes(data: Uint8Array): Decoded {
     if (lines !== null) return { ok: true, values: lines };
   }
   const packed = packedOf(data);
-  if (typeof packed !== "string" && (text === null || packed.every(isContainer))) {
-    return { ok: true, values: packed };
-  }
+  const isList = typeof packed !== "string";
+  if (isList && packed.every(isContainer)) return { ok: true, values: packed };
   if (text !== null && isReadable(text)) return { ok: false, text };
-  if (typeof packed !== "string") return { ok: true, values: packed };
+  // Any byte begins some MessagePack value: a row of lone ones is more likely nothing of the kind.
+  if (isList && packed.length === 1) return { ok: true, values: packed };
+  const why = isList ? `it would be ${packed.length} lone values` : packed;
   const first = Buffer.from(data.subarray(0, 16)).toString("hex");
   return {
     ok: null,
-    why: `${data.length} bytes that are neither MessagePack (${packed}) nor JSON nor text; they begin with ${first}`,
+    why: `${data.length} bytes that are neither MessagePack (${why}) nor JSON nor text; they begin with ${first}`,
   };
 }
 

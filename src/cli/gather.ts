@@ -29,7 +29,7 @@ import {
   presenceBucket,
 } from "../protocol/keys.ts";
 import { announcedKey } from "../protocol/presence.ts";
-import type { FileBody, Identity, LedgerRecord } from "../protocol/records.ts";
+import type { Identity } from "../protocol/records.ts";
 import { decodeDue } from "../protocol/records.ts";
 import { keyFacts } from "../protocol/route.ts";
 import { decodeRun } from "../protocol/runs.ts";
@@ -203,7 +203,7 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
     const lane = laneOf(site, place.mailbox);
     const isItem = mailboxKind(place.mailbox) === "item";
     const actor = isItem ? place.mailbox.slice(itemMailbox("").length) : null;
-    const record = (found.held?.record ?? null) as LedgerRecord<FileBody> | null;
+    const record = (found.held?.record ?? null) as FileFacts["record"];
     const identity = record?.body.identity ?? null;
     const arrivals =
       actor === null ? yield* arrivalsOf(nats, lane, place) : yield* itemArrivals(nats, actor, place);

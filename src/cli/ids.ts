@@ -27,6 +27,7 @@ import { decodeRecord } from "../protocol/records.ts";
 import { Router } from "../protocol/route.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, no, ofCause, ofJetStream } from "./failures.ts";
+import { standingOf } from "./standing.ts";
 
 /** What was typed means this place; `held` is null where the ledger has no record of it (yet). */
 export interface Found {
@@ -97,6 +98,15 @@ export function fitness(name: string, wanted: string): number {
   return name.includes(wanted) ? 1 : 0;
 }
 
+const isClosed = (found: Found): boolean =>
+  found.held !== null && standingOf(found.held.record) === "discarded";
+
+/** Leaves out the record that an object had before a lane took it. */
+function routedFirst(places: ReadonlyArray<Place>): ReadonlyArray<Place> {
+  const taken = new Set(places.filter((place) => place.mailbox !== unrouted).map((place) => place.tail));
+  return places.filter((place) => place.mailbox !== unrouted || !taken.has(place.tail));
+}
+
 const recordKinds = ["file", "run", "item"];
 
 /** The places whose names fit best. A day in what was typed narrows the search, which else goes through every name. */
@@ -130,7 +140,7 @@ const search = (
           best.push(place);
         }
       }
-      if (best.length > 0) return { best, names };
+      if (best.length > 0) return { best: routedFirst(best), names };
     }
     return { best: [], names };
   });
@@ -158,8 +168,13 @@ export const findRecord = (site: Site, nats: NatsService, id: string): Effect.Ef
     const object = objectOf(id);
     const objects = object === null ? [] : [object, ...laneObjects(site, object)];
     const places = objects.flatMap((one) => placesOf(site, one));
+    const expected = places.find((place) => place.mailbox !== unrouted);
     for (const place of places) {
       const found = yield* hold(nats, place);
+      // What no lane took and was announced to one since: that lane's record is meant, also before it is there.
+      if (place.mailbox === unrouted && expected !== undefined && isClosed(found)) {
+        return yield* hold(nats, expected);
+      }
       if (found.held !== null) return found;
     }
     const wanted = id.replace(/^[a-z][a-z0-9+]*:\/\//i, "");
@@ -170,7 +185,6 @@ export const findRecord = (site: Site, nats: NatsService, id: string): Effect.Ef
       if (found.held !== null) return found;
     }
     if (only !== undefined && others.length > 0) return yield* ambiguous(id, best);
-    const expected = places.find((place) => place.mailbox !== unrouted);
     if (expected !== undefined) return yield* hold(nats, expected);
     const near = nearMiss(wanted.slice(wanted.lastIndexOf("/") + 1), names);
     const hint = near === null ? "" : `; did you mean ${near}?`;

@@ -181,7 +181,9 @@ export const show = (io: IoService, options: ShowOptions): Effect.Effect<void, C
     }
     io.out.write(renderRecord(key, nameOf(place), held.revision, record, io.out.color));
     if (isOpenToDecision(record)) {
-      tell(io, `\norrery parked replay '${key}'\norrery parked discard '${key}' --note "why"`);
+      // What says of no object cannot be put back.
+      if (record.body.bucket !== "") tell(io, `\norrery parked replay '${key}'`);
+      tell(io, `orrery parked discard '${key}' --note "why"`);
     }
     return undefined;
   });

@@ -2,7 +2,7 @@
 import type { Cell, Style, TableOptions } from "./table.ts";
 import { paint, table } from "./table.ts";
 import type { DaySummary } from "./tally.ts";
-import { count, duration, harmless, plural, ranges } from "./words.ts";
+import { count, duration, harmless, plural, ranges, times } from "./words.ts";
 
 export const placeKey = (lane: string, instrument: string, day: string): string =>
   [lane, instrument, day].join("\n");
@@ -64,9 +64,9 @@ function detailLines(day: DaySummary, color: boolean): ReadonlyArray<string> {
   const { seq, latencyMs, incomplete } = day;
   if (seq !== null) {
     const gaps =
-      seq.missing.length === 0
+      seq.missing === 0
         ? paint(color, "green", "no gaps")
-        : paint(color, "yellow", `${plural(seq.missing.length, "gap")}: ${ranges(seq.missing)}`);
+        : paint(color, "yellow", `${count(seq.missing)} missing: ${ranges(seq.gaps)}`);
     lines.push(`sequence   ${seq.first} to ${seq.last}, ${gaps}`);
   }
   if (day.exposures > 0) {
@@ -84,8 +84,7 @@ function detailLines(day: DaySummary, color: boolean): ReadonlyArray<string> {
       `known in   p50 ${half}, p90 ${most}, p99 ${nearly}, at most ${slowest} after it was received`,
     );
   }
-  if (day.putBack > 0)
-    lines.push(`put back   ${plural(day.putBack, "time")} (retries, and claims of lost workers)`);
+  if (day.putBack > 0) lines.push(`put back   ${times(day.putBack)} (retries, and claims of lost workers)`);
   return lines;
 }
 

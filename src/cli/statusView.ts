@@ -2,7 +2,7 @@
 import type { MailboxStatus, NodeStatus, SiteStatus } from "./survey.ts";
 import type { Cell, Style, TableOptions } from "./table.ts";
 import { paint, table } from "./table.ts";
-import { clock, count, date, duration, harmless, plural, timeOf } from "./words.ts";
+import { clock, count, date, duration, harmless, timeOf, times } from "./words.ts";
 
 const emphasised = (n: number, style: Style): Cell => (n === 0 ? quiet("0") : { text: count(n), style });
 const quiet = (text: string): Cell => ({ text, style: "dim" });
@@ -57,7 +57,7 @@ function restartLines(nodes: ReadonlyArray<NodeStatus>): ReadonlyArray<string> {
   return nodes.flatMap((node) =>
     node.actors
       .filter((actor) => actor.restarts > 0)
-      .map((actor) => `${node.name}: ${actor.name} was restarted ${plural(actor.restarts, "time")}`),
+      .map((actor) => `${node.name}: ${actor.name} was restarted ${times(actor.restarts)}`),
   );
 }
 

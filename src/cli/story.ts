@@ -2,7 +2,10 @@
 import type { Arrival } from "../protocol/arrival.ts";
 import type { FileBody, HistoryEntry, LedgerRecord } from "../protocol/records.ts";
 import { recordHistoryMax } from "../limits.ts";
-import { bytes, duration, moment, plural, sentence, timeOf } from "./words.ts";
+import { bytes, duration, moment, plural, sentence, timeOf, times } from "./words.ts";
+
+/** An item's record has another body, with none of these. */
+type FileContent = Partial<FileBody>;
 
 export interface ArrivalFact {
   readonly sequence: number;
@@ -35,7 +38,7 @@ export interface FileFacts {
   /** What the lane does with other content under a known name; null where the site has no such lane any more. */
   readonly onContentChange: "refuse" | "supersede" | null;
   readonly attemptsMax: number | null;
-  readonly record: LedgerRecord<FileBody> | null;
+  readonly record: LedgerRecord<FileContent> | null;
   /** In order of sequence. */
   readonly arrivals: ReadonlyArray<ArrivalFact>;
   readonly claims: ReadonlyArray<ClaimFact>;
@@ -86,7 +89,7 @@ interface Contents {
   readonly superseded: ReadonlySet<string>;
 }
 
-function contentsOf(record: LedgerRecord<FileBody> | null): Contents {
+function contentsOf(record: LedgerRecord<FileContent> | null): Contents {
   return {
     refused: new Set((record?.refused ?? []).map((other) => other.etag)),
     superseded: new Set((record?.superseded ?? []).map((other) => other.etag)),
@@ -97,7 +100,12 @@ function contentsOf(record: LedgerRecord<FileBody> | null): Contents {
 function otherContentWords(facts: FileFacts, etag: string, contents: Contents): string {
   const { record } = facts;
   if (contents.refused.has(etag)) return "refused, because the lane keeps the first";
-  if (record !== null && record.etag === etag) return "it took the place of the former";
+  if (record !== null && record.etag === etag) {
+    // Order is not promised: when the worker that had the first in hand is lost, the second may be settled before it.
+    return contents.superseded.size > 0
+      ? "it took the place of the former"
+      : "it was the first to be settled";
+  }
   if (contents.superseded.has(etag)) return "superseded since";
   return facts.onContentChange === "supersede"
     ? "it takes the place of the former"
@@ -193,7 +201,7 @@ export function inOrder(...sources: ReadonlyArray<ReadonlyArray<StoryEvent>>): R
   return all.sort((a, b) => a.sort - b.sort).map(({ at, event, words }) => ({ at, event, words }));
 }
 
-function latencyWords(record: LedgerRecord<FileBody>): string {
+function latencyWords(record: LedgerRecord<FileContent>): string {
   const received = timeOf(record.body.receivedAt);
   const known = timeOf(record.history.findLast((entry) => entry.event === "known")?.at);
   if (received === null || known === null || known < received) return "";
@@ -302,6 +310,13 @@ function waitingOutlook(facts: FileFacts, record: LedgerRecord): Outlook {
   };
 }
 
+/** What somebody may do about it. What says of no object cannot be put back. */
+function decisions(facts: FileFacts): ReadonlyArray<string> {
+  const nameless = facts.record?.body.bucket === "";
+  const discard = `orrery parked discard '${facts.key}' --note "why"`;
+  return nameless ? [discard] : [`orrery parked replay '${facts.key}'`, discard];
+}
+
 function parkedOutlook(facts: FileFacts, record: LedgerRecord, discarded: boolean): Outlook {
   if (discarded) {
     return {
@@ -315,11 +330,11 @@ function parkedOutlook(facts: FileFacts, record: LedgerRecord, discarded: boolea
     standing: "parked",
     now: `Given up on: ${lastReason(record)}.`,
     next: "Nothing, until somebody decides.",
-    commands: [`orrery parked replay '${facts.key}'`, `orrery parked discard '${facts.key}' --note "why"`],
+    commands: decisions(facts),
   };
 }
 
-function goodOutlook(facts: FileFacts, record: LedgerRecord<FileBody>): Outlook {
+function goodOutlook(facts: FileFacts, record: LedgerRecord<FileContent>): Outlook {
   const refused = record.refused?.at(-1);
   const change =
     facts.onContentChange === null
@@ -339,7 +354,7 @@ function goodOutlook(facts: FileFacts, record: LedgerRecord<FileBody>): Outlook 
     standing: record.state,
     now: `It is ${record.state}${latencyWords(record)}; other content (etag ${shortTag(refused.etag)}) came under its name and was refused.`,
     next: "Nothing, until somebody decides: replay takes the refused content, discard drops it.",
-    commands: [`orrery parked replay '${facts.key}'`, `orrery parked discard '${facts.key}' --note "why"`],
+    commands: decisions(facts),
   };
 }
 
@@ -364,7 +379,8 @@ function outlook(facts: FileFacts): Outlook {
 function factLines(facts: FileFacts): ReadonlyArray<readonly [string, string]> {
   const { record, group, exposure, runs } = facts;
   const out: Array<readonly [string, string]> = [];
-  if (record !== null && record.body.uri !== "") out.push(["uri", record.body.uri]);
+  const uri = record?.body.uri ?? "";
+  if (uri !== "") out.push(["uri", uri]);
   if (group !== null) {
     out.push([
       "group",
@@ -382,13 +398,13 @@ function factLines(facts: FileFacts): ReadonlyArray<readonly [string, string]> {
 }
 
 function countsWords(facts: FileFacts, events: ReadonlyArray<StoryEvent>): string {
-  const times = (event: string): number => events.filter((one) => one.event === event).length;
+  const number = (event: string): number => events.filter((one) => one.event === event).length;
   const parts: Array<string> = [];
-  const duplicates = times("duplicate");
+  const duplicates = number("duplicate");
   if (duplicates > 0) parts.push(`${plural(duplicates, "duplicate")} dropped`);
   const crashes = facts.record?.crashes ?? 0;
-  if (crashes > 0) parts.push(`its worker was lost ${plural(crashes, "time")}`);
-  const failures = times("failing");
+  if (crashes > 0) parts.push(`its worker was lost ${times(crashes)}`);
+  const failures = number("failing");
   if (failures > 0) parts.push(plural(failures, "failed attempt"));
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }

@@ -2,6 +2,7 @@
 import type { Arrival } from "../protocol/arrival.ts";
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import { standingOf } from "./standing.ts";
+import type { Range } from "./words.ts";
 import { timeOf } from "./words.ts";
 
 export interface Latency {
@@ -11,6 +12,14 @@ export interface Latency {
   readonly p90: number;
   readonly p99: number;
   readonly max: number;
+}
+
+export interface Sequence {
+  readonly first: number;
+  readonly last: number;
+  /** How many between them are not there, and which. */
+  readonly missing: number;
+  readonly gaps: ReadonlyArray<Range>;
 }
 
 export interface DaySummary {
@@ -32,12 +41,8 @@ export interface DaySummary {
   /** Known files with content that was refused. */
   readonly refused: number;
   readonly exposures: number;
-  /** Sequence numbers of the day: the lowest and highest seen, and those between them that are missing. */
-  readonly seq: {
-    readonly first: number;
-    readonly last: number;
-    readonly missing: ReadonlyArray<number>;
-  } | null;
+  /** Sequence numbers of the day's known files. */
+  readonly seq: Sequence | null;
   /** How many exposures have that many detectors; most detectors first. */
   readonly detectors: ReadonlyArray<{ readonly detectors: number; readonly exposures: number }>;
   /** Exposures with fewer detectors than most have. */
@@ -45,20 +50,22 @@ export interface DaySummary {
   readonly latencyMs: Latency | null;
 }
 
-const missingMax = 10_000;
-
 /** Numbers between the lowest and highest that are not there. */
-export function gapsIn(numbers: ReadonlySet<number>): DaySummary["seq"] {
+export function gapsIn(numbers: ReadonlySet<number>): Sequence | null {
   const sorted = [...numbers].sort((a, b) => a - b);
   const [first] = sorted;
   const last = sorted.at(-1);
   if (first === undefined || last === undefined) return null;
-  const missing: Array<number> = [];
+  const gaps: Array<Range> = [];
+  let missing = 0;
   for (let i = 1; i < sorted.length; i++) {
-    for (let n = (sorted[i - 1] ?? 0) + 1; n < (sorted[i] ?? 0) && missing.length < missingMax; n++)
-      missing.push(n);
+    const from = (sorted[i - 1] ?? 0) + 1;
+    const to = (sorted[i] ?? 0) - 1;
+    if (to < from) continue;
+    gaps.push({ from, to });
+    missing += to - from + 1;
   }
-  return { first, last, missing };
+  return { first, last, missing, gaps };
 }
 
 /** The value below which this part of all lies; nearest rank. */
@@ -125,9 +132,9 @@ export class Tally {
     if ((record.refused?.length ?? 0) > 0) this.#refused++;
     const latency = knownAfterMs(record);
     if (latency !== null) this.#latencies.push(latency);
-    if (identity === null) return;
+    if (identity === null || record.state !== "known") return;
     if (identity.seq !== null) this.#seqs.add(identity.seq);
-    if (identity.exposure !== null && identity.detector !== null && record.state === "known") {
+    if (identity.exposure !== null && identity.detector !== null) {
       const known = this.#detectors.get(identity.exposure) ?? new Set<string>();
       this.#detectors.set(identity.exposure, known.add(identity.detector));
     }

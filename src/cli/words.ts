@@ -29,6 +29,9 @@ export const count = (n: number): string => n.toLocaleString("en-US");
 export const plural = (n: number, one: string, many = `${one}s`): string =>
   `${count(n)} ${n === 1 ? one : many}`;
 
+/** `once`, `twice`, `3 times` */
+export const times = (n: number): string => (n === 1 ? "once" : n === 2 ? "twice" : `${count(n)} times`);
+
 /** `14.2 KiB` */
 export function bytes(n: number): string {
   if (n < 1_024) return `${n} B`;
@@ -56,17 +59,15 @@ export function timeOf(text: string | undefined): number | null {
   return Number.isNaN(ms) ? null : ms;
 }
 
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** `3, 7-9, 12`; a long list ends in `and N more`. */
-export function ranges(numbers: ReadonlyArray<number>, max = 12): string {
-  const parts: Array<string> = [];
-  for (let i = 0; i < numbers.length;) {
-    let end = i;
-    while (end + 1 < numbers.length && (numbers[end + 1] ?? 0) === (numbers[end] ?? 0) + 1) end++;
-    parts.push(end === i ? `${numbers[i]}` : `${numbers[i]}-${numbers[end]}`);
-    i = end + 1;
-  }
-  if (parts.length <= max) return parts.join(", ");
-  return `${parts.slice(0, max).join(", ")} and ${parts.length - max} more`;
+export function ranges(all: ReadonlyArray<Range>, max = 12): string {
+  const parts = all.slice(0, max).map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`));
+  return all.length <= max ? parts.join(", ") : `${parts.join(", ")} and ${all.length - max} more`;
 }
 
 /** What came from outside must not move the cursor or colour the terminal. */

@@ -1,0 +1,117 @@
+import { describe, expect, it } from "vitest";
+import { wantsColor } from "../../../src/cli/terminal.ts";
+import { runCli } from "../../support/cli.ts";
+
+describe("the command line", () => {
+  it("explains itself, with exit 0", async () => {
+    for (const argv of [[], ["--help"], ["parked"], ["parked", "replay", "--help"]]) {
+      const { exit, stdout, stderr } = await runCli(argv);
+      expect({ argv, exit, stderr }).toEqual({ argv, exit: 0, stderr: "" });
+      expect(stdout).toContain("USAGE");
+    }
+  });
+
+  it("tells its version on one line", async () => {
+    expect((await runCli(["--version"])).stdout).toMatch(/^orrery \d+\.\d+\.\d+\n$/);
+  });
+
+  it.each([
+    [["stats", "--jsn"], "--json"],
+    [["parkd"], "parked"],
+    [["parked", "repay"], "replay"],
+    [["topology", "aply"], "apply"],
+    [["file", "ls", "--stat", "known"], "--state"],
+  ])("%j is a usage error that names %s", async (argv, meant) => {
+    const { exit, stdout, stderr } = await runCli(argv);
+    expect({ exit, stdout }).toEqual({ exit: 2, stdout: "" });
+    expect(stderr).toContain(meant);
+    expect(stderr).toContain("--help");
+    // The error must not scroll away above a page of help.
+    expect(stderr.split("\n").length).toBeLessThan(12);
+  });
+
+  it.each([
+    [["presence", "LSSTCam"]],
+    [["why"]],
+    [["file", "ls", "--limit", "many"]],
+    [["status", "--every", "soon"]],
+    [["replay"]],
+  ])("%j is a usage error", async (argv) => {
+    expect((await runCli(argv)).exit).toBe(2);
+  });
+
+  it.each([
+    [["parked", "replay"], "give an id"],
+    [["parked", "replay", "--all"], "--yes"],
+    [["parked", "discard", "x"], "--note"],
+    [["parked", "replay", "x", "--reason", "Y"], "not several"],
+    [["status", "--every", "0"], "--every"],
+    [["presence", "a", "b", "0", "c", "--wait", "9999"], "--wait"],
+    [["replay", "bucket", "--rate", "0"], "--rate"],
+    [["send", "actor", "id", "not json"], "no JSON"],
+  ])("%j is refused before anything is asked of a server", async (argv, words) => {
+    const { exit, stderr } = await runCli(argv, { cwd: "/" });
+    expect(exit).toBe(2);
+    expect(stderr.toLowerCase()).toContain(words.toLowerCase());
+  });
+
+  it("names a site file that is not there, and from where it was named", async () => {
+    const flag = await runCli(["status", "--site", "nowhere.yaml"]);
+    expect(flag).toMatchObject({ exit: 2, stdout: "" });
+    expect(flag.stderr).toContain("nowhere.yaml");
+    const env = await runCli(["status"], { env: { ORRERY_SITE: "elsewhere.yaml" } });
+    expect(env.exit).toBe(2);
+    expect(env.stderr).toContain("ORRERY_SITE");
+  });
+
+  it("does not start the demo's site by accident", async () => {
+    const { exit, stderr } = await runCli(["start"], { cwd: "/" });
+    expect(exit).toBe(2);
+    expect(stderr).toContain("which site?");
+  });
+});
+
+describe("every command", () => {
+  const commands = [
+    "start",
+    "check",
+    "topology plan",
+    "topology apply",
+    "demo",
+    "status",
+    "stats",
+    "why",
+    "file ls",
+    "file get",
+    "presence",
+    "log",
+    "parked ls",
+    "parked show",
+    "parked replay",
+    "parked discard",
+    "replay",
+    "send",
+    "decode",
+  ];
+  it.each(commands)("%s says what it does", async (command) => {
+    const { exit, stdout } = await runCli([...command.split(" "), "--help"]);
+    expect(exit).toBe(0);
+    expect(stdout).toContain("DESCRIPTION");
+    expect(stdout).toContain(`orrery ${command}`);
+  });
+});
+
+describe("colour", () => {
+  it.each([
+    [{}, true, true],
+    [{}, false, false],
+    [{ NO_COLOR: "1" }, true, false],
+    [{ NO_COLOR: "" }, true, true],
+    [{ FORCE_COLOR: "1" }, false, true],
+    [{ FORCE_COLOR: "0" }, true, false],
+    [{ NO_COLOR: "1", FORCE_COLOR: "1" }, true, false],
+    [{ TERM: "dumb" }, true, false],
+  ])("%j on a terminal %s: %s", (env, terminal, wanted) => {
+    expect(wantsColor(env, terminal)).toBe(wanted);
+  });
+});
