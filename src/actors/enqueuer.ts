@@ -1,14 +1,15 @@
 /**
- * The enqueuer: S3 notifications by webhook and by NATS subject become arrivals.
+ * The enqueuer: S3 notifications become arrivals. Those on NATS come by natsNotifications.ts.
  *
- * Receives  `POST /notify`; messages of `enqueuer.natsSubject`.
+ * Receives  `POST /notify`, whatever content type it names: a sender that is refused for it would send for ever.
  * Emits     arrivals, through the front door; the answer comes after they are on disk.
- * Fails     400 no JSON · 401/403 secret · 413 too large · 503 with Retry-After when NATS is away or the backlog is full.
+ * Fails     400 no JSON · 401/403 secret · 413 too large · 503 with Retry-After when NATS is away, the backlog is full, or
+ *           more large bodies come in at once than memory is for.
  */
 import * as Effect from "effect/Effect";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Site } from "../config/Site.ts";
-import { mailKeptMs } from "../limits.ts";
+import { bodiesBytesMax, mailKeptMs } from "../limits.ts";
 import { mailboxState } from "../jetstream/survey.ts";
 import { arrivalsConsumer } from "../jetstream/topology.ts";
 import { arrivalsStream } from "../protocol/keys.ts";
@@ -16,26 +17,29 @@ import type { NotificationRecord } from "../protocol/notification.ts";
 import { readNotification } from "../protocol/notification.ts";
 import type { Admission, FrontDoor } from "./frontDoor.ts";
 import type { Route } from "./listens.ts";
-import { BodyTooLarge, readBody } from "./listens.ts";
+import { BodiesFull, BodyBudget, BodyTooLarge, readBody } from "./listens.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 
 const retryAfterSeconds = 2;
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-interface Answer {
+export interface Answer {
   readonly status: number;
   readonly body: unknown;
+  /** The connection ends with this answer: not all that was sent has been read. */
+  readonly close?: boolean;
 }
 
-const refusal = (status: number, error: string, fix: string): Answer => ({ status, body: { error, fix } });
+export const refusal = (status: number, error: string, fix: string): Answer => ({ status, body: { error, fix } });
 
 export function notifyRoutes(
   site: Site,
   door: FrontDoor,
 ): ReadonlyArray<Route> {
   const { enqueuer } = site;
+  const budget = new BodyBudget(bodiesBytesMax);
   const handle: Route["handle"] = async (request, response, path) => {
-    send(response, await answerNotify(site, door, request, path[0] ?? null));
+    send(response, await answerNotify(site, door, budget, request, path[0] ?? null));
   };
   const exact: Route = { method: "POST", path: enqueuer.path, handle };
   return enqueuer.secretIn.includes("path")
@@ -50,7 +54,7 @@ function send(response: ServerResponse, answer: Answer): void {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     ...(answer.status === 503 ? { "retry-after": String(retryAfterSeconds) } : {}),
-    ...(answer.status === 413 ? { connection: "close" } : {}),
+    ...(answer.close === true ? { connection: "close" } : {}),
   });
   response.end(body);
 }
@@ -59,10 +63,10 @@ function send(response: ServerResponse, answer: Answer): void {
 function trustOf(site: Site, door: FrontDoor, request: IncomingMessage, inPath: string | null): "yes" | "no" | Answer {
   const { secret, secretIn } = site.enqueuer;
   if (secret === null) return "yes";
-  const authorization = request.headers.authorization;
-  if (secretIn.includes("bearer") && authorization !== undefined) {
-    const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? null;
-    return door.secretFits(token)
+  // Another scheme is somebody else's (a proxy's), and says nothing of the secret.
+  const bearer = secretIn.includes("bearer") ? /^Bearer(?: +(.*))?$/i.exec(request.headers.authorization ?? "") : null;
+  if (bearer !== null) {
+    return door.secretFits(bearer[1] ?? null)
       ? "yes"
       : refusal(403, "the bearer token is wrong", "send the site's notification secret");
   }
@@ -84,6 +88,7 @@ function trustOf(site: Site, door: FrontDoor, request: IncomingMessage, inPath: 
 async function answerNotify(
   site: Site,
   door: FrontDoor,
+  budget: BodyBudget,
   request: IncomingMessage,
   inPath: string | null,
 ): Promise<Answer> {
@@ -93,16 +98,31 @@ async function answerNotify(
   if (pressure !== null) return refusal(503, pressure, `try again in ${retryAfterSeconds} s`);
   let bytes: Uint8Array;
   try {
-    bytes = await readBody(request, site.enqueuer.bodyBytesMax);
+    bytes = await readBody(request, site.enqueuer.bodyBytesMax, budget);
   } catch (cause) {
     if (cause instanceof BodyTooLarge) {
-      return refusal(413, `the body has more than ${site.enqueuer.bodyBytesMax} bytes`, "send fewer records a request");
+      const error = `the body has more than ${site.enqueuer.bodyBytesMax} bytes`;
+      return { ...refusal(413, error, "send fewer records a request"), close: true };
+    }
+    if (cause instanceof BodiesFull) {
+      return { ...refusal(503, cause.message, `try again in ${retryAfterSeconds} s`), close: true };
     }
     return refusal(400, "the body broke off", "send the whole request");
   }
+  return answerBytes(site, door, bytes, "webhook", trust === "yes");
+}
+
+/** What a notification is answered, by whichever way its bytes came. */
+export async function answerBytes(
+  site: Site,
+  door: FrontDoor,
+  bytes: Uint8Array,
+  via: string,
+  trusted: boolean,
+): Promise<Answer> {
   const records = recordsOf(site, bytes);
   if (!Array.isArray(records)) return records as Answer;
-  return admitAll(door, records as ReadonlyArray<NotificationRecord>, "webhook", trust === "yes");
+  return admitAll(door, records as ReadonlyArray<NotificationRecord>, via, trusted);
 }
 
 function recordsOf(site: Site, bytes: Uint8Array): ReadonlyArray<NotificationRecord> | Answer {
@@ -162,51 +182,6 @@ async function admitAll(
   }
   return { status: 200, body: queued };
 }
-
-/** Notifications that S3 servers publish on NATS. A request gets its answer; a plain publish is best effort by nature. */
-export const natsNotifications = (
-  node: NodeContextService,
-  site: Site,
-  door: FrontDoor,
-): Effect.Effect<never> => {
-  const subject = site.enqueuer.natsSubject;
-  if (subject === null) return Effect.never;
-  // Messages are worked on one after another: what waits meanwhile stays in the client's buffer, bounded by the pressure on the sender's requests.
-  const take = async (data: Uint8Array): Promise<Answer> => {
-    if (data.length > site.enqueuer.bodyBytesMax) return refusal(413, "the message is too large", "send fewer records");
-    const records = recordsOf(site, data);
-    if (!Array.isArray(records)) return records as Answer;
-    // Who may publish on the subject is NATS's business: its permissions are the secret.
-    return admitAll(door, records as ReadonlyArray<NotificationRecord>, "nats", true);
-  };
-  return Effect.acquireUseRelease(
-    Effect.sync(() => {
-      const subscription = node.nats.connection.subscribe(subject, { queue: "enqueuer" });
-      const pump = async (): Promise<void> => {
-        for await (const message of subscription) {
-          for (let attempt = 0; ; attempt++) {
-            const answer = await take(message.data).catch((cause: unknown) => refusal(503, String(cause), "again"));
-            node.counters.requests("nats", answer.status);
-            if (message.reply !== undefined && message.reply !== "") {
-              message.respond(JSON.stringify(answer));
-              break;
-            }
-            // Nobody waits for an answer and nobody sends it again: hold it until it is stored.
-            if (answer.status !== 503) {
-              if (answer.status !== 200) node.log("warn", "a notification on NATS was refused", { subject, answer });
-              break;
-            }
-            await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** attempt, 5_000)));
-          }
-        }
-      };
-      void pump();
-      return subscription;
-    }),
-    () => Effect.never,
-    (subscription) => Effect.sync(() => subscription.unsubscribe()),
-  );
-};
 
 const pollMs = 1_000;
 const alarmEveryMs = 60_000;

@@ -27,7 +27,7 @@ import { BodyTooLarge, holdBody, RequestAborted } from "./body.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { makeRouteTable } from "./routeTable.ts";
 
-export { BodyTooLarge, readBody, RequestAborted } from "./body.ts";
+export { BodiesFull, BodyBudget, BodyTooLarge, readBody, RequestAborted } from "./body.ts";
 
 export interface Route {
   readonly method: "GET" | "POST" | "PUT";

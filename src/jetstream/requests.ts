@@ -12,6 +12,8 @@ const serveEndMs = 500;
 export interface NatsRequest {
   readonly subject: string;
   readonly data: Uint8Array;
+  /** Where the sender waits for the answer; absent or empty: nowhere. */
+  readonly reply?: string | undefined;
   readonly respond: (
     payload: Uint8Array | string,
     options?: { readonly headers?: ReturnType<typeof wireHeaders> },

@@ -4,11 +4,12 @@ import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
 import { claimsWorker, SystemFailure } from "../actors/claims.ts";
 import type { Log } from "../actors/NodeContext.ts";
-import { backlogPoll, natsNotifications, notifyRoutes } from "../actors/enqueuer.ts";
+import { backlogPoll, notifyRoutes } from "../actors/enqueuer.ts";
 import { FrontDoor } from "../actors/frontDoor.ts";
 import { fileSource, ingestWork } from "../actors/ingester.ts";
 import { listensActor } from "../actors/listens.ts";
 import type { Route } from "../actors/listens.ts";
+import { natsNotifications } from "../actors/natsNotifications.ts";
 import { presenceActor, presenceRoutes } from "../actors/presence.ts";
 import { PresenceIndex } from "../actors/PresenceIndex.ts";
 import { reclaimerActor } from "../actors/reclaimer.ts";
@@ -208,9 +209,10 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   for (const actor of needs.actors) specs.push(...userActor(needs, actor));
   if (has("enqueuer")) {
     specs.push(worker("backlog", (ready) => Effect.andThen(ready, backlogPoll(context, site, door))));
-    if (site.enqueuer.natsSubject !== null) {
+    const subject = site.enqueuer.natsSubject;
+    if (subject !== null) {
       specs.push(
-        worker("nats-notifications", (ready) => Effect.andThen(ready, natsNotifications(context, site, door))),
+        worker("nats-notifications", (ready) => natsNotifications(context, site, subject, door, ready)),
       );
     }
   }

@@ -1,0 +1,146 @@
+/**
+ * Notifications that S3 servers publish on NATS.
+ *
+ * Receives  messages of `enqueuer.natsSubject`, shared with the other nodes of the site. Who may publish there is NATS's business:
+ *           its permissions are the secret.
+ * Keeps     what waits, bounded. Beyond it a request is answered 503; what was merely published is lost and counted: nobody
+ *           can be told, and core NATS knows no other end of it.
+ * Emits     arrivals; to a request `{"status":…,"body":…}` as the webhook would answer. A plain publish is tried until stored.
+ * Fails     when its subscription ends (permissions): the supervisor starts it again.
+ */
+import * as Effect from "effect/Effect";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Site } from "../config/Site.ts";
+import { natsAtOnceMax, natsWaitingBytesMax } from "../limits.ts";
+import type { NatsRequest } from "../jetstream/requests.ts";
+import { serve } from "../jetstream/requests.ts";
+import type { NatsUnavailable } from "../protocol/errors.ts";
+import type { Answer } from "./enqueuer.ts";
+import { answerBytes, refusal } from "./enqueuer.ts";
+import type { FrontDoor } from "./frontDoor.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+
+/** What is in hand when the actor ends has this long to be stored. */
+const drainWithinMs = 500;
+const overflowLogMs = 10_000;
+/** What a small message costs beside its bytes. */
+const overheadBytes = 512;
+
+class Intake {
+  readonly #node: NodeContextService;
+  readonly #take: (data: Uint8Array) => Promise<Answer>;
+  readonly #waiting = new Set<NatsRequest>();
+  #waitingBytes = 0;
+  #atOnce = 0;
+  #loggedAt = Number.NEGATIVE_INFINITY;
+  #ended = false;
+  #idle: () => void = () => undefined;
+
+  constructor(node: NodeContextService, take: (data: Uint8Array) => Promise<Answer>) {
+    this.#node = node;
+    this.#take = take;
+  }
+
+  receive(message: NatsRequest): void {
+    const bytes = message.data.length + overheadBytes;
+    if (this.#waitingBytes + bytes > natsWaitingBytesMax) {
+      this.#overflow(message);
+      return;
+    }
+    this.#waitingBytes += bytes;
+    this.#waiting.add(message);
+    this.#next();
+  }
+
+  /** Resolves when nothing is left; from now on nothing is tried again. */
+  drain(): Promise<void> {
+    this.#ended = true;
+    return new Promise((resolve) => {
+      this.#idle = resolve;
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    for (const message of this.#waiting) {
+      if (this.#atOnce >= natsAtOnceMax) return;
+      this.#waiting.delete(message);
+      this.#atOnce++;
+      void this.#handle(message).finally(() => {
+        this.#atOnce--;
+        this.#waitingBytes -= message.data.length + overheadBytes;
+        this.#next();
+      });
+    }
+    if (this.#atOnce === 0) this.#idle();
+  }
+
+  async #handle(message: NatsRequest): Promise<void> {
+    const asked = message.reply !== undefined && message.reply !== "";
+    for (let attempt = 0; ; attempt++) {
+      const answer = await this.#take(message.data).catch((cause: unknown) =>
+        refusal(503, String(cause), "send the notification again"),
+      );
+      this.#node.counters.requests("nats", answer.status);
+      if (asked) {
+        this.#respond(message, answer);
+        return;
+      }
+      if (answer.status === 200) return;
+      // Nobody waits for an answer and nobody sends it again: it is held until it is stored.
+      if (answer.status !== 503 || this.#ended) {
+        this.#node.log("warn", "a notification on NATS was refused", { subject: message.subject, answer });
+        return;
+      }
+      await sleep(Math.min(100 * 2 ** attempt, 5_000));
+    }
+  }
+
+  #overflow(message: NatsRequest): void {
+    if (message.reply !== undefined && message.reply !== "") {
+      this.#node.counters.requests("nats", 503);
+      this.#respond(message, refusal(503, "too many notifications wait", "send the notification again"));
+      return;
+    }
+    this.#node.counters.skipped("overflow", 1);
+    const now = performance.now();
+    if (now - this.#loggedAt < overflowLogMs) return;
+    this.#loggedAt = now;
+    this.#node.log("error", "notifications published on NATS come faster than they can be stored, and are lost", {
+      subject: message.subject,
+      fix: "let the senders ask (request-reply) or use the webhook; what was lost comes with: orrery replay",
+    });
+  }
+
+  #respond(message: NatsRequest, answer: Answer): void {
+    // Closed: the asker hears nothing, as from a node that is gone, and asks again.
+    if (!this.#node.nats.connection.isClosed()) message.respond(JSON.stringify(answer));
+  }
+}
+
+/** Runs until interrupted. Ready once the server knows the subscription. */
+export const natsNotifications = (
+  node: NodeContextService,
+  site: Site,
+  subject: string,
+  door: FrontDoor,
+  ready: Effect.Effect<void>,
+): Effect.Effect<never, NatsUnavailable> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const intake = new Intake(node, (data) =>
+        data.length > site.enqueuer.bodyBytesMax
+          ? Promise.resolve(refusal(413, "the message is too large", "send fewer records"))
+          : answerBytes(site, door, data, "nats", true),
+      );
+      // Runs after the subscription's own end: what was handed over is still stored.
+      yield* Effect.addFinalizer(() => Effect.promise(() => Promise.race([intake.drain(), sleep(drainWithinMs)])));
+      const ended = yield* serve(node.nats, {
+        subjects: [subject],
+        queue: "enqueuer",
+        each: (request) => intake.receive(request),
+      });
+      yield* ready;
+      return yield* ended;
+    }),
+  );
