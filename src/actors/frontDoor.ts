@@ -5,17 +5,18 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import * as Redacted from "effect/Redacted";
 import type { Site, Lane } from "../config/Site.ts";
-import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
+import { commitQueueMax } from "../limits.ts";
 import { arrivalId, encodeArrival } from "../protocol/arrival.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
-import { arrivalSubject, encodeTail, noDay, objectTail, parkedKey, recordKey } from "../protocol/keys.ts";
+import { arrivalSubject, encodeTail, encodeToken, namesFit, noDay, objectTail } from "../protocol/keys.ts";
 import type { Place } from "../protocol/keys.ts";
 import type { Malformed, NotificationRecord, ObjectCreated } from "../protocol/notification.ts";
 import type { FileBody, LedgerRecord, ParkedIndex } from "../protocol/records.ts";
-import { encodeJson, recordVersion } from "../protocol/records.ts";
-import { queuedRecord, Router } from "../protocol/route.ts";
+import { clipText, recordVersion } from "../protocol/records.ts";
+import { otherDay, queuedRecord, Router } from "../protocol/route.ts";
 import type { Committed } from "./committer.ts";
 import { Committer } from "./committer.ts";
+import { Parker } from "./Parker.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 
 /** Parked records that belong to no lane stand under this name. */
@@ -44,12 +45,16 @@ export type Admission =
 /** Why nothing more is accepted just now, in words; null when there is room. */
 export type Pressure = string | null;
 
+/** Bucket and key of together so many characters fit into every key, whatever a pattern repeats of them. */
+const surelyFits = 180;
+
 const isError = (value: object): value is JetStreamError => "_tag" in value;
 
 export class FrontDoor {
   readonly #node: NodeContextService;
   readonly #router: Router<Lane>;
   readonly #committer: Committer;
+  readonly #parker: Parker;
   readonly #secretDigest: Buffer | null;
   /** Pending arrivals by lane, as last polled. */
   readonly backlog = new Map<string, number>();
@@ -60,6 +65,7 @@ export class FrontDoor {
     this.#lanes = site.lanes;
     this.#router = new Router(site.lanes.values());
     this.#committer = new Committer(node.nats);
+    this.#parker = new Parker(node.nats);
     this.#secretDigest = site.enqueuer.secret === null ? null : digest(Redacted.value(site.enqueuer.secret));
   }
 
@@ -71,7 +77,7 @@ export class FrontDoor {
 
   pressure(records: number): Pressure {
     if (!this.#node.nats.link().connected) return "NATS is away";
-    if (!this.#committer.hasRoom(records)) return "too many arrivals wait for their commit";
+    if (!this.#committer.hasRoom(records) || this.#parker.waiting + records > commitQueueMax) return "too many arrivals wait for their commit";
     return null;
   }
 
@@ -112,9 +118,15 @@ export class FrontDoor {
     }
     if (routed.type === "unknown-bucket") {
       const place = { mailbox: unrouted, day: noDay, tail: objectTail(object.bucket, object.key) };
+      if (!namesFit(place)) return this.#parkNameless(object, via);
       return this.#park(place, object, via, "UnknownBucket", `no lane takes bucket ${object.bucket}`);
     }
     const { lane, facts } = routed;
+    if (object.bucket.length + object.key.length > surelyFits) {
+      const place = { mailbox: lane.name, day: encodeToken(facts.day), tail: objectTail(object.bucket, object.key) };
+      const subject = arrivalSubject(lane.name, facts.instrument, facts.day);
+      if (!namesFit(place, subject)) return this.#parkNameless(object, via);
+    }
     const receivedAt = new Date().toISOString();
     const committed = await this.#committer.commit({
       subject: arrivalSubject(lane.name, facts.instrument, facts.day),
@@ -133,7 +145,18 @@ export class FrontDoor {
     });
     if (isError(committed)) return { type: "failed", error: committed };
     if (committed.duplicate) this.#node.counters.skipped("duplicate", 1);
-    else this.#node.counters.received(lane.name, 1);
+    else {
+      this.#node.counters.received(lane.name, 1);
+      const other = otherDay(lane.kind, facts);
+      if (other !== null) {
+        this.#node.log("warn", "the day in the path is another than in the exposure; the path's counts", {
+          lane: lane.name,
+          key: object.key,
+          day: facts.day,
+          exposureDay: other,
+        });
+      }
+    }
     return {
       type: "queued",
       lane: lane.name,
@@ -149,7 +172,15 @@ export class FrontDoor {
     return this.#park(place, object, via, "MalformedNotification", record.why, record.raw);
   }
 
-  /** One transaction for the record and its index; what is parked already stays as it is. */
+  /** Its name does not fit into a key of the ledger: it stands under a digest of it. */
+  #parkNameless(object: Announced, via: string): Promise<Admission> {
+    const name = createHash("sha256").update(`${object.bucket}/${object.key}`).digest("hex").slice(0, 32);
+    const place = { mailbox: unrouted, day: noDay, tail: encodeTail(`nameless/${name}`) };
+    const detail = `bucket, key and what the lane's pattern takes from it are too long for a key of the ledger; rename the object`;
+    const nameless = { ...object, bucket: "", key: "" };
+    return this.#park(place, nameless, via, "NameTooLong", detail, clipText(`${object.bucket}/${object.key}`));
+  }
+
   async #park(
     place: Place,
     object: Announced,
@@ -184,13 +215,8 @@ export class FrontDoor {
       },
     };
     const index: ParkedIndex = { v: recordVersion, reason, at };
-    const answer = await commitUnsafe(
-      this.#node.nats,
-      "park",
-      [ledgerPut(recordKey(place), encodeJson(record), 0), ledgerPut(parkedKey(place), encodeJson(index))],
-      5_000,
-    );
-    if (isError(answer) && answer._tag !== "TransactionConflict") return { type: "failed", error: answer };
+    const error = await this.#parker.park(place, record, index);
+    if (error !== null) return { type: "failed", error };
     this.#node.counters.skipped(reason, 1);
     return { type: "parked", reason };
   }

@@ -6,6 +6,8 @@
  * dots (`R22_S11.fits` stays readable) except where one would make an empty token.
  */
 
+import { subjectBytesMax } from "../limits.ts";
+
 const encoder = new TextEncoder();
 // Without ignoreBOM a name that begins with U+FEFF would come back without it.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -176,6 +178,16 @@ export const parkedKey = (place: Place): string => `parked.${place.mailbox}.${pl
 /** `waiting.<needed key, as one token>.<mailbox>.<day>.<tail>`: everything that waits for one key shares a prefix. */
 export const waitingKey = (needed: string, place: Place): string =>
   `waiting.${encodeToken(needed)}.${place.mailbox}.${place.day}.${place.tail}`;
+
+/**
+ * Whether every key about the thing, and what else is named, can be a subject. Object names fit as S3 grants them; what does not is
+ * a key of the outermost length in another script of which a lane's pattern takes much into the day.
+ */
+export function namesFit(place: Place, ...subjects: ReadonlyArray<string>): boolean {
+  // The longest of the three keys that share the place's end.
+  const keys = [kvSubject(ledgerBucket, parkedKey(place)), ...subjects];
+  return keys.every((key) => key.length <= subjectBytesMax);
+}
 
 /** Reverses {@link dueKey} and {@link parkedKey}. */
 export function placeOfIndexKey(key: string): Place | null {

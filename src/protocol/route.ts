@@ -90,6 +90,13 @@ export class Router<L extends LaneRoute> {
   }
 }
 
+/** The day that a file's exposure names, where it is another than that of its path; null where they agree, or one names none. */
+export function otherDay(kind: "exposure" | "object", facts: KeyFacts): string | null {
+  if (kind !== "exposure" || facts.identity.exposure === null || facts.day === noDay) return null;
+  const day = facts.identity.exposure.split("_", 3)[2];
+  return day === undefined || day === facts.day || !/^\d{8}$/.test(day) ? null : day;
+}
+
 /** One record of the answer that today's callers of `/notify` get. */
 export function queuedRecord(
   kind: "exposure" | "object",
