@@ -16,14 +16,28 @@ import { arrivalsConsumer } from "../jetstream/topology.ts";
 import { decodeArrival } from "../protocol/arrival.ts";
 import { genericIdentity, identityFromHeader, rubinIdentity } from "../protocol/identity.ts";
 import type { HeaderFields, HeaderIdentity } from "../protocol/identity.ts";
-import { arrivalsStream, encodeTail, encodeToken, exposureKey, ledgerBucket, noDay, objectTail } from "../protocol/keys.ts";
+import {
+  arrivalsStream,
+  encodeTail,
+  encodeToken,
+  exposureKey,
+  isEncodable,
+  kvSubject,
+  ledgerBucket,
+  namesFit,
+  noDay,
+  objectTail,
+  waitingKey,
+} from "../protocol/keys.ts";
 import type { Outcome } from "../protocol/lifecycle.ts";
 import type { FileBody, Identity } from "../protocol/records.ts";
+import { clipText } from "../protocol/records.ts";
 import { keyFacts } from "../protocol/route.ts";
 import { readMetadata, sidecarBeside } from "../storage/metadata.ts";
 import type { MetadataFault, MetadataOptions } from "../storage/metadata.ts";
 import type { ReadError } from "../storage/errors.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
+import { objectKeyBytesMax, subjectBytesMax } from "../limits.ts";
 import { SystemFailure } from "./claims.ts";
 import type { ClaimedWork, ClaimSource, Decoded, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
@@ -185,6 +199,32 @@ function exposureOf(lane: Lane, identity: Identity): string | null {
     : null;
 }
 
+/**
+ * Why the identity cannot become keys; null where it can. A header may say anything: one text without end in a key would cost the
+ * node its connection, and with it the whole lane.
+ */
+function unusable(
+  { place }: Item<FileBody>,
+  identity: Identity,
+  exposure: string | null,
+  waits: boolean,
+): string | null {
+  const { instrument, day, exposure: name, group, detector } = identity;
+  let characters = 0;
+  for (const text of [instrument, day, name, group, detector]) {
+    if (text === null) continue;
+    characters += text.length;
+    if (!isEncodable(text)) return `${JSON.stringify(text)} is no well-formed Unicode`;
+    if (text.length > objectKeyBytesMax) return `${text.slice(0, 40)}… has ${text.length} characters`;
+  }
+  // A character becomes at most 15 in a key within a key.
+  if (exposure === null || place.tail.length + place.day.length + characters * 15 < subjectBytesMax / 2) return null;
+  const keys = waits ? [exposure, waitingKey(exposure, place)] : [exposure];
+  return namesFit(place, ...keys.map((key) => kvSubject(ledgerBucket, key)))
+    ? null
+    : "instrument, day, exposure and key are together too long for a key of the ledger";
+}
+
 function ready(
   needs: IngesterNeeds,
   item: Item<FileBody>,
@@ -192,14 +232,18 @@ function ready(
   more: Partial<FileBody>,
   header: HeaderFields | null,
 ): Preparation {
+  const exposure = exposureOf(needs.lane, identity);
+  const dependent = dependentOf(needs.lane, item.body.key);
+  const fault = unusable(item, identity, exposure, dependent !== null);
+  if (fault !== null) return permanent("IdentityUnusable", fault);
   return {
     type: "ready",
     prepared: {
       item,
       body: { ...item.body, uri: uriOf(needs, item), identity, ...more },
       header,
-      dependent: dependentOf(needs.lane, item.body.key),
-      exposure: exposureOf(needs.lane, identity),
+      dependent,
+      exposure,
     },
   };
 }
@@ -279,16 +323,17 @@ function extract(
   source: string,
   warnings: ReadonlyArray<string>,
 ): NonNullable<FileBody["metadata"]> {
+  const clipped = (text: string | null): string | null => (text === null ? null : clipText(text));
   return {
     source,
-    exposureId: header.exposureId,
+    exposureId: clipText(header.exposureId),
     groupFromHeader: header.groupFromHeader,
-    physicalFilter: header.physicalFilter,
-    observationType: header.observationType,
-    reason: header.reason,
+    physicalFilter: clipped(header.physicalFilter),
+    observationType: clipped(header.observationType),
+    reason: clipped(header.reason),
     exposureSeconds: header.exposureSeconds,
-    begin: header.begin,
-    end: header.end,
+    begin: clipped(header.begin),
+    end: clipped(header.end),
     ...(warnings.length > 0 ? { warnings: warnings.join("; ").slice(0, 500) } : {}),
   };
 }
