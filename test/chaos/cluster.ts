@@ -45,9 +45,7 @@ lanes:
     buckets: [${bucket}]
     pattern: '^(?<day>\\d{8})/'
     metadata: key
-    backoffBase: 100 ms
-    backoffMax: 500 ms
-${Object.entries(options.lane ?? {})
+${Object.entries({ backoffBase: "100 ms", backoffMax: "500 ms", ...options.lane })
   .map(([name, value]) => `    ${name}: ${value}\n`)
   .join("")}`;
 
@@ -254,9 +252,10 @@ export class Cluster {
   }
 
   /** kill -9 of the server and its start on the same store; resolves once this test, too, is connected again. */
-  async crashServer(): Promise<void> {
+  async crashServer(downMs = 0): Promise<void> {
     const back = this.#reconnected();
     await this.server.kill9();
+    await sleep(downMs);
     await this.server.start();
     await back;
   }

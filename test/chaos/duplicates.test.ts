@@ -72,6 +72,28 @@ describe("one notification, sent fifty times over two connections", () => {
     ));
 });
 
+describe("a notification of what is known already", () => {
+  it("is dropped while the file waits for its next try", () =>
+    withCluster(
+      async (cluster) => {
+        const name = "20260101/flaky.fits";
+        const flaky = recordOf(name);
+        // Longer than the stream remembers the notification.
+        await cluster.node("a", { delayMs: 200 });
+        await cluster.sender.send([{ key: name, etag: "1" }]);
+        await nextRecord(cluster, "its first try fails", () => cluster.record(flaky)?.state === "failing");
+        await cluster.sender.send([{ key: name, etag: "1" }]);
+        expect((await cluster.evidence()).arrivals.filter(({ generation }) => generation === 0)).toHaveLength(
+          2,
+        );
+        await cluster.rest(20_000);
+        expect(cluster.record(flaky)).toMatchObject({ state: "known", generation: 1, attempts: 1 });
+        expect(await cluster.check()).toEqual([]);
+      },
+      { duplicateWindow: "100 ms", lane: { backoffBase: "6 s", backoffMax: "6 s" } },
+    ));
+});
+
 describe("other content under a known name", () => {
   it("is refused, and the refusal seen, where the lane says so", () =>
     withCluster(async (cluster) => {

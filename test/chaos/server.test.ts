@@ -1,13 +1,18 @@
 /** nats-server that dies, comes back and pauses under a load of webhooks. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { nodeLeaseMs } from "../../src/limits.ts";
 import type { Cluster } from "./cluster.ts";
 import { withCluster } from "./cluster.ts";
 
 const nothing: ReadonlyArray<string> = [];
 const times = 5;
+/** Down for a moment, and for longer than every lease: then all of them have run out when it is back. */
+const downMs = [0, 3_000, 0, 3_000, 3_000];
 /** Longer than a lease and the time after which others believe that it ran out. */
 const betweenMs = 3_000;
+/** In which a node that has just started looks for dead ones; long before it may believe what it sees. */
+const firstSweepMs = 300;
 
 /** Webhooks for as long as `faults` goes on; some of the objects have to be tried again, some are bad. */
 async function underLoad(cluster: Cluster, faults: () => Promise<void>): Promise<void> {
@@ -26,13 +31,13 @@ async function underLoad(cluster: Cluster, faults: () => Promise<void>): Promise
 }
 
 describe("nats-server under a load of webhooks", () => {
-  it(`is killed ${times} times: nothing is lost or settled twice, no live node is taken for dead`, () =>
+  it(`is killed ${downMs.length} times: nothing is lost or settled twice, no live node is taken for dead`, () =>
     withCluster(
       async (cluster) => {
         await underLoad(cluster, async () => {
-          for (let i = 0; i < times; i++) {
+          for (const ms of downMs) {
             await sleep(betweenMs);
-            await cluster.crashServer();
+            await cluster.crashServer(ms);
           }
           await sleep(betweenMs);
         });
@@ -59,4 +64,24 @@ describe("nats-server under a load of webhooks", () => {
       },
       { syncAlways: true },
     ));
+
+  it("comes back: a node that is slower than another to find it again is not taken for dead", () =>
+    withCluster(async (cluster) => {
+      const a = await cluster.node("a", { delayMs: 600_000 });
+      const sending = cluster.sender.load(50, { each: 5, pauseMs: 2 });
+      const { claim } = await cluster.holds("a");
+      await sending;
+      // Not marked as stopped: nobody but the server was away.
+      a.stop();
+      await cluster.crashServer(nodeLeaseMs + 500);
+      // It knows nothing but that the other's lease is gone.
+      await cluster.node("b");
+      await sleep(firstSweepMs);
+      a.cont();
+      await sleep(betweenMs);
+      expect(cluster.held("a")?.claim).toBe(claim);
+      expect(await a.term()).toBe(0);
+      await cluster.rest(20_000);
+      expect(await cluster.check()).toEqual(nothing);
+    }));
 });
