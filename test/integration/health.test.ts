@@ -64,7 +64,7 @@ it("shows what was counted, as Prometheus reads it", async () => {
 
 it("lives, but is not ready, while the server is gone", async () => {
   actors = [running];
-  process.kill(nats.server.pid, "SIGKILL");
+  await nats.signal("SIGKILL");
   await expect.poll(() => node.nats.link().connected).toBe(false);
   const ready = await fetch(`${url}/readyz`);
   expect(ready.status).toBe(503);

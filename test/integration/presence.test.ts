@@ -457,11 +457,11 @@ it.each(["SIGKILL", "SIGSTOP"] as const)(
       const started = Effect.asVoid(Deferred.succeed(ready, undefined));
       const actor = Effect.runFork(presenceActor(node, new PresenceIndex(node, settings), started));
       await Effect.runPromise(Deferred.await(ready));
-      process.kill(own.server.pid, signal);
+      await own.signal(signal);
       if (signal === "SIGKILL") await expect.poll(() => own.nats.link().connected).toBe(false);
       await Effect.runPromise(Fiber.interrupt(actor));
     } finally {
-      if (signal === "SIGSTOP") process.kill(own.server.pid, "SIGCONT");
+      if (signal === "SIGSTOP") await own.signal("SIGCONT");
       await own.stop();
     }
   },
@@ -481,7 +481,7 @@ it("a miss is 503 and never absent while NATS is away; a hit is a hit", async ()
       at: Date.now(),
     };
     index.learn(learned);
-    process.kill(own.server.pid, "SIGKILL");
+    await own.signal("SIGKILL");
     await expect.poll(() => own.nats.link().connected).toBe(false);
     const answers: Array<number> = [];
     index.lookUp(keyOf(known), 0, (status) => answers.push(status));
