@@ -181,7 +181,8 @@ const inHand = <Body, R>(
     for (let at = 0; at < judged.claims.length; at++) {
       const items = judged.claims[at];
       if (items === undefined) continue;
-      const verdict = yield* claimAndWork(state, items, work, restore);
+      const last = at === judged.claims.length - 1;
+      const verdict = yield* claimAndWork(state, items, work, restore, last);
       if (verdict === "on") continue;
       // Interrupted, or the system is away: what was not begun goes back too.
       const rest = judged.claims.slice(at + 1).flatMap((left) => left.flatMap((item) => item.replies));
@@ -328,6 +329,7 @@ const claimAndWork = <Body, R>(
   items: ReadonlyArray<Item<Body>>,
   work: ClaimedWork<Body, R>,
   restore: Restore,
+  last: boolean,
 ): Effect.Effect<Verdict, never, R> =>
   Effect.gen(function* () {
     const replies = items.flatMap((item) => item.replies);
@@ -346,8 +348,6 @@ const claimAndWork = <Body, R>(
       yield* abortable((signal) => openSlot(state, signal));
       return "away";
     }
-    // What must be alone may take hours: its successor would wait in this buffer, and be somebody else's by then.
-    if (state.source.alone !== true) state.mailbox.prefetch(state.source.batchMax);
     const worked = items.filter((item) => item.refused !== true);
     const exit = yield* Effect.exit(
       worked.length === 0
@@ -365,6 +365,8 @@ const claimAndWork = <Body, R>(
       const outcome = exit.value[i];
       if (outcome !== undefined) outcomes.set(item, outcome);
     });
+    // Not before all work is done: it may take hours, what is fetched would wait for it, and be somebody else's by then.
+    if (last) state.mailbox.prefetch(state.source.batchMax);
     const result = yield* Effect.promise(() => settleItems(state, id, items, outcomes));
     if (result.type === "settled") {
       for (const reply of replies) done(state, reply);

@@ -8,6 +8,7 @@
 import type { Msg, Subscription } from "@nats-io/transport-node";
 import { createInbox } from "@nats-io/transport-node";
 import { ackWaitMs, bufferedMsMax } from "../limits.ts";
+import { kvStream } from "../protocol/keys.ts";
 import type { NatsService } from "./Nats.ts";
 import { readAckSubject } from "./wire.ts";
 
@@ -50,6 +51,9 @@ interface Pull {
 /** Asked anew each time: the answer changes while a worker waits. */
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
 
+const operationOf = ({ headers }: Msg): string =>
+  headers?.get("KV-Operation") ?? headers?.get("Nats-Marker-Reason") ?? "";
+
 export class MailboxRefused extends Error {
   override readonly name = "MailboxRefused";
 }
@@ -60,6 +64,8 @@ export class Mailbox {
   readonly #subject: string;
   readonly #inbox: string;
   readonly #subscription: Subscription;
+  /** Only what comes from a bucket can be a marker; reading headers costs more than all else about a delivery. */
+  readonly #keyed: boolean;
   #buffer: Array<Delivery> = [];
   #pull: Pull | null = null;
   #pulling: Promise<PullEnd> | null = null;
@@ -71,6 +77,7 @@ export class Mailbox {
     this.#nats = nats;
     this.stream = stream;
     this.consumer = consumer;
+    this.#keyed = stream.startsWith(kvStream(""));
     this.#subject = `${nats.apiPrefix}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
     this.#inbox = createInbox();
     this.#subscription = nats.connection.subscribe(`${this.#inbox}.*`, {
@@ -233,7 +240,7 @@ export class Mailbox {
       sequence: info.sequence,
       deliveries: info.deliveries,
       pending: info.pending,
-      operation: message.headers?.get("KV-Operation") ?? message.headers?.get("Nats-Marker-Reason") ?? "",
+      operation: this.#keyed ? operationOf(message) : "",
       reply: message.reply,
       receivedAt: performance.now(),
     });
