@@ -47,10 +47,18 @@ async function run(argv: ReadonlyArray<string>): Promise<void> {
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
   const code = await command.exit;
+  await Promise.all([written(process.stdout), written(process.stderr)]);
   if (unread) process.exit(0);
   if (signalled !== null && code === 130) process.exit(128 + constants.signals[signalled]);
   // Sockets that are still closing must not hold the shell's prompt.
   process.exit(code);
+}
+
+/** A pipe holds little: what its reader has not taken yet would be lost by an exit. Also after the reader has gone. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write("", () => resolve());
+  });
 }
 
 /** `orrery file ls | head`: whoever reads has seen enough, and that is no error. */

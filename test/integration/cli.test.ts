@@ -864,6 +864,21 @@ describe("the process", () => {
     }
   });
 
+  it("says all it has to say, into a pipe that holds less", async () => {
+    await Promise.all(Array.from({ length: 300 }, (_, i) => good(5_000 + i, "R22_S11")));
+    // A pipe of the shell's: what Node gives its children instead holds more.
+    const words = [process.execPath, program, "file", "ls", "--limit", "0", "--json"];
+    const child = spawn("/bin/sh", ["-c", '"$@" | cat', "sh", ...words], { cwd: folder });
+    children.push(child);
+    const end = ended(child);
+    const text = await allOf(child.stdout);
+    // More than a pipe holds.
+    expect(text.length).toBeGreaterThan(100_000);
+    const { matched, files } = JSON.parse(text) as { matched: number; files: ReadonlyArray<unknown> };
+    expect(files.length).toBe(matched);
+    expect(await end).toBe(0);
+  });
+
   it("is quiet when its reader has seen enough", async () => {
     const child = begin(folder, "status", "--watch", "--every", "0.2", "--json");
     const errors = allOf(child.stderr);
