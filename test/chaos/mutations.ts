@@ -33,9 +33,9 @@ export const mutations: ReadonlyArray<Mutation> = [
   {
     rule: "the acknowledgement after the settle, not before",
     file: "src/actors/claims.ts",
-    find: "    if (state.source.alone !== true) state.mailbox.prefetch(state.source.batchMax);\n",
+    find: "    const worked = items.filter((item) => item.refused !== true);\n",
     replace:
-      "    for (const reply of replies) done(state, reply);\n    if (state.source.alone !== true) state.mailbox.prefetch(state.source.batchMax);\n",
+      "    for (const reply of replies) done(state, reply);\n    const worked = items.filter((item) => item.refused !== true);\n",
     test: {
       file: "test/chaos/nodes.test.ts",
       name: "gives its batch back and is gone within two seconds",
