@@ -21,7 +21,7 @@ export const bufferedMsMax = Math.floor(ackWaitMs / 3);
 export const nodeLeaseMs = 2_000;
 export const nodeRenewEveryMs = 500;
 /** A lease is believed to have run out only after the observer's own renewals were answered for this long. */
-export const believeAfterMs = nodeLeaseMs;
+export const believeAfterMs = 1 * nodeLeaseMs;
 
 /** Sweep of the reclaimer: leases, due, waiting. */
 export const reclaimEveryMs = 500;

@@ -132,12 +132,6 @@ export async function getRecordUnsafe<Body>(nats: NatsService, key: string): Pro
   return { key, revision: entry.revision, record: decodeRecord<Body>(key, entry.data) };
 }
 
-export const getRecord = <Body>(
-  nats: NatsService,
-  key: string,
-): Effect.Effect<Held<Body> | null, ReadError> =>
-  Effect.tryPromise({ try: () => getRecordUnsafe<Body>(nats, key), catch: asReadError });
-
 export async function getSlotUnsafe(
   nats: NatsService,
   key: string,
@@ -220,27 +214,6 @@ export const scan = (
   each: (entry: Entry) => void,
 ): Effect.Effect<number, ReadError> =>
   Effect.tryPromise({ try: () => scanUnsafe(nats, bucket, filters, each), catch: asReadError });
-
-/** Number of keys that match, markers included: exact for keys that are never ended. */
-export const countKeys = (
-  nats: NatsService,
-  bucket: string,
-  filter: string,
-): Effect.Effect<number, ReadError> =>
-  managed(`count ${filter}`, async () => {
-    const stream = kvStream(bucket);
-    const info = await nats.jsm.consumers.add(stream, {
-      ack_policy: AckPolicy.None,
-      deliver_policy: DeliverPolicy.LastPerSubject,
-      filter_subject: kvSubject(bucket, filter),
-      headers_only: true,
-      mem_storage: true,
-      num_replicas: 1,
-      inactive_threshold: 5_000_000_000,
-    });
-    await nats.jsm.consumers.delete(stream, info.name).catch(() => false);
-    return info.num_pending;
-  });
 
 export interface StreamMessage {
   readonly subject: string;

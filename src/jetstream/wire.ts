@@ -1,6 +1,5 @@
 /** Wire facts of JetStream hidden behind names: headers, acknowledgements, error codes. */
 import type { Msg, MsgHdrs } from "@nats-io/transport-node";
-import { headers } from "@nats-io/transport-node";
 import {
   JetStreamRejected,
   NatsUnavailable,
@@ -21,22 +20,6 @@ export function wireHeaders(lines: string): MsgHdrs {
   const bytes = encoder.encode(`NATS/1.0\r\n${lines}\r\n`);
   return { encode: () => bytes } as unknown as MsgHdrs;
 }
-
-export function headersOf(record: Readonly<Record<string, string>>): MsgHdrs {
-  const out = headers();
-  for (const [name, value] of Object.entries(record)) out.set(name, value);
-  return out;
-}
-
-export const header = {
-  messageId: "Nats-Msg-Id",
-  expectedLastSubject: "Nats-Expected-Last-Subject-Sequence",
-  batchId: "Nats-Batch-Id",
-  batchSequence: "Nats-Batch-Sequence",
-  batchCommit: "Nats-Batch-Commit",
-  ttl: "Nats-TTL",
-  operation: "KV-Operation",
-} as const;
 
 interface PubAck {
   readonly seq: number;
