@@ -119,16 +119,23 @@ export class Committer {
         await Promise.all(batch.map((waiting) => this.#sendSingle(waiting)));
         return;
       }
-      for (const waiting of batch) settle(waiting, answer);
+      this.#failed(batch, answer);
     } catch (cause) {
-      const error = new NatsUnavailable({ operation: "commit arrivals", detail: String(cause) });
-      for (const waiting of batch) settle(waiting, error);
+      this.#failed(batch, new NatsUnavailable({ operation: "commit arrivals", detail: String(cause) }));
     }
+  }
+
+  /** Without NATS what waits has no better prospect than what was sent: batch by batch it would be told after minutes. */
+  #failed(sent: ReadonlyArray<Waiting>, error: JetStreamError): void {
+    for (const waiting of sent) settle(waiting, error);
+    if (error._tag !== "NatsUnavailable") return;
+    for (const waiting of this.#draw(this.#queue.size)) settle(waiting, error);
   }
 
   async #sendSingle(waiting: Waiting): Promise<void> {
     const answer = await publishUnsafe(this.#nats, "commit an arrival", waiting.write, commitDeadlineMs);
-    settle(waiting, isError(answer) ? answer : { sequence: answer.seq, duplicate: answer.duplicate });
+    if (isError(answer)) this.#failed([waiting], answer);
+    else settle(waiting, { sequence: answer.seq, duplicate: answer.duplicate });
   }
 }
 
