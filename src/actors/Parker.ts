@@ -49,10 +49,7 @@ export class Parker {
         known.resolves.push(resolve);
         return;
       }
-      const writes = [
-        ledgerPut(key, encodeJson(record), 0),
-        ledgerPut(parkedKey(place), encodeJson(index)),
-      ];
+      const writes = [ledgerPut(key, encodeJson(record), 0), ledgerPut(parkedKey(place), encodeJson(index))];
       this.#queue.set(key, { writes, resolves: [resolve] });
       if (this.#running) return;
       this.#running = true;

@@ -106,10 +106,14 @@ class Intake {
     const now = performance.now();
     if (now - this.#loggedAt < overflowLogMs) return;
     this.#loggedAt = now;
-    this.#node.log("error", "notifications published on NATS come faster than they can be stored, and are lost", {
-      subject: message.subject,
-      fix: "let the senders ask (request-reply) or use the webhook; what was lost comes with: orrery replay",
-    });
+    this.#node.log(
+      "error",
+      "notifications published on NATS come faster than they can be stored, and are lost",
+      {
+        subject: message.subject,
+        fix: "let the senders ask (request-reply) or use the webhook; what was lost comes with: orrery replay",
+      },
+    );
   }
 
   #respond(message: NatsRequest, answer: Answer): void {
@@ -134,7 +138,9 @@ export const natsNotifications = (
           : answerBytes(site, door, data, "nats", true),
       );
       // Runs after the subscription's own end: what was handed over is still stored.
-      yield* Effect.addFinalizer(() => Effect.promise(() => Promise.race([intake.drain(), sleep(drainWithinMs)])));
+      yield* Effect.addFinalizer(() =>
+        Effect.promise(() => Promise.race([intake.drain(), sleep(drainWithinMs)])),
+      );
       const ended = yield* serve(node.nats, {
         subjects: [subject],
         queue: "enqueuer",
