@@ -67,7 +67,13 @@ interface Sent {
 }
 
 /** A record as Ceph writes it. */
-function record({ bucket = "rubin-raw", key, etag = "e1", secret: shown = secret, plain = false }: Sent): object {
+function record({
+  bucket = "rubin-raw",
+  key,
+  etag = "e1",
+  secret: shown = secret,
+  plain = false,
+}: Sent): object {
   return {
     eventSource: "ceph:s3",
     eventName: "ObjectCreated:Put",
@@ -131,7 +137,12 @@ describe("the front door", () => {
         ],
       });
       const known = await settled(site, "raw", day, "rubin-raw", key);
-      expect([known.state, known.etag, known.body.size, known.body.via]).toEqual(["known", "e1", 2880, "webhook"]);
+      expect([known.state, known.etag, known.body.size, known.body.via]).toEqual([
+        "known",
+        "e1",
+        2880,
+        "webhook",
+      ]);
     });
 
     it.each([
@@ -161,7 +172,10 @@ describe("the front door", () => {
     });
 
     it("of a test event and of no records is an empty array", async () => {
-      expect(await post({ Service: "Amazon S3", Event: "s3:TestEvent", Bucket: "b" })).toMatchObject({ status: 200, body: [] });
+      expect(await post({ Service: "Amazon S3", Event: "s3:TestEvent", Bucket: "b" })).toMatchObject({
+        status: 200,
+        body: [],
+      });
       expect(await post({ Records: [] })).toMatchObject({ status: 200, body: [] });
     });
 
@@ -190,7 +204,10 @@ describe("the front door", () => {
       for (const shown of ["wrong", "", null, `${secret} `]) {
         expect(await notify({ key, secret: shown })).toMatchObject({ status: 200, body: [] });
       }
-      expect(await post({ Records: [17, null, { opaqueData: [secret] }] })).toMatchObject({ status: 200, body: [] });
+      expect(await post({ Records: [17, null, { opaqueData: [secret] }] })).toMatchObject({
+        status: 200,
+        body: [],
+      });
       expect(counted(site, "skipped.secret") - before).toBe(7);
       expect(await recordOf(site, "raw", day, "rubin-raw", key)).toBeNull();
     });
@@ -198,14 +215,20 @@ describe("the front door", () => {
     it("as a bearer token: right, its records need none; wrong, 403", async () => {
       const body = (): unknown => ({ Records: [record({ key: rawKey(), secret: null })] });
       const bearer = (token: string): Ask => ({ headers: { authorization: `Bearer ${token}` } });
-      expect(await post(body(), bearer(secret))).toMatchObject({ status: 200, body: [{ bucket: "rubin-raw" }] });
+      expect(await post(body(), bearer(secret))).toMatchObject({
+        status: 200,
+        body: [{ bucket: "rubin-raw" }],
+      });
       expect((await post(body(), bearer("wrong"))).status).toBe(403);
       expect((await post(body(), bearer(""))).status).toBe(403);
     });
 
     it("in the path likewise", async () => {
       const body = (): unknown => ({ Records: [record({ key: rawKey(), secret: null })] });
-      expect(await post(body(), { path: `/notify/${secret}` })).toMatchObject({ status: 200, body: [{ bucket: "rubin-raw" }] });
+      expect(await post(body(), { path: `/notify/${secret}` })).toMatchObject({
+        status: 200,
+        body: [{ bucket: "rubin-raw" }],
+      });
       expect((await post(body(), { path: "/notify/wrong" })).status).toBe(403);
       // No secret in the path is none at all: each record must carry it.
       expect(await post(body(), { path: "/notify/" })).toMatchObject({ status: 200, body: [] });
@@ -213,13 +236,18 @@ describe("the front door", () => {
     });
 
     it("in the record counts beside what a proxy puts into Authorization for itself", async () => {
-      const answer = await post({ Records: [record({ key: rawKey() })] }, { headers: { authorization: "Basic cHJveHk6eA==" } });
+      const answer = await post(
+        { Records: [record({ key: rawKey() })] },
+        { headers: { authorization: "Basic cHJveHk6eA==" } },
+      );
       expect(answer).toMatchObject({ status: 200, body: [{ bucket: "rubin-raw" }] });
     });
 
     it("is asked for with 401 where it cannot stand in the record", async () => {
       const strict = await startSite(
-        siteText(nats.server.url).replace("[opaqueData, bearer, path]", "[bearer]").replace("door-1", "door-2"),
+        siteText(nats.server.url)
+          .replace("[opaqueData, bearer, path]", "[bearer]")
+          .replace("door-1", "door-2"),
         { env: { NOTIFICATION_SECRET: secret } },
       );
       try {
@@ -235,7 +263,10 @@ describe("the front door", () => {
   describe("keys and buckets", () => {
     it("are searched for the accept pattern, which need not stand at the beginning", async () => {
       const before = counted(site, "skipped.pattern");
-      expect(await notify({ key: `LSSTCam/${day}/x/y.fits.txt` }, { key: "fits/z" })).toMatchObject({ status: 200, body: [] });
+      expect(await notify({ key: `LSSTCam/${day}/x/y.fits.txt` }, { key: "fits/z" })).toMatchObject({
+        status: 200,
+        body: [],
+      });
       expect(counted(site, "skipped.pattern") - before).toBe(2);
     });
 
@@ -281,7 +312,10 @@ describe("the front door", () => {
     it.each(encoded.map((key) => [key.length > 60 ? `${key.slice(0, 60)}… (${key.length})` : key, key]))(
       "%j arrives as it is",
       async (_name, key) => {
-        expect(await notify({ bucket: "anything", key })).toMatchObject({ status: 200, body: [{ path: `anything/${key}` }] });
+        expect(await notify({ bucket: "anything", key })).toMatchObject({
+          status: 200,
+          body: [{ path: `anything/${key}` }],
+        });
         const known = await settled(site, "anything", "-", "anything", key);
         expect([known.state, known.body.key]).toEqual(["known", key]);
       },
@@ -303,7 +337,9 @@ describe("the front door", () => {
         JSON.stringify(file).includes("NameTooLong"),
       );
       expect(parked).toHaveLength(2);
-      expect(parked).toContainEqual(expect.objectContaining({ body: expect.objectContaining({ raw: `wordy/${long}` }) as unknown }));
+      expect(parked).toContainEqual(
+        expect.objectContaining({ body: expect.objectContaining({ raw: `wordy/${long}` }) as unknown }),
+      );
       expect((await settled(site, "wordy", "1", "wordy", `x/1/${"é".repeat(490)}/`)).state).toBe("known");
       const late = await settled(site, "wordy", "1", "wordy", `x/1/${"é".repeat(490)}/late`);
       expect([late.state, late.errors[0]?.reason]).toEqual(["parked", "IdentityUnusable"]);
@@ -325,7 +361,10 @@ describe("the front door", () => {
       ["Records by the prototype", `{"__proto__": {"Records": []}}`],
     ])("%s is 400 and says what is wrong", async (_name, body) => {
       const answer = await post(body);
-      expect(answer).toMatchObject({ status: 400, body: { error: expect.any(String) as string, fix: expect.any(String) as string } });
+      expect(answer).toMatchObject({
+        status: 400,
+        body: { error: expect.any(String) as string, fix: expect.any(String) as string },
+      });
       await goesOn();
     });
 
@@ -338,7 +377,10 @@ describe("the front door", () => {
     it("10,000 records are 413, and nothing of them is queued", async () => {
       const before = await arrivals(site);
       const answer = await post({ Records: Array.from({ length: 10_000 }, () => record({ key: rawKey() })) });
-      expect(answer).toMatchObject({ status: 413, body: { error: expect.stringContaining("10000") as string } });
+      expect(answer).toMatchObject({
+        status: 413,
+        body: { error: expect.stringContaining("10000") as string },
+      });
       expect(await arrivals(site)).toBe(before);
       await goesOn();
     });
@@ -347,8 +389,13 @@ describe("the front door", () => {
       const keys = Array.from({ length: 5_000 }, (_, i) => `many/${i}`);
       const answer = await notify(...keys.map((key) => ({ bucket: "anything", key })));
       expect(answer.status).toBe(200);
-      expect((answer.body as Array<{ path: string }>).map(({ path }) => path)).toEqual(keys.map((key) => `anything/${key}`));
-      await until(() => namesOf("file.anything.>", "/many/"), (names) => names.length === 5_000);
+      expect((answer.body as Array<{ path: string }>).map(({ path }) => path)).toEqual(
+        keys.map((key) => `anything/${key}`),
+      );
+      await until(
+        () => namesOf("file.anything.>", "/many/"),
+        (names) => names.length === 5_000,
+      );
     });
 
     it("as many for a bucket that nobody takes are parked and answered, once and again", async () => {
@@ -366,7 +413,11 @@ describe("the front door", () => {
       const key = "LSSTCam/calibration.fits";
       expect((await notify({ key })).status).toBe(200);
       const parked = await settled(site, "raw", "-", "rubin-raw", key);
-      expect([parked.state, parked.errors[0]?.reason, parked.attempts]).toEqual(["parked", "KeyNotUnderstood", 0]);
+      expect([parked.state, parked.errors[0]?.reason, parked.attempts]).toEqual([
+        "parked",
+        "KeyNotUnderstood",
+        0,
+      ]);
       await goesOn();
     });
 
@@ -409,7 +460,11 @@ describe("the front door", () => {
     const chunk = Buffer.alloc(65_536, 0x20);
 
     /** Writes by hand, as much as the other side takes, and gives what came back until the connection's end. */
-    function bySocket(head: string, bytes: number, frame: (part: Buffer) => Buffer): Promise<{ text: string; error: string | null }> {
+    function bySocket(
+      head: string,
+      bytes: number,
+      frame: (part: Buffer) => Buffer,
+    ): Promise<{ text: string; error: string | null }> {
       return new Promise((resolve) => {
         const { hostname, port } = new URL(site.url);
         const socket = connect(Number(port), hostname);
@@ -469,12 +524,18 @@ describe("the front door", () => {
           socket.write(`POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: ${size}\r\n\r\n`);
           for (let left = size - chunk.length; left > 0; left -= chunk.length) socket.write(chunk);
         }
-        await until(() => refused, (count) => count > 0);
+        await until(
+          () => refused,
+          (count) => count > 0,
+        );
         expect(process.memoryUsage().rss - rss).toBeLessThan(1_500 * 1_048_576);
       } finally {
         for (const socket of sockets) socket.destroy();
       }
-      await until(async () => (await notify({ key: rawKey() })).status, (status) => status === 200);
+      await until(
+        async () => (await notify({ key: rawKey() })).status,
+        (status) => status === 200,
+      );
       await goesOn();
     });
 
@@ -483,7 +544,9 @@ describe("the front door", () => {
       const text = JSON.stringify({ Records: [record({ key })] });
       const { hostname, port } = new URL(site.url);
       const socket = connect(Number(port), hostname);
-      const answered = new Promise<string>((resolve) => socket.once("data", (data) => resolve(data.toString())));
+      const answered = new Promise<string>((resolve) =>
+        socket.once("data", (data) => resolve(data.toString())),
+      );
       socket.write(`POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: ${text.length}\r\n\r\n`);
       for (let at = 0; at < text.length; at += 40) {
         socket.write(text.slice(at, at + 40));
@@ -517,12 +580,14 @@ describe("the front door", () => {
     it("after its body, before the answer, has queued all of it", async () => {
       const keys = Array.from({ length: 20 }, (_, i) => `hang/whole/${i}`);
       await Promise.all(keys.map((key) => half(key, 1)));
-      for (const key of keys) expect((await settled(site, "anything", "-", "anything", key)).state).toBe("known");
+      for (const key of keys)
+        expect((await settled(site, "anything", "-", "anything", key)).state).toBe("known");
     });
   });
 
   describe("duplicates", () => {
-    const twoConnections = (): ReadonlyArray<Agent> => [1, 2].map(() => new Agent({ keepAlive: true, maxSockets: 1 }));
+    const twoConnections = (): ReadonlyArray<Agent> =>
+      [1, 2].map(() => new Agent({ keepAlive: true, maxSockets: 1 }));
 
     it("one notification 50 times over two connections is one arrival and one file, and so again later", async () => {
       const key = "GenericCamera/2/2025/11/21/fifty.jpg";
@@ -534,7 +599,8 @@ describe("the front door", () => {
       const answers = await Promise.all(
         Array.from({ length: 50 }, (_, i) => post(body, { agent: agents[i % 2] ?? new Agent() })),
       );
-      for (const answer of answers) expect(answer).toMatchObject({ status: 200, body: [{ path: `${bucket}/${key}` }] });
+      for (const answer of answers)
+        expect(answer).toMatchObject({ status: 200, body: [{ path: `${bucket}/${key}` }] });
       expect(await arrivals(site, subject)).toBe(1);
       expect(counted(site, "received.lfa") - before).toBe(1);
       const first = await settled(site, "lfa", day, bucket, key);
@@ -547,7 +613,10 @@ describe("the front door", () => {
         },
         (count) => count > 1,
       );
-      await until(() => counted(site, "duplicates.lfa"), (count) => count > duplicates);
+      await until(
+        () => counted(site, "duplicates.lfa"),
+        (count) => count > duplicates,
+      );
       expect(await recordOf(site, "lfa", day, bucket, key)).toEqual(first);
       expect(await namesOf("file.lfa.>", "fifty")).toHaveLength(1);
       for (const agent of agents) agent.destroy();
@@ -556,7 +625,9 @@ describe("the front door", () => {
     it("a hundred at once with duplicates among them are each answered for themselves", async () => {
       const keys = Array.from({ length: 100 }, (_, i) => `twice/${i % 10}`);
       const answer = await notify(...keys.map((key) => ({ bucket: "anything", key })));
-      expect((answer.body as Array<{ path: string }>).map(({ path }) => path)).toEqual(keys.map((key) => `anything/${key}`));
+      expect((answer.body as Array<{ path: string }>).map(({ path }) => path)).toEqual(
+        keys.map((key) => `anything/${key}`),
+      );
     });
 
     it("other content under a known name is refused and shown, once for each content", async () => {
@@ -568,8 +639,15 @@ describe("the front door", () => {
         () => recordOf(site, "anything", "-", "anything", key),
         (now) => (now?.refused?.length ?? 0) > 0,
       );
-      expect(refused).toMatchObject({ state: "known", etag: "first", body: first.body, refused: [{ etag: "second" }] });
-      expect((await keysOf(site, "parked.anything.-.anything/changed")).get("parked.anything.-.anything/changed")).toMatchObject({
+      expect(refused).toMatchObject({
+        state: "known",
+        etag: "first",
+        body: first.body,
+        refused: [{ etag: "second" }],
+      });
+      expect(
+        (await keysOf(site, "parked.anything.-.anything/changed")).get("parked.anything.-.anything/changed"),
+      ).toMatchObject({
         reason: "ContentChanged",
       });
       const duplicates = counted(site, "duplicates.anything");
@@ -587,7 +665,10 @@ describe("the front door", () => {
       const key = "changed";
       for (const etag of ["first", "second", "third"]) {
         await notify({ bucket: "newer", key, etag });
-        await until(() => recordOf(site, "newer", "-", "newer", key), (now) => now?.etag === etag && now.state === "known");
+        await until(
+          () => recordOf(site, "newer", "-", "newer", key),
+          (now) => now?.etag === etag && now.state === "known",
+        );
       }
       expect(await recordOf(site, "newer", "-", "newer", key)).toMatchObject({
         etag: "third",
@@ -601,8 +682,16 @@ describe("the front door", () => {
     it("a request gets the answer that the webhook gives", async () => {
       const key = rawKey();
       const said = async (payload: unknown): Promise<unknown> =>
-        (await nats.nats.connection.request(notificationSubject, typeof payload === "string" ? payload : JSON.stringify(payload))).json();
-      expect(await said({ Records: [record({ key, secret: null })] })).toMatchObject({ status: 200, body: [{ path: `rubin-raw/${key}` }] });
+        (
+          await nats.nats.connection.request(
+            notificationSubject,
+            typeof payload === "string" ? payload : JSON.stringify(payload),
+          )
+        ).json();
+      expect(await said({ Records: [record({ key, secret: null })] })).toMatchObject({
+        status: 200,
+        body: [{ path: `rubin-raw/${key}` }],
+      });
       expect((await settled(site, "raw", day, "rubin-raw", key)).body.via).toBe("nats");
       expect(await said("{")).toMatchObject({ status: 400 });
       expect(await said({ Records: Array.from({ length: 5_001 }, () => 0) })).toMatchObject({ status: 413 });
@@ -612,21 +701,33 @@ describe("the front door", () => {
     it("what is merely published is stored as well, bad ones beside it or not", async () => {
       const keys = Array.from({ length: 300 }, (_, i) => `published/${i}`);
       for (const key of keys) {
-        nats.nats.connection.publish(notificationSubject, JSON.stringify({ Records: [record({ bucket: "anything", key, secret: null })] }));
+        nats.nats.connection.publish(
+          notificationSubject,
+          JSON.stringify({ Records: [record({ bucket: "anything", key, secret: null })] }),
+        );
         nats.nats.connection.publish(notificationSubject, "no JSON");
       }
-      for (const key of keys) expect((await settled(site, "anything", "-", "anything", key)).state).toBe("known");
+      for (const key of keys)
+        expect((await settled(site, "anything", "-", "anything", key)).state).toBe("known");
     });
   });
 
   describe("a guider", () => {
-    const guider = (exposure: string, kind: string): string => `LSSTCam/${day}/${exposure}/${exposure}_R00_SG0${kind}.fits`;
+    const guider = (exposure: string, kind: string): string =>
+      `LSSTCam/${day}/${exposure}/${exposure}_R00_SG0${kind}.fits`;
 
     it("waits for its exposure and is known when that has come", async () => {
       const exposure = `MC_O_${day}_009001`;
       await notify({ key: guider(exposure, "_guider") });
-      const waiting = await settled(site, "raw", day, "rubin-raw", guider(exposure, "_guider"), ["waiting", "known"]);
-      expect([waiting.state, waiting.waitingFor, waiting.attempts]).toEqual(["waiting", `exposure.LSSTCam.${day}.${exposure}`, 0]);
+      const waiting = await settled(site, "raw", day, "rubin-raw", guider(exposure, "_guider"), [
+        "waiting",
+        "known",
+      ]);
+      expect([waiting.state, waiting.waitingFor, waiting.attempts]).toEqual([
+        "waiting",
+        `exposure.LSSTCam.${day}.${exposure}`,
+        0,
+      ]);
       await notify({ key: `LSSTCam/${day}/${exposure}/${exposure}_R22_S11.fits` });
       const known = await settled(site, "raw", day, "rubin-raw", guider(exposure, "_guider"));
       expect([known.state, known.attempts, known.crashes, known.errors]).toEqual(["known", 0, 0, []]);
@@ -634,10 +735,16 @@ describe("the front door", () => {
     });
 
     it("is parked when it never comes, and no attempt was spent on it", async () => {
-      const key = guider(`MC_O_${day}_009002`, "").replace("SG0", "SG0_orphan").replace("_R00_SG0_orphan", "_orphan");
+      const key = guider(`MC_O_${day}_009002`, "")
+        .replace("SG0", "SG0_orphan")
+        .replace("_R00_SG0_orphan", "_orphan");
       await notify({ key });
       const parked = await settled(site, "raw", day, "rubin-raw", key);
-      expect([parked.state, parked.errors.map(({ reason }) => reason), parked.attempts]).toEqual(["parked", ["ExposureNeverCame"], 0]);
+      expect([parked.state, parked.errors.map(({ reason }) => reason), parked.attempts]).toEqual([
+        "parked",
+        ["ExposureNeverCame"],
+        0,
+      ]);
     });
   });
 });

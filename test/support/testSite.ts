@@ -4,10 +4,9 @@ import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { request } from "node:http";
 import type { Agent, OutgoingHttpHeaders } from "node:http";
-import type { Actor } from "../../src/actors/Actor.ts";
 import { parseSite } from "../../src/config/loadSite.ts";
 import { getRecordUnsafe, scanUnsafe } from "../../src/jetstream/ledger.ts";
-import type { RunningNode } from "../../src/node.ts";
+import type { NodeOptions, RunningNode } from "../../src/node.ts";
 import { startNode } from "../../src/node.ts";
 import { arrivalsStream, objectTail, recordKey } from "../../src/protocol/keys.ts";
 import type { FileBody, LedgerRecord, State } from "../../src/protocol/records.ts";
@@ -23,7 +22,9 @@ export interface TestSite {
 /** Starts it, or leaves nothing running. The text's `http.port` should be 0. */
 export async function startSite(
   text: string,
-  options: { readonly env?: Readonly<Record<string, string>>; readonly actors?: ReadonlyArray<Actor> } = {},
+  options: Pick<Partial<NodeOptions>, "actors" | "aroundDriver"> & {
+    readonly env?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<TestSite> {
   const { site } = await Effect.runPromise(parseSite(text, "test.yaml", { env: options.env ?? {} }));
   const log: Array<LogLine> = [];
@@ -31,7 +32,8 @@ export async function startSite(
   const stop = (): Promise<void> => Effect.runPromise(Scope.close(scope, Exit.void));
   const started = startNode({
     site,
-    actors: options.actors ?? [],
+    ...(options.actors === undefined ? {} : { actors: options.actors }),
+    ...(options.aroundDriver === undefined ? {} : { aroundDriver: options.aroundDriver }),
     log: (level, message, fields = {}) => void log.push({ level, message, fields }),
   });
   const node = await Effect.runPromise(Scope.provide(started, scope)).catch(async (cause: unknown) => {
@@ -57,9 +59,14 @@ export interface Ask {
 }
 
 /** One request on a connection of its own, unless an agent says otherwise. */
-export function ask(site: TestSite, { method = "POST", path = "/notify", headers = {}, body, agent }: Ask): Promise<Answer> {
+export function ask(
+  site: TestSite,
+  { method = "POST", path = "/notify", headers = {}, body, agent }: Ask,
+): Promise<Answer> {
   const bytes =
-    body === undefined || typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+    body === undefined || typeof body === "string" || body instanceof Uint8Array
+      ? body
+      : JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const sent = request(site.url + path, { method, headers, agent: agent ?? false }, (response) => {
       const chunks: Array<Buffer> = [];
@@ -69,7 +76,10 @@ export function ask(site: TestSite, { method = "POST", path = "/notify", headers
         resolve({
           status: response.statusCode ?? 0,
           headers: response.headers,
-          body: text !== "" && /json/.test(String(response.headers["content-type"])) ? (JSON.parse(text) as unknown) : text,
+          body:
+            text !== "" && /json/.test(String(response.headers["content-type"]))
+              ? (JSON.parse(text) as unknown)
+              : text,
         });
       });
     });
@@ -124,7 +134,10 @@ export async function settled(
 }
 
 /** Every key that matches and its value as it is stored. */
-export async function keysOf(site: TestSite, filter: string): Promise<ReadonlyMap<string, Record<string, unknown>>> {
+export async function keysOf(
+  site: TestSite,
+  filter: string,
+): Promise<ReadonlyMap<string, Record<string, unknown>>> {
   const found = new Map<string, Record<string, unknown>>();
   await scanUnsafe(site.node.context.nats, "ledger", [filter], (entry) => {
     found.set(entry.key, JSON.parse(Buffer.from(entry.data).toString()) as Record<string, unknown>);
