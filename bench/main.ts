@@ -22,7 +22,7 @@ const cases: ReadonlyArray<Case> = [
   reclaim,
 ];
 
-const usage = `npm run bench -- [NAME…] [--quick] [--json]
+const usage = `npm run bench -- [NAME…] [--quick] [--json]    (npm run --silent bench -- --json: the document and nothing else)
 Names: ${cases.map(({ name }) => name).join(" ")}
 `;
 

@@ -18,7 +18,11 @@ export const settle: Case = {
       const { nats } = stage;
       const items = batchMax * (options.quick ? 30 : 60);
       const plain = await rawStreams(nats, "files");
-      const node = await stage.startNode({ name: "node", roles: ["ingester"], lane: { batchMax } });
+      const node = await stage.startNode({
+        name: "node",
+        roles: ["ingester"],
+        lane: { batchMax, storage: null },
+      });
       const raw = await stage.start("rawWorker", [
         stage.natsUrl,
         plain.stream,

@@ -42,7 +42,7 @@ function fileRecord(message: Message, sequence: number, claim: string): Record {
   const { bucket, key, etag, size, via, receivedAt } = message;
   const { instrument = "", day = "", exposure = "", detector = "" } = pattern.exec(key)?.groups ?? {};
   const identity = { instrument, day, exposure, group: null, snap: null, detector, seq: null };
-  const uri = `file:///data/${bucket}/${key}`;
+  const uri = `s3://${bucket}/${key}`;
   const body = { bucket, key, size, uri, identity, metadata: null, via, receivedAt, sequence };
   return {
     key: `file.raw.${day}.${bucket}/${key}`,
