@@ -1,7 +1,6 @@
 /** Random faults over a site under load: what is done when comes from the seed alone. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Cluster } from "./cluster.ts";
-import { Cluster as Site } from "./cluster.ts";
+import { Cluster } from "./cluster.ts";
 import { unfinished, violations } from "./checker.ts";
 
 export interface FaultSettings {
@@ -25,28 +24,32 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-export type Fault =
-  | { readonly type: "kill node" | "end node"; readonly node: string; readonly downMs: number }
-  | { readonly type: "stop node"; readonly node: string; readonly downMs: number }
-  | { readonly type: "kill server" | "pause server"; readonly downMs: number };
+export interface Fault {
+  /** `stop` is SIGSTOP and, later, SIGCONT; `end` is SIGTERM. */
+  readonly type: "kill" | "end" | "stop";
+  /** `server`, or a node. */
+  readonly whom: string;
+  /** Until it is started, or goes on, again. */
+  readonly downMs: number;
+  /** Since the fault before it began. */
+  readonly afterMs: number;
+}
 
-/** The faults of a seed, each with the time to wait before it. */
-export function faultsOf({
-  faults,
-  seed,
-  nodes,
-}: FaultSettings): ReadonlyArray<Fault & { readonly afterMs: number }> {
+const server = "server";
+
+/** The faults of a seed. */
+export function faultsOf({ faults, seed, nodes }: FaultSettings): ReadonlyArray<Fault> {
   const random = randomOf(seed);
   return Array.from({ length: faults }, () => {
     const dice = random();
     const node = `n${Math.floor(random() * nodes)}`;
-    const afterMs = Math.round(200 + random() * 1_500);
+    const afterMs = Math.round(200 + random() * 2_000);
     const long = random();
-    if (dice < 0.35) return { type: "kill node", node, downMs: Math.round(long * 3_000), afterMs };
-    if (dice < 0.5) return { type: "end node", node, downMs: Math.round(long * 1_000), afterMs };
-    if (dice < 0.75) return { type: "stop node", node, downMs: Math.round(300 + long * 6_000), afterMs };
-    if (dice < 0.9) return { type: "kill server", downMs: Math.round(long * 1_500), afterMs };
-    return { type: "pause server", downMs: Math.round(200 + long * 5_000), afterMs };
+    if (dice < 0.35) return { type: "kill", whom: node, downMs: Math.round(long * 3_000), afterMs };
+    if (dice < 0.5) return { type: "end", whom: node, downMs: Math.round(long * 1_000), afterMs };
+    if (dice < 0.75) return { type: "stop", whom: node, downMs: Math.round(300 + long * 6_000), afterMs };
+    if (dice < 0.9) return { type: "kill", whom: server, downMs: Math.round(long * 1_500), afterMs };
+    return { type: "stop", whom: server, downMs: Math.round(200 + long * 5_000), afterMs };
   });
 }
 
@@ -56,35 +59,33 @@ function nameOf(i: number): string {
   return `20260101/${kind}-${i}.fits`;
 }
 
-async function inject(cluster: Cluster, fault: Fault, say: (line: string) => void): Promise<void> {
-  switch (fault.type) {
-    case "kill node":
-      await cluster.nodes.get(fault.node)?.kill9();
-      await sleep(fault.downMs);
-      await cluster.node(fault.node, { delayMs });
-      return;
-    case "end node": {
-      const how = await cluster.nodes.get(fault.node)?.term();
-      if (how !== 0) say(`node ${fault.node} ended with ${how}`);
-      await sleep(fault.downMs);
-      await cluster.node(fault.node, { delayMs });
-      return;
-    }
-    case "stop node":
-      cluster.stop(fault.node);
-      await sleep(fault.downMs);
-      cluster.cont(fault.node);
-      return;
-    case "kill server":
-      await cluster.server.kill9();
-      await sleep(fault.downMs);
-      await cluster.server.start();
-      return;
-    case "pause server":
-      cluster.server.pause();
-      await sleep(fault.downMs);
-      cluster.server.resume();
+async function injectServer(cluster: Cluster, { type, downMs }: Fault): Promise<void> {
+  if (type === "stop") {
+    cluster.server.pause();
+    await sleep(downMs);
+    cluster.server.resume();
+    return;
   }
+  await cluster.server.kill9();
+  await sleep(downMs);
+  await cluster.server.start();
+}
+
+async function injectNode(cluster: Cluster, { type, whom, downMs }: Fault): Promise<void> {
+  if (type === "stop") {
+    cluster.stop(whom);
+    await sleep(downMs);
+    cluster.cont(whom);
+    return;
+  }
+  const node = cluster.nodes.get(whom);
+  if (type === "kill") await node?.kill9();
+  else {
+    const how = await node?.term();
+    if (how !== 0) throw new Error(`node ${whom} was told to end and ended with ${how}`);
+  }
+  await sleep(downMs);
+  await cluster.node(whom, { delayMs });
 }
 
 /** Sends until it is told to end; a handful of notifications are under way at once. */
@@ -102,7 +103,7 @@ async function load(cluster: Cluster, over: AbortSignal): Promise<void> {
 /** @returns the process's exit code: 0 when nothing was lost, settled twice or left behind */
 export async function runFaults(settings: FaultSettings, say: (line: string) => void): Promise<number> {
   const names = Array.from({ length: settings.nodes }, (_, i) => `n${i}`);
-  const cluster = await Site.start({ syncAlways: true });
+  const cluster = await Cluster.start({ syncAlways: true });
   const began = performance.now();
   const timeline: Array<string> = [];
   const at = (line: string): void => {
@@ -116,14 +117,21 @@ export async function runFaults(settings: FaultSettings, say: (line: string) => 
     const over = new AbortController();
     const loading = load(cluster, over.signal);
     try {
+      // Faults of different processes overlap; one process has one at a time.
+      const under = new Map<string, Promise<void>>();
       for (const fault of faultsOf(settings)) {
         await sleep(fault.afterMs);
-        const whom = "node" in fault ? ` ${fault.node}` : "";
-        at(`${fault.type}${whom}, for ${fault.downMs} ms`);
-        await inject(cluster, fault, at);
+        const { type, whom, downMs } = fault;
+        await under.get(whom);
+        at(`${type} ${whom}, for ${downMs} ms`);
+        const over = whom === server ? injectServer(cluster, fault) : injectNode(cluster, fault);
+        // Who waits for it is told; nobody may be waiting yet.
+        over.catch(() => undefined);
+        under.set(whom, over);
         done++;
         if (done % 10 === 0) say(`${done} faults, ${cluster.sender.accepted.length} files accepted`);
       }
+      await Promise.all(under.values());
     } finally {
       over.abort();
       await loading;
