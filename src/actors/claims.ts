@@ -16,6 +16,7 @@ import type { ClaimSource, ClaimedWork, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
 import type { SettleResult } from "../jetstream/claims.ts";
+import { mayUseName } from "../jetstream/lease.ts";
 import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { Held } from "../jetstream/ledger.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
@@ -41,6 +42,11 @@ const takeWaitMs = 5_000;
 const backoffFirstMs = 250;
 const backoffMostMs = 10_000;
 const conflictRounds = 5;
+/**
+ * A claim is ended however long NATS is away: given up on, it would look like a crash of its items. A node that is told to end
+ * meanwhile abandons it.
+ */
+const whileConnected = new AbortController().signal;
 
 /** Everything one worker keeps between batches. */
 interface WorkerState<Body> {
@@ -99,6 +105,9 @@ async function openSlot<Body>(state: WorkerState<Body>, signal: AbortSignal): Pr
         state.slot = slot;
         return;
       }
+      // Woken up late: the claim is the newer process's, and this one is about to hear of it.
+      if (!(await mayUseName(state.node.nats, state.node.name, state.node.epoch)))
+        throw new Error("a newer process has this node's name");
       const result = await reclaimSlot(
         state.node.nats,
         state.slotKey,
@@ -128,7 +137,12 @@ const oneRound = <Body, R>(
   Effect.gen(function* () {
     const deliveries = yield* abortable(async (signal) => {
       try {
-        return await state.mailbox.take(state.source.batchMax, takeWaitMs, signal);
+        const taken = await state.mailbox.take(state.source.batchMax, takeWaitMs, signal);
+        if (!signal.aborted) return taken;
+        // Nobody waits for them any more: without this they would come again only after ack_wait.
+        const replies = taken.map((delivery) => delivery.reply);
+        state.mailbox.release(replies, 1);
+        return [];
       } catch (cause) {
         state.node.log("warn", "the mailbox cannot be read", {
           mailbox: state.source.mailbox,
@@ -175,7 +189,7 @@ const inHand = <Body, R>(
         deliveries.map((d) => d.reply),
         backoffFirstMs,
       );
-      return yield* pause(state);
+      return yield* restore(pause(state));
     }
     for (const reply of judged.dropped) done(state, reply);
     for (let at = 0; at < judged.claims.length; at++) {
@@ -377,7 +391,8 @@ const claimAndWork = <Body, R>(
     state.node.log("warn", "a settle was refused; nothing of it is acknowledged", {
       slot: state.slotKey,
       claim: id,
-      why: result.type === "lost" ? result.how : result.type === "failed" ? result.error.message : result.type,
+      why:
+        result.type === "lost" ? result.how : result.type === "failed" ? result.error.message : result.type,
     });
     for (const reply of replies) state.inHand.delete(reply);
     if (result.type === "lost") return "on";
@@ -415,7 +430,9 @@ const unfinished = <Body>(
     }
     const { slot } = state;
     if (slot !== null) {
-      const released = yield* Effect.promise(() => slot.release(id, AbortSignal.timeout(interrupted ? 800 : 30_000)));
+      const released = yield* Effect.promise(() =>
+        slot.release(id, interrupted ? AbortSignal.timeout(800) : whileConnected),
+      );
       if (released.type === "failed") {
         state.node.log("warn", "a claim could not be given back; it is recovered at the next start", {
           slot: state.slotKey,
@@ -493,7 +510,6 @@ async function settleItems<Body>(
   const { slot, source, node } = state;
   if (slot === null) return { type: "lost", how: "no slot" };
   let left = items;
-  const signal = AbortSignal.timeout(60_000);
   for (let round = 0; round < conflictRounds; round++) {
     const moment: Moment = { now: Date.now(), random: Math.random(), node: node.name, claim: id };
     const writes: Array<Write> = [];
@@ -507,7 +523,7 @@ async function settleItems<Body>(
       if (source.endsOf !== undefined) writes.push(...source.endsOf(item.place, item));
     }
     for (const key of touched) writes.push(ledgerPut(key, touch(source.mailbox, moment.now)));
-    const result = await slot.settle(id, writes, signal);
+    const result = await slot.settle(id, writes, whileConnected);
     if (result.type !== "conflict") return result;
     const kept: Array<Item<Body>> = [];
     const entries = await getManyUnsafe(

@@ -33,7 +33,7 @@ export const idleSlot = (
 
 const isError = (value: object): value is JetStreamError => "_tag" in value;
 
-/** Sends one write batch until the server has answered, for as long as the caller's signal holds. */
+/** Sends one write batch until the server has answered, for as long as the caller's signal holds and the connection is open. */
 async function insist(
   nats: NatsService,
   operation: string,
@@ -44,7 +44,7 @@ async function insist(
     const answer = await commitUnsafe(nats, operation, writes, 3_000);
     if (!isError(answer)) return answer;
     const again = answer._tag === "TransactionBusy" || answer._tag === "NatsUnavailable";
-    if (!again || signal.aborted) return answer;
+    if (!again || signal.aborted || nats.connection.isClosed()) return answer;
     // Sent again although it may be stored: then its expected revisions no longer hold, which the caller looks into.
     await new Promise((resolve) => setTimeout(resolve, Math.min(50 * 2 ** attempt, 1_000)));
   }
@@ -78,7 +78,12 @@ export class Slot {
   }
 
   /** Opens a slot that is idle or was never there. A slot with something in it must be reclaimed first: returns null. */
-  static async open(nats: NatsService, key: string, epoch: string, signal: AbortSignal): Promise<Slot | null> {
+  static async open(
+    nats: NatsService,
+    key: string,
+    epoch: string,
+    signal: AbortSignal,
+  ): Promise<Slot | null> {
     const found = await getSlotUnsafe(nats, key);
     if (found !== null) {
       return found.slot.state === "idle" ? new Slot(nats, key, epoch, found.revision) : null;
@@ -127,7 +132,9 @@ export class Slot {
 
   /** Gives the claim back unsettled: nothing is recorded on its items, whose deliveries come again. */
   async release(id: string, signal: AbortSignal): Promise<SettleResult> {
-    return this.#end(id, "released", [], signal);
+    const released = await this.#end(id, "released", [], signal);
+    // Only its slot is written, so a conflict means that the answer to the claim was never read: now its revision is known.
+    return released.type === "conflict" ? this.#end(id, "released", [], signal) : released;
   }
 
   async #end(
@@ -137,7 +144,12 @@ export class Slot {
     signal: AbortSignal,
   ): Promise<SettleResult> {
     const idle = ledgerPut(this.key, encodeJson(idleSlot(id, how, this.epoch)), this.#revision);
-    const answer = await insist(this.#nats, how === "settled" ? "settle" : "release", [...writes, idle], signal);
+    const answer = await insist(
+      this.#nats,
+      how === "settled" ? "settle" : "release",
+      [...writes, idle],
+      signal,
+    );
     if (!isError(answer)) {
       this.#revision = answer.at(-1) ?? 0;
       return { type: "settled", revision: this.#revision };
@@ -208,8 +220,7 @@ export async function reclaimSlot(
       const place = placeOfRecordKey(item.record);
       if (place === null) continue;
       const entry = records[i] ?? null;
-      const before =
-        entry === null || entry.ended ? null : decodeRecord<unknown>(item.record, entry.data);
+      const before = entry === null || entry.ended ? null : decodeRecord<unknown>(item.record, entry.data);
       const expected = entry?.revision ?? 0;
       if (before !== null && isNewerThanClaim(before, item)) continue;
       items++;
@@ -229,7 +240,10 @@ export async function reclaimSlot(
               { now: Date.now(), random: Math.random(), node: by, claim: slot.id },
               why,
             );
-      writes.push(...writesOf(recordKey(place), expected, settlement), ...(mailbox.endsOf?.(place, item) ?? []));
+      writes.push(
+        ...writesOf(recordKey(place), expected, settlement),
+        ...(mailbox.endsOf?.(place, item) ?? []),
+      );
     }
     writes.push(ledgerPut(key, encodeJson(idleSlot(slot.id, "reclaimed", by)), found.revision));
     const answer = await commitUnsafe(nats, "reclaim", writes, 5_000);

@@ -48,6 +48,13 @@ function isDeadHere(node: NodeRecord): boolean {
   }
 }
 
+/** False where a newer process has the node's name: what stands in the node's slots is then in good hands. */
+export async function mayUseName(nats: NatsService, node: string, epoch: string): Promise<boolean> {
+  const entry = await getUnsafe(nats, nodesBucket, encodeToken(node));
+  const holder = entry === null || entry.ended ? null : decodeNode(entry.data);
+  return holder === null || holder.epoch === epoch;
+}
+
 export interface NodeLease {
   readonly node: string;
   readonly epoch: string;
