@@ -102,9 +102,10 @@ export const reclaimerActor = (
     yield* Deferred.await(caughtUp);
     yield* ready;
     const ticks = tickLoop(node, needs, picture, signal);
-    return yield* Effect.raceFirst(ticks, Effect.flatMap(Fiber.join(follower), () => Effect.never)).pipe(
-      Effect.orDie,
-    );
+    return yield* Effect.raceFirst(
+      ticks,
+      Effect.flatMap(Fiber.join(follower), () => Effect.never),
+    ).pipe(Effect.orDie);
   });
 
 const tickLoop = (
@@ -180,9 +181,12 @@ const dueTick = (
   Effect.gen(function* () {
     const now = Date.now();
     const ripe: Array<{ key: string; record: DueRecord; revision: number }> = [];
+    let fresh = 0;
     for (const [key, { record, revision }] of picture.due) {
-      if (record.notBefore <= now) ripe.push({ key, record, revision });
-      if (ripe.length >= putBackPerTickMax) break;
+      if (record.notBefore > now) continue;
+      ripe.push({ key, record, revision });
+      // What is put back already waits for its lane: a slow one must not take the turn of the others.
+      if (record.putBack === null && ++fresh >= putBackPerTickMax) break;
     }
     if (ripe.length > 0) yield* putBackDue(node, needs.putBack, ripe);
   });
@@ -206,11 +210,7 @@ const freeTick = (
 const reclaimDead = (node: NodeContextService, needs: ReclaimerNeeds): Effect.Effect<void, Error> =>
   Effect.gen(function* () {
     const prefix = kvSubject(ledgerBucket, "");
-    const subjects = yield* subjectsOf(
-      node.nats,
-      kvStream(ledgerBucket),
-      kvSubject(ledgerBucket, "claim.>"),
-    );
+    const subjects = yield* subjectsOf(node.nats, kvStream(ledgerBucket), kvSubject(ledgerBucket, "claim.>"));
     const slots = subjects.map((subject) => subject.slice(prefix.length));
     const live = yield* liveNodes(node.nats);
     for (const key of slots) {
