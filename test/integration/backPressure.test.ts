@@ -72,7 +72,7 @@ describe("the front door under pressure", () => {
       () => notify(bucket, ...keys).catch(() => null),
       (found) => found?.status === 200,
     );
-    expect((answer?.body as ReadonlyArray<unknown>).length).toBe(keys.length);
+    expect(answer?.body).toHaveLength(keys.length);
   }
   function isBusy(answer: Answer): void {
     expect(answer).toMatchObject({
@@ -117,10 +117,10 @@ describe("the front door under pressure", () => {
 
   it("a server that is killed under load: 503, and nothing that was answered 200 is lost", async () => {
     const answered = new Map<string, number>();
-    let going = true;
+    const load = new AbortController();
     let serial = 0;
     const sender = async (): Promise<void> => {
-      while (going) {
+      while (!load.signal.aborted) {
         const key = `killed/${serial++}`;
         const answer = await notify("free", key).catch(() => null);
         answered.set(key, answer?.status ?? 0);
@@ -141,7 +141,7 @@ describe("the front door under pressure", () => {
     );
     isBusy(await notify("nobodys", "killed"));
     isBusy(await ask(site, { body: "{" }));
-    going = false;
+    load.abort();
     await Promise.all(senders);
     expect(new Set(answered.values())).toEqual(new Set([200, 503]));
     await server.start();
@@ -193,10 +193,10 @@ describe("the front door under pressure", () => {
 
   it("a node that is stopped under load has stored what it answered 200", async () => {
     const accepted: Array<string> = [];
-    let going = true;
+    const load = new AbortController();
     let serial = 0;
     const sender = async (): Promise<void> => {
-      while (going) {
+      while (!load.signal.aborted) {
         const key = `stopped/${serial++}`;
         const answer = await notify("free", key).catch(() => null);
         if (answer?.status === 200) accepted.push(key);
@@ -209,7 +209,7 @@ describe("the front door under pressure", () => {
       (n) => n > 100,
     );
     await site.stop();
-    going = false;
+    load.abort();
     await Promise.all(senders);
     site = await start();
     for (const key of accepted) await known("free", key);
