@@ -23,7 +23,7 @@ import { actorSpecs } from "./node/actors.ts";
 import { serviceActors } from "./node/discovery.ts";
 import { openStorages } from "./node/storages.ts";
 import type { Link, SelfDescription } from "./node/link.ts";
-import { openLink } from "./node/link.ts";
+import { openLink, untilAnswered } from "./node/link.ts";
 import { actorStates, logEvent } from "./node/report.ts";
 import { version } from "./node/version.ts";
 import type { Handle, TreeNode } from "./supervisor/index.ts";
@@ -209,7 +209,7 @@ const runActors = (
           link,
           actors: options.actors ?? [],
           storage,
-          runs: yield* openObjects(link.context.nats, runsBucket, site.nats.replicas),
+          runs: yield* untilAnswered(log, openObjects(link.context.nats, runsBucket, site.nats.replicas)),
           aroundDriver: options.aroundDriver ?? ((_lane, open) => open),
           healthRoutes: healthRoutes(
             link.context,

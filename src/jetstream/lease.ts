@@ -89,7 +89,7 @@ export const acquireLease = (
         { subject, data: encodeJson(describe()), ttlSeconds, expected },
         deadlineMs,
       );
-    let revision = yield* takeName(nats, node, key, (expected) => write(expected, nodeLeaseMs));
+    let revision = yield* takeName(nats, node, epoch, key, (expected) => write(expected, nodeLeaseMs));
     let steadySince = performance.now();
     let lastAnswer = steadySince;
     let connection = nats.link().reconnects;
@@ -163,6 +163,7 @@ export const acquireLease = (
 const takeName = (
   nats: NatsService,
   node: string,
+  epoch: string,
   key: string,
   write: (expected: number) => ReturnType<typeof publishUnsafe>,
 ): Effect.Effect<number, AcquireError> =>
@@ -172,7 +173,8 @@ const takeName = (
     for (;;) {
       const entry = yield* get(nats, nodesBucket, key);
       const other = entry === null || entry.ended ? null : decodeNode(entry.data);
-      if (entry === null || other === null || isDeadHere(other)) {
+      // Its own: an earlier try got through, and its answer was lost.
+      if (entry === null || other === null || other.epoch === epoch || isDeadHere(other)) {
         const answer = yield* Effect.promise(() => write(entry?.revision ?? 0));
         if (!("_tag" in answer)) return answer.seq;
         if (answer._tag === "NatsUnavailable" || answer._tag === "JetStreamRejected") return yield* answer;

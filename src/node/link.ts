@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
 import type { Counters } from "../actors/counters.ts";
@@ -79,13 +80,30 @@ export const connectSite = (
     options,
   );
 
+/**
+ * The server may go away while a node starts, as at any other time: what it did not answer is asked again. What it refused is a
+ * failure.
+ */
+export const untilAnswered = <A, E extends { readonly _tag: string }, R>(
+  log: Log,
+  effect: Effect.Effect<A, E, R>,
+): Effect.Effect<A, E, R> =>
+  effect.pipe(
+    Effect.tapError((error) =>
+      Effect.sync(() => {
+        if (error._tag === "NatsUnavailable") log("warn", "NATS does not answer; it is asked again", { error });
+      }),
+    ),
+    Effect.retry({ while: (error) => error._tag === "NatsUnavailable", schedule: Schedule.spaced("250 millis") }),
+  );
+
 export const openLink = (
   settings: LinkSettings,
 ): Effect.Effect<Link, NatsUnavailable | JetStreamRejected | NodeNameTaken, Scope.Scope> =>
   Effect.gen(function* () {
     const { site, log } = settings;
     const nats = yield* connectSite(site, settings.servers, `orrery ${site.name}/${site.node}`);
-    const changes = yield* apply(nats, siteTopology(site, settings.actors));
+    const changes = yield* untilAnswered(log, apply(nats, siteTopology(site, settings.actors)));
     for (const change of changes) {
       log(change.kind === "refuse" ? "error" : "info", `topology: ${change.words}`);
     }
@@ -104,7 +122,7 @@ export const openLink = (
       http: settings.self.http,
       durability,
     });
-    const lease = yield* acquireLease(nats, site.node, epoch, describe);
+    const lease = yield* untilAnswered(log, acquireLease(nats, site.node, epoch, describe));
     const mailboxes = mailboxesOf(nats, site, settings.actors);
     return {
       lease,
