@@ -39,10 +39,6 @@ export class BodyBudget {
     this.maxBytes = maxBytes;
   }
 
-  get heldBytes(): number {
-    return this.#held;
-  }
-
   take(bytes: number): boolean {
     if (this.#held + bytes > this.maxBytes) return false;
     this.#held += bytes;
