@@ -368,7 +368,7 @@ function takenForDead({ history, lives }: Evidence): ReadonlyArray<string> {
     );
     return alive
       ? [
-          `taken for dead: ${slot.by} took claim ${slot.last} from ${owner.node}, which was alive (revision ${revision.revision})`,
+          `taken for dead: ${slot.by} took claim ${slot.last} from ${owner.node}, which was alive (revision ${revision.revision}, ${new Date(revision.at).toISOString()})`,
         ]
       : [];
   });

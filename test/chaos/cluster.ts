@@ -118,9 +118,12 @@ export class Cluster {
       killOn: null,
       ...behaviour,
     };
-    const life: Life = { node: name, from: Date.now(), to: Infinity };
     const node = new NodeProcess(plan, join(folder, `plan-${this.#plans++}.json`));
-    this.lives.push(life);
+    // Before it is ready it has no lease: what its former life had in hand is anybody's.
+    node.ready.then(
+      () => this.lives.push({ node: name, from: Date.now(), to: Infinity }),
+      () => undefined,
+    );
     void node.ended.then(
       () => this.#lifeEnds(name),
       () => this.#lifeEnds(name),

@@ -107,7 +107,7 @@ export async function runFaults(settings: FaultSettings, say: (line: string) => 
   const began = performance.now();
   const timeline: Array<string> = [];
   const at = (line: string): void => {
-    timeline.push(`${((performance.now() - began) / 1_000).toFixed(2).padStart(8)} s  ${line}`);
+    timeline.push(`${new Date().toISOString()}  ${line}`);
   };
   let done = 0;
   let failure: string | null = null;
@@ -152,6 +152,12 @@ export async function runFaults(settings: FaultSettings, say: (line: string) => 
     for (const line of timeline) say(line);
     for (const words of [...wrong, ...stuck].slice(0, 50)) say(words);
     if (failure !== null) say(failure);
+    for (const name of names) {
+      const errors = cluster.log(name).filter(({ level }) => level === "error");
+      for (const { at, message, fields } of errors.slice(-10)) {
+        say(`${new Date(at).toISOString()}  ${name}: ${message} ${JSON.stringify(fields)}`);
+      }
+    }
     say(
       `to see it again: npm run chaos -- --faults ${settings.faults} --seed ${settings.seed} --nodes ${settings.nodes}`,
     );
