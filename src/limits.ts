@@ -99,6 +99,9 @@ export const subprocessTermGraceMs = 1_000;
 /** Between starts of a bridge that keeps failing, doubling; the first start after a good life is at once. */
 export const subprocessRestartFirstMs = 500;
 export const subprocessRestartMostMs = 30_000;
+/** A service that lost a batch is asked for an empty one: for its answer, and between two tries. */
+export const serviceAskMs = 5_000;
+export const serviceAskEveryMs = 500;
 export const jobLogBytesMax = 16 * 1_048_576;
 /** A command that is asked to end has this long to do so: at its time limit, and when this process drains. */
 export const runTermGraceMs = 5_000;
@@ -107,6 +110,26 @@ export const runInterruptGraceMs = 500;
 export const runStagedAtOnceMax = 4;
 /** Tries of one storage call before the whole run is given back, 0.5 s after the first and doubling. */
 export const runStorageTriesMax = 6;
+
+/** Known files that the notifier of one receiver has in hand: the rest of a backlog stays in its consumer. */
+export const notifierInHandMax = 2_000;
+/** Files named in one webhook. */
+export const webhookFilesMax = 1_000;
+/** Of an answer, what is read: a receiver's words for the log. */
+export const webhookAnswerBytesMax = 4_096;
+/** Of several nodes one at a time tells a receiver; one that was not heard of for this long has lost its turn. */
+export const notifierTurnMs = 14_000;
+/** Exposures whose record of what was told is kept in memory. */
+export const notifiedCachedMax = 512;
+/** Marks of files in one exposure's record: beyond it the oldest are dropped, and a rewrite of such a file is told again. */
+export const notifiedMarksMax = 20_000;
+export const notifiedRefusalsMax = 16;
+/** Known files that become visits in one transaction. */
+export const visitFilesMax = 1_000;
+/** A visit whose record would be larger is no visit: what more comes of it is left out, and told in the log. */
+export const visitBytesMax = 262_144;
+/** Between takes of files that become visits: what comes meanwhile is written once. */
+export const visitsEveryMs = 150;
 
 /** A drain (SIGTERM) ends within this: claims are released, the process gone. */
 export const drainMs = 1_500;
@@ -144,6 +167,12 @@ assert(
   httpConnectionsMax < presenceReadsQueuedMax,
   "httpConnectionsMax < presenceReadsQueuedMax (waiters over HTTP that give up together can all look once more)",
 );
+assert(
+  notifierTurnMs >= ackWaitMs + 5_000,
+  "notifierTurnMs >= ackWaitMs + 5000 (what the former had in hand is back before the next one's turn)",
+);
+assert(webhookFilesMax <= notifiedMarksMax, "webhookFilesMax <= notifiedMarksMax");
+assert(visitFilesMax <= transactionMessagesMax, "visitFilesMax <= transactionMessagesMax");
 assert(httpHeadersMs <= httpRequestMs, "httpHeadersMs <= httpRequestMs");
 assert(notifyBodyBytesMax * 2 <= bodiesBytesMax, "notifyBodyBytesMax × 2 <= bodiesBytesMax");
 assert(sidecarBytesMax <= notifyBodyBytesMax, "sidecarBytesMax <= notifyBodyBytesMax");

@@ -25,6 +25,8 @@ export interface Item<Body> extends Decoded<Body> {
   held: Held<Body> | null;
   /** Revision that the next write of the record expects. */
   expected: number;
+  /** Delivered before, to whomever: what its work does may have been done already. */
+  readonly again: boolean;
   /** Other content under a known name, which the lane does not accept. */
   refused?: boolean;
 }

@@ -265,6 +265,7 @@ async function judgeTaken<Body>(
       sequence: delivery.sequence,
       held: null,
       expected: 0,
+      again: delivery.deliveries > 1,
     };
     byKey.set(key, item);
     if (source.reads === "always" || delivery.deliveries > 1 || decoded.generation > 0) toRead.push(item);

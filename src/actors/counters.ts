@@ -21,6 +21,16 @@ export interface Counters {
   readonly putBack: (mailbox: string, count: number) => void;
   readonly lookups: (present: boolean, count: number) => void;
   readonly requests: (route: string, status: number, count?: number) => void;
+  /** Webhook requests, by what became of them. */
+  readonly webhooks: (
+    receiver: string,
+    outcome: "accepted" | "refused" | "given-up" | "again",
+    count?: number,
+  ) => void;
+  /** Files that a receiver is still to be told of, as this node sees it. */
+  readonly untold: (receiver: string, count: number) => void;
+  /** Visits written. */
+  readonly visits: (system: string, count: number) => void;
   /** Arrivals pending and in hand, as last polled. */
   readonly backlog: (lane: string, count: number) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
@@ -47,6 +57,10 @@ const counters = {
     description: "Due items put back into their queue",
   }),
   lookups: Metric.counter("orrery_presence_lookups_total", { description: "Presence look-ups, by answer" }),
+  webhooks: Metric.counter("orrery_webhooks_total", {
+    description: "Webhook requests, by receiver and outcome",
+  }),
+  visits: Metric.counter("orrery_visits_total", { description: "Visits written, by system" }),
   requests: Metric.counter("orrery_http_requests_total", {
     description: "HTTP requests, by route and status",
   }),
@@ -58,6 +72,11 @@ const batchMs = Metric.histogram("orrery_claim_ms", {
 });
 
 const backlog = Metric.gauge("orrery_backlog", { description: "Arrivals pending and in hand, by lane" });
+
+const untold = Metric.gauge("orrery_webhook_backlog", {
+  description:
+    "Files that a receiver is still to be told of, by receiver, as the node sees it whose turn it is",
+});
 
 /** Metrics live in a registry of their context: the same one must be given to the exporter. */
 export const makeCounters = Effect.map(Effect.context<never>(), (context): Counters => {
@@ -87,6 +106,9 @@ export const makeCounters = Effect.map(Effect.context<never>(), (context): Count
     putBack: (mailbox, count) => add("putBack", { mailbox }, count),
     lookups: (present, count) => add("lookups", { present: String(present) }, count),
     requests: (route, status, count = 1) => add("requests", { route, status: String(status) }, count),
+    webhooks: (receiver, outcome, count = 1) => add("webhooks", { receiver, outcome }, count),
+    untold: (receiver, count) => Metric.withAttributes(untold, { receiver }).updateUnsafe(count, context),
+    visits: (system, count) => add("visits", { system }, count),
     settled: (mailbox, items, outcomes, ms) => {
       const by: Record<string, number> = {};
       for (const item of items) {

@@ -14,7 +14,7 @@ import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
 import { arrivalsConsumer } from "../jetstream/topology.ts";
 import { decodeArrival } from "../protocol/arrival.ts";
-import { genericIdentity, identityFromHeader, rubinIdentity } from "../protocol/identity.ts";
+import { genericIdentity, groupSize, identityFromHeader, rubinIdentity } from "../protocol/identity.ts";
 import type { HeaderFields, HeaderIdentity } from "../protocol/identity.ts";
 import {
   arrivalsStream,
@@ -134,7 +134,10 @@ export const ingestWork =
       const firstAway = away[0];
       if (firstAway !== undefined && away.length === items.length) {
         // Nothing could be read at all: the store is away, and that is nobody's fault.
-        return yield* new SystemFailure({ what: `storage of lane ${needs.lane.name}`, detail: firstAway.detail });
+        return yield* new SystemFailure({
+          what: `storage of lane ${needs.lane.name}`,
+          detail: firstAway.detail,
+        });
       }
       const outcomes: Array<Outcome<FileBody> | null> = preparations.map((p) =>
         p.type === "outcome"
@@ -218,7 +221,8 @@ function unusable(
     if (text.length > objectKeyBytesMax) return `${text.slice(0, 40)}… has ${text.length} characters`;
   }
   // A character becomes at most 15 in a key within a key.
-  if (exposure === null || place.tail.length + place.day.length + characters * 15 < subjectBytesMax / 2) return null;
+  if (exposure === null || place.tail.length + place.day.length + characters * 15 < subjectBytesMax / 2)
+    return null;
   const keys = waits ? [exposure, waitingKey(exposure, place)] : [exposure];
   return namesFit(place, ...keys.map((key) => kvSubject(ledgerBucket, key)))
     ? null
@@ -257,10 +261,7 @@ function prepareFromKey(needs: IngesterNeeds, item: Item<FileBody>): Preparation
     : permanent("KeyNotUnderstood", `the lane's pattern does not match ${item.body.key}`);
 }
 
-const prepareFromHeader = (
-  needs: IngesterNeeds,
-  item: Item<FileBody>,
-): Effect.Effect<Preparation> =>
+const prepareFromHeader = (needs: IngesterNeeds, item: Item<FileBody>): Effect.Effect<Preparation> =>
   Effect.gen(function* () {
     const fault = misunderstood(item);
     if (fault !== null) return fault;
@@ -269,7 +270,8 @@ const prepareFromHeader = (
     if (!facts.understood) {
       return permanent("KeyNotUnderstood", `the lane's pattern does not match ${item.body.key}`);
     }
-    if (storage === null) return permanent("NoStorage", `lane ${lane.name} names no storage to read headers from`);
+    if (storage === null)
+      return permanent("NoStorage", `lane ${lane.name} names no storage to read headers from`);
     const options: MetadataOptions = {
       sidecarKey: lane.sidecar === null ? () => null : sidecarBeside(lane.sidecar),
     };
@@ -283,7 +285,15 @@ const prepareFromHeader = (
       needs,
       item,
       mergedIdentity(facts.identity, found.success),
-      { metadata: extract(found.success, metadata.source, metadata.warnings), size: metadata.info.size },
+      {
+        metadata: extract(
+          found.success,
+          metadata.source,
+          metadata.warnings,
+          groupSize(metadata.fields, rules),
+        ),
+        size: metadata.info.size,
+      },
       metadata.fields,
     );
   });
@@ -322,6 +332,7 @@ function extract(
   header: HeaderIdentity,
   source: string,
   warnings: ReadonlyArray<string>,
+  exposures: number | null,
 ): NonNullable<FileBody["metadata"]> {
   const clipped = (text: string | null): string | null => (text === null ? null : clipText(text));
   return {
@@ -334,6 +345,7 @@ function extract(
     exposureSeconds: header.exposureSeconds,
     begin: clipped(header.begin),
     end: clipped(header.end),
+    ...(exposures === null ? {} : { groupSize: exposures }),
     ...(warnings.length > 0 ? { warnings: warnings.join("; ").slice(0, 500) } : {}),
   };
 }
@@ -387,7 +399,9 @@ const ingestSome = (
     });
     if (batch.length === 0) return;
     const results = yield* needs.driver.ingest(batch).pipe(
-      Effect.mapError((away) => new SystemFailure({ what: `catalog (${needs.driver.name})`, detail: away.detail })),
+      Effect.mapError(
+        (away) => new SystemFailure({ what: `catalog (${needs.driver.name})`, detail: away.detail }),
+      ),
       Effect.timeoutOrElse({
         duration: needs.lane.workDeadlineMs,
         orElse: () =>
@@ -413,7 +427,8 @@ function outcomeOf(prepared: Prepared, result: IngestResult): Outcome<FileBody> 
     case "duplicate":
       return {
         type: "done",
-        body,
+        body:
+          result.status === "duplicate" && !mayBeOwn(prepared.item) ? { ...body, catalogHadIt: true } : body,
         ...(prepared.exposure === null ? {} : { touches: [prepared.exposure] }),
         ...(result.status === "duplicate"
           ? { note: `the catalog had it already${result.detail === undefined ? "" : `: ${result.detail}`}` }
@@ -427,6 +442,9 @@ function outcomeOf(prepared: Prepared, result: IngestResult): Outcome<FileBody> 
       return { type: "crash", detail: result.detail, body };
   }
 }
+
+/** Whether an earlier try of ours may have put it into the catalog, and its answer been lost. */
+const mayBeOwn = (item: Item<FileBody>): boolean => item.again || item.generation > 0 || item.held !== null;
 
 /** Items that need their exposure wait for its key, unless it stands in the ledger or is settled in this very batch. */
 const holdDependents = (

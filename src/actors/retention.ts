@@ -46,7 +46,7 @@ export const purgeOldDays = (
       for (const day of expiredDays(now, rule.days)) {
         if (open.has(day)) continue;
         const filters = rule.exposures
-          ? [`exposure.*.${day}.>`, `job.*.${day}.>`, `run.*.${day}.>`, `ready.*.${day}.>`]
+          ? ["exposure", "visit", "notified", "job", "run", "ready"].map((kind) => `${kind}.*.${day}.>`)
           : [`file.${rule.lane}.${day}.>`, `due.${rule.lane}.${day}.>`, `parked.${rule.lane}.${day}.>`];
         for (const filter of filters) {
           const purged = yield* managed(`purge ${filter}`, () =>

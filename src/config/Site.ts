@@ -18,6 +18,10 @@ export interface Site {
   readonly watch: ReadonlyArray<WatchSettings>;
   readonly presence: PresenceSettings;
   readonly jobs: ReadonlyMap<string, JobSettings>;
+  /** Receivers that are told of each exposure's files. */
+  readonly webhooks: ReadonlyMap<string, WebhookSettings>;
+  /** null: no visits are defined. */
+  readonly visits: VisitSettings | null;
   /** Modules with the user's own actors, absolute paths; each default-exports an actor or an array of them. */
   readonly actorModules: ReadonlyArray<string>;
   /** Everything that Orrery writes on local disk (embedded server, logs, job scratch). Absolute. */
@@ -25,7 +29,16 @@ export interface Site {
   readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly format: "json" | "pretty" };
 }
 
-export type Role = "enqueuer" | "ingester" | "reclaimer" | "presence" | "resolver" | "runner" | "watcher";
+export type Role =
+  | "enqueuer"
+  | "ingester"
+  | "reclaimer"
+  | "presence"
+  | "resolver"
+  | "runner"
+  | "watcher"
+  | "notifier"
+  | "visits";
 
 export interface NatsSettings {
   /** `embedded`: this process starts and supervises its own nats-server under `dataDir`. */
@@ -121,6 +134,14 @@ export type LaneDriver =
       readonly env: Readonly<Record<string, string>>;
       readonly startDeadlineMs: number;
       readonly batchDeadlineMs: number;
+    }
+  | {
+      readonly type: "http";
+      /** Its label is what may be shown of it. */
+      readonly url: Redacted.Redacted;
+      readonly headers: ReadonlyMap<string, Redacted.Redacted>;
+      readonly startDeadlineMs: number;
+      readonly batchDeadlineMs: number;
     };
 
 export interface EnqueuerSettings {
@@ -185,4 +206,30 @@ export interface JobOutput {
   /** Where it goes: a bucket of a lane, so that it comes back as an arrival; `{exposure}`, `{day}`, `{instrument}`, `{run}` are replaced. */
   readonly bucket: string;
   readonly key: string;
+}
+
+/** One receiver of webhooks. */
+export interface WebhookSettings {
+  readonly name: string;
+  /** Its label is what may be shown of it. */
+  readonly url: Redacted.Redacted;
+  readonly headers: ReadonlyMap<string, Redacted.Redacted>;
+  /** Lanes of kind exposure, at least one. */
+  readonly lanes: ReadonlyArray<string>;
+  /** For one request, from its first byte to the last of its answer. */
+  readonly timeoutMs: number;
+  /** Requests under way at once. */
+  readonly inFlightMax: number;
+  /** Failures of one request, while others are accepted, after which it is given up. */
+  readonly attemptsMax: number;
+  readonly backoffBaseMs: number;
+  readonly backoffMaxMs: number;
+}
+
+export interface VisitSettings {
+  readonly system: "one-to-one" | "by-group" | "by-counter";
+  /** Lanes of kind exposure, at least one. */
+  readonly lanes: ReadonlyArray<string>;
+  /** Only exposures of these types make visits; empty: all of them. */
+  readonly observationTypes: ReadonlyArray<string>;
 }

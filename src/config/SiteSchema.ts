@@ -9,6 +9,7 @@ import {
   Command,
   duration,
   Environment,
+  Headers,
   optional,
   Pattern,
   required,
@@ -17,7 +18,7 @@ import {
   Text,
   wholeNumber,
 } from "./fields.ts";
-import { formatSize, msPerDay } from "./quantity.ts";
+import { formatSize, msPerDay, msPerMinute } from "./quantity.ts";
 import type { Role } from "./Site.ts";
 
 export const roles: ReadonlyArray<Role> = [
@@ -28,6 +29,8 @@ export const roles: ReadonlyArray<Role> = [
   "resolver",
   "runner",
   "watcher",
+  "notifier",
+  "visits",
 ];
 
 const Node = Schema.Struct({
@@ -135,6 +138,18 @@ const LaneDriver = Schema.Union([
       "From a batch to its answer; then it is killed and started again.",
     ),
   }),
+  Schema.Struct({
+    type: required(Schema.Literal("http"), "http: a service that is posted batches and answers them."),
+    url: required(Text, "Where batches are posted to: http:// or https://, or env:NAME or file:PATH."),
+    headers: optional(Headers, {}, "Sent with each request; a value may be env:NAME or file:PATH."),
+    startDeadline: optional(
+      duration(100, msPerDay),
+      "60 s",
+      "For a service that lost a batch to answer again; longer, and the batch is given back.",
+    ),
+    batchDeadline: optional(duration(100, msPerDay), "60 s", "From a batch to the end of its answer."),
+    insecure: optional(Schema.Boolean, false, "Allow http:// to another machine."),
+  }),
 ]);
 
 const LaneNeed = Schema.Struct({
@@ -183,7 +198,7 @@ const Lane = Schema.Struct({
     null,
     "Ending of the sidecar that replaces the object's own, e.g. .json.",
   ),
-  driver: optional(LaneDriver, { type: "native" }, "What ingests: native or subprocess."),
+  driver: optional(LaneDriver, { type: "native" }, "What ingests: native, subprocess or http."),
   workers: optional(wholeNumber(1, 64), 1, "Workers of this lane on this node."),
   batchMax: optional(
     wholeNumber(
@@ -320,6 +335,48 @@ const Job = Schema.Struct({
   workers: optional(wholeNumber(1, 256), 1, "Runs at once on this node."),
 });
 
+const Webhook = Schema.Struct({
+  url: required(Text, "Where it is told: http:// or https://, or env:NAME or file:PATH."),
+  headers: optional(Headers, {}, "Sent with each request; a value may be env:NAME or file:PATH."),
+  lanes: optional(
+    Schema.Array(Text).annotate({ fix: "write a list: [lsstcam]" }),
+    [],
+    "Lanes whose files it is told of; empty: every lane of kind exposure.",
+  ),
+  timeout: optional(duration(10, 10 * msPerMinute), "5 s", "For one request and its answer."),
+  inFlightMax: optional(
+    wholeNumber(1, 64),
+    4,
+    "Requests under way at once; those of one exposure go one by one.",
+  ),
+  attemptsMax: optional(
+    wholeNumber(1, 10_000),
+    10,
+    "Failures of one request, while others are accepted, after which it is given up.",
+  ),
+  backoffBase: optional(duration(1, msPerDay), "1 s", "Before the second try; doubled for each one after."),
+  backoffMax: optional(duration(1, msPerDay), "30 s", "Longest time between two tries."),
+  insecure: optional(Schema.Boolean, false, "Allow http:// to another machine."),
+});
+
+const Visits = Schema.Struct({
+  system: optional(
+    Schema.Literals(["one-to-one", "by-group", "by-counter"]),
+    "one-to-one",
+    "What makes a visit: one exposure, the exposures of a group, or those that one sequence counts.",
+  ),
+  lanes: optional(
+    Schema.Array(Text).annotate({ fix: "write a list: [lsstcam]" }),
+    [],
+    "Lanes whose exposures make visits; empty: every lane of kind exposure.",
+  ),
+  observationTypes: optional(
+    Schema.Array(Text).annotate({ fix: "write a list: [science]" }),
+    [],
+    "Only exposures of these types make visits; empty: all.",
+  ),
+});
+
 const Log = Schema.Struct({
   level: optional(
     Schema.Literals(["debug", "info", "warn", "error"]),
@@ -348,6 +405,12 @@ export const SiteSchema = Schema.Struct({
     {},
     "What to make when files have arrived, by a name of your own.",
   ),
+  webhooks: optional(
+    Schema.Record(Schema.String, Webhook),
+    {},
+    "Receivers that are told of each exposure's files, by a name of your own.",
+  ),
+  visits: optional(Schema.NullOr(Visits), null, "Which exposures are observed as one visit."),
   actors: optional(
     Schema.Array(Text).annotate({ fix: "write a list: [./my-actor.ts]" }),
     [],
@@ -360,6 +423,7 @@ export const SiteSchema = Schema.Struct({
 export type SiteFile = typeof SiteSchema.Type;
 export type LaneFile = SiteFile["lanes"][string];
 export type JobFile = SiteFile["jobs"][string];
+export type WebhookFile = SiteFile["webhooks"][string];
 export type StorageFile = SiteFile["storage"][string];
 
 /** JSON Schema (draft 2020-12) of a site file, for editors: `# yaml-language-server: $schema=…`. */

@@ -2,7 +2,7 @@
 import type * as Redacted from "effect/Redacted";
 import { formatDuration, formatSize } from "./quantity.ts";
 import { maskUserInfo } from "./show.ts";
-import type { JobSettings, Lane, LaneDriver, Site, StorageSettings } from "./Site.ts";
+import type { JobSettings, Lane, LaneDriver, Site, StorageSettings, WebhookSettings } from "./Site.ts";
 
 export type Described =
   | string
@@ -50,6 +50,15 @@ export function describeSite(site: Site): SiteDescription {
       deleteWhenSeen: site.presence.deleteWhenSeen,
     },
     jobs: describeAll(site.jobs, describeJob),
+    webhooks: describeAll(site.webhooks, describeWebhook),
+    visits:
+      site.visits === null
+        ? null
+        : {
+            system: site.visits.system,
+            lanes: site.visits.lanes,
+            observationTypes: site.visits.observationTypes,
+          },
     actors: site.actorModules,
     log: { level: site.log.level, format: site.log.format },
   };
@@ -112,6 +121,15 @@ function describeLane(lane: Lane): Described {
 
 function describeDriver(driver: LaneDriver): Described {
   if (driver.type === "native") return { type: "native" };
+  if (driver.type === "http") {
+    return {
+      type: "http",
+      url: driver.url.label ?? "",
+      headers: [...driver.headers.keys()],
+      startDeadline: formatDuration(driver.startDeadlineMs),
+      batchDeadline: formatDuration(driver.batchDeadlineMs),
+    };
+  }
   return {
     type: "subprocess",
     command: driver.command,
@@ -119,6 +137,18 @@ function describeDriver(driver: LaneDriver): Described {
     env: Object.keys(driver.env),
     startDeadline: formatDuration(driver.startDeadlineMs),
     batchDeadline: formatDuration(driver.batchDeadlineMs),
+  };
+}
+
+function describeWebhook(webhook: WebhookSettings): Described {
+  return {
+    url: webhook.url.label ?? "",
+    headers: [...webhook.headers.keys()],
+    lanes: webhook.lanes,
+    timeout: formatDuration(webhook.timeoutMs),
+    inFlightMax: webhook.inFlightMax,
+    attemptsMax: webhook.attemptsMax,
+    backoff: [formatDuration(webhook.backoffBaseMs), formatDuration(webhook.backoffMaxMs)],
   };
 }
 

@@ -129,6 +129,9 @@ export const Command = Schema.Array(Text).check(
   Schema.isMinLength(1, { message: "is empty", fix: 'write a list: ["python3", "bridge.py"]' }),
 );
 
+/** Of a request; which names and values may stand there, resolve.ts says. */
+export const Headers = Schema.Record(Schema.String, Schema.String);
+
 export const Environment = Schema.Record(
   Schema.String,
   Schema.Union([Schema.String, Schema.Number, Schema.Boolean]),

@@ -6,6 +6,7 @@ import { jobRules } from "./rules/jobs.ts";
 import { laneRules } from "./rules/lanes.ts";
 import { nameRules } from "./rules/names.ts";
 import { natsRules } from "./rules/nats.ts";
+import { receiverRules } from "./rules/receivers.ts";
 import type { SiteFile } from "./SiteSchema.ts";
 
 /** Errors, and warnings marked as such, in no particular order. `raw` is the file before defaults were filled in. */
@@ -17,5 +18,6 @@ export function lintSite(file: SiteFile, raw: unknown): ReadonlyArray<Finding> {
     ...laneRules(file),
     ...bucketRules(file),
     ...jobRules(file),
+    ...receiverRules(file),
   ];
 }

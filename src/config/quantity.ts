@@ -31,6 +31,7 @@ const sizeUnits: ReadonlyMap<string, number> = new Map([
 ]);
 
 export const msPerDay = day;
+export const msPerMinute = minute;
 
 /** Milliseconds, rounded to whole ones; null for text that is no duration. */
 export function parseDuration(text: string): number | null {

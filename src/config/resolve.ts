@@ -11,9 +11,19 @@ import { msPerDay } from "./quantity.ts";
 import { dereference, errorCode, isReference } from "./references.ts";
 import type { Environment } from "./references.ts";
 import { asName, isName, nameFinding } from "./rules/names.ts";
-import type { JobSettings, Lane, LaneDriver, NatsSettings, Site, StorageSettings } from "./Site.ts";
+import { isLoopback } from "./rules/doors.ts";
+import { show } from "./show.ts";
+import type {
+  JobSettings,
+  Lane,
+  LaneDriver,
+  NatsSettings,
+  Site,
+  StorageSettings,
+  WebhookSettings,
+} from "./Site.ts";
 import type { Path } from "./SiteFileError.ts";
-import type { JobFile, LaneFile, SiteFile, StorageFile } from "./SiteSchema.ts";
+import type { JobFile, LaneFile, SiteFile, StorageFile, WebhookFile } from "./SiteSchema.ts";
 
 export interface Surroundings {
   /** The folder of the site file: what its relative paths are relative to. */
@@ -63,6 +73,20 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
       deleteWhenSeen: file.presence?.deleteWhenSeen ?? false,
     },
     jobs: new Map(Object.entries(file.jobs).map(([name, job]) => [name, jobOf(name, job, resolver)])),
+    webhooks: new Map(
+      Object.entries(file.webhooks).map(([name, webhook]) => [
+        name,
+        webhookOf(name, webhook, exposureLanes(file, webhook.lanes), resolver),
+      ]),
+    ),
+    visits:
+      file.visits === null
+        ? null
+        : {
+            system: file.visits.system,
+            lanes: exposureLanes(file, file.visits.lanes),
+            observationTypes: file.visits.observationTypes,
+          },
     actorModules: file.actors.map((module, index) => resolver.existing(module, ["actors", index])),
     dataDir: resolver.path(file.dataDir),
     log: file.log,
@@ -137,6 +161,15 @@ function laneOf(name: string, lane: LaneFile, resolver: Resolver): Lane {
 
 function driverOf(driver: LaneFile["driver"], path: Path, resolver: Resolver): LaneDriver {
   if (driver.type === "native") return { type: "native" };
+  if (driver.type === "http") {
+    return {
+      type: "http",
+      url: resolver.url(driver.url, [...path, "url"], driver.insecure),
+      headers: resolver.headers(driver.headers, [...path, "headers"]),
+      startDeadlineMs: driver.startDeadline,
+      batchDeadlineMs: driver.batchDeadline,
+    };
+  }
   return {
     type: "subprocess",
     command: resolver.command(driver.command, [...path, "command"]),
@@ -174,6 +207,32 @@ function jobOf(name: string, job: JobFile, resolver: Resolver): JobSettings {
   };
 }
 
+/** The lanes named, or every one of kind exposure. */
+function exposureLanes(file: SiteFile, named: ReadonlyArray<string>): ReadonlyArray<string> {
+  if (named.length > 0) return named;
+  return Object.entries(file.lanes).flatMap(([name, lane]) => (lane.kind === "exposure" ? [name] : []));
+}
+
+function webhookOf(
+  name: string,
+  webhook: WebhookFile,
+  lanes: ReadonlyArray<string>,
+  resolver: Resolver,
+): WebhookSettings {
+  const path = ["webhooks", name];
+  return {
+    name,
+    url: resolver.url(webhook.url, [...path, "url"], webhook.insecure),
+    headers: resolver.headers(webhook.headers, [...path, "headers"]),
+    lanes,
+    timeoutMs: webhook.timeout,
+    inFlightMax: webhook.inFlightMax,
+    attemptsMax: webhook.attemptsMax,
+    backoffBaseMs: webhook.backoffBase,
+    backoffMaxMs: webhook.backoffMax,
+  };
+}
+
 /** Orrery's own sources in a checkout, its compiled files where it is installed: this file is in `config/` below either. */
 const ownFolder = resolve(import.meta.dirname, "..");
 const ownEnding = extname(import.meta.filename);
@@ -181,6 +240,12 @@ const ownEnding = extname(import.meta.filename);
 /** Names of environment variables whose values are secrets, unless they only say where one is. */
 const secretVariable =
   /(?:^|_)(?:PASSWORD|PASSWD|PASS|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY)$/i;
+
+/** Headers that are the request's own, and not the site's to say. */
+const ownHeaders =
+  /^(?:host|connection|content-length|content-type|transfer-encoding|expect|te|trailer|upgrade|idempotency-key)$/i;
+/** Names of headers whose values are secrets. */
+const secretHeader = /authorization|cookie|token|secret|password|credential|signature|api-?key|access-?key/i;
 
 class Resolver {
   readonly folder: string;
@@ -265,6 +330,63 @@ class Resolver {
         });
       }
       out[name] = reference ? this.#dereference(value, path) : String(value);
+    }
+    return out;
+  }
+
+  /** An address of a service, in the file itself or where a reference leads. */
+  url(text: string, at: Path, insecure: boolean): Redacted.Redacted {
+    const reference = isReference(text) && !text.startsWith("file://");
+    const value = reference ? this.#dereference(text, at) : text;
+    // A reference that leads nowhere has been reported.
+    if (value !== "") this.#checkUrl(value, at, insecure);
+    return Redacted.make(value, { label: reference ? text : (show(value, at) ?? "") });
+  }
+
+  #checkUrl(value: string, at: Path, insecure: boolean): void {
+    const url = URL.canParse(value) ? new URL(value) : null;
+    if (url === null || !/^https?:$/.test(url.protocol)) {
+      this.#found.push({
+        path: at,
+        message: "is no http:// or https:// address",
+        fix: "write https://host/path, or env:NAME where the variable holds one",
+      });
+    } else if (url.username !== "" || url.password !== "") {
+      this.#found.push({
+        path: at,
+        message: "credentials must not stand in an address",
+        fix: "take them out, and set a header: headers: { Authorization: env:NAME }",
+      });
+    } else if (url.protocol === "http:" && !isLoopback(url.hostname) && !insecure) {
+      this.#found.push({
+        path: at,
+        message: "plain HTTP to another machine: it can be read and changed on the way",
+        fix: "use https://…, or accept it with insecure: true beside it",
+      });
+    }
+  }
+
+  headers(headers: Readonly<Record<string, string>>, at: Path): ReadonlyMap<string, Redacted.Redacted> {
+    const out = new Map<string, Redacted.Redacted>();
+    for (const [name, text] of Object.entries(headers)) {
+      const path = [...at, name];
+      const reference = isReference(text);
+      const refused = (message: string, fix: string): void => {
+        this.#found.push({ path, atKey: true, value: null, message, fix });
+      };
+      if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) refused("is no name of a header", "use letters, digits and -");
+      else if (ownHeaders.test(name)) refused("is set by the request itself", "remove it");
+      else if (!reference && secretHeader.test(name)) {
+        refused(
+          "a secret must not stand in the file itself",
+          `write ${name}: env:NAME or ${name}: file:PATH`,
+        );
+      }
+      const value = reference ? this.#dereference(text, path) : text;
+      if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) {
+        refused("its value holds what no header may", "use one line of plain characters");
+      }
+      out.set(name, Redacted.make(value, { label: reference ? text : "header" }));
     }
     return out;
   }

@@ -13,6 +13,7 @@ const secretKeys = new Set([
   "secretAccessKey",
   "env",
   "command",
+  "headers",
 ]);
 
 /** Text for a scalar; a count for a list or section, whose contents are never shown; null for nothing. */

@@ -12,6 +12,9 @@ import { kvStream } from "../protocol/keys.ts";
 import type { NatsService } from "./Nats.ts";
 import { readAckSubject } from "./wire.ts";
 
+/** Of a consumer whose clients take turns, the one group that they are all in. */
+export const turnsGroup = "turns";
+
 export interface Delivery {
   readonly subject: string;
   readonly data: Uint8Array;
@@ -28,6 +31,8 @@ export interface Delivery {
 const heartbeatMs = 1_000;
 const pullMsMax = 5_000;
 const noWaitMs = 2_000;
+/** The turn that a request names is over. */
+const wrongTurn = 423;
 
 const nothing = new Uint8Array();
 const encoder = new TextEncoder();
@@ -72,9 +77,13 @@ export class Mailbox {
   #closed = false;
   readonly stream: string;
   readonly consumer: string;
+  readonly #takesTurns: boolean;
+  #turn = "";
 
-  constructor(nats: NatsService, stream: string, consumer: string) {
+  /** @param takesTurns the consumer serves one client at a time: see {@link turn} */
+  constructor(nats: NatsService, stream: string, consumer: string, takesTurns = false) {
     this.#nats = nats;
+    this.#takesTurns = takesTurns;
     this.stream = stream;
     this.consumer = consumer;
     this.#keyed = stream.startsWith(kvStream(""));
@@ -115,6 +124,14 @@ export class Mailbox {
     }
   }
 
+  /**
+   * Of a consumer whose clients take turns: names the turn that is this client's, and is "" while it is another's. When it changes,
+   * what was delivered before it is somebody else's. A turn is kept by taking, and lost by not taking.
+   */
+  get turn(): string {
+    return this.#turn;
+  }
+
   /** Asks for the next batch while the present one is worked on; `take` finds it in the buffer. */
   prefetch(max: number): void {
     if (this.#pulling === null && this.#buffer.length === 0 && !this.#closed) {
@@ -147,8 +164,17 @@ export class Mailbox {
       1,
     );
     this.#buffer = [];
+    this.#passTurn();
     this.#finish({ type: "closed" });
     this.#subscription.unsubscribe();
+  }
+
+  /** What is lost of it is only time: the turn ends by itself. */
+  #passTurn(): void {
+    if (this.#turn === "" || this.#nats.connection.isClosed()) return;
+    const subject = `${this.#nats.apiPrefix}.CONSUMER.UNPIN.${this.stream}.${this.consumer}`;
+    this.#nats.connection.publish(subject, encoder.encode(JSON.stringify({ group: turnsGroup })));
+    this.#turn = "";
   }
 
   /** What the buffer holds, but for what has waited so long that its delivery may be somebody else's by now. */
@@ -185,9 +211,13 @@ export class Mailbox {
 
   #start(batch: number, noWait: boolean, forMs: number): Promise<PullEnd> {
     const deadlineMs = noWait ? forMs : heartbeatMs * 2 + 200;
+    const who = this.#takesTurns
+      ? { group: turnsGroup, ...(this.#turn === "" ? {} : { id: this.#turn }) }
+      : {};
     const request = noWait
-      ? { batch, no_wait: true }
+      ? { ...who, batch, no_wait: true }
       : {
+          ...who,
           batch,
           expires: Math.max(1_000, Math.round(forMs)) * 1_000_000,
           ...(forMs > heartbeatMs * 2 ? { idle_heartbeat: heartbeatMs * 1_000_000 } : {}),
@@ -234,6 +264,7 @@ export class Mailbox {
       this.release([message.reply], 1);
       return;
     }
+    if (this.#takesTurns) this.#turn = message.headers?.get("Nats-Pin-Id") || this.#turn;
     this.#buffer.push({
       subject: message.subject,
       data: message.data,
@@ -257,6 +288,9 @@ export class Mailbox {
     if (message.subject !== `${this.#inbox}.${this.#serial}` || this.#pull === null) return;
     if (status === 100) {
       this.#pull.timer.refresh();
+    } else if (status === wrongTurn) {
+      this.#turn = "";
+      this.#finish({ type: "empty" });
     } else if (status === 404 || status === 408) {
       this.#finish({ type: "empty" });
     } else {

@@ -2,7 +2,7 @@
 import type { ConsumerConfig, StreamConfig } from "@nats-io/jetstream";
 import { AckPolicy, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
-import { ackWaitMs, mailKeptMs, nodeLeaseMs } from "../limits.ts";
+import { ackWaitMs, mailKeptMs, nodeLeaseMs, notifierInHandMax, notifierTurnMs } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import {
   arrivalsStream,
@@ -13,6 +13,7 @@ import {
   presenceBucket,
 } from "../protocol/keys.ts";
 import type { NatsService } from "./Nats.ts";
+import { turnsGroup } from "./mailbox.ts";
 import { managed } from "./Nats.ts";
 
 const ns = (ms: number): number => ms * 1_000_000;
@@ -26,6 +27,10 @@ export interface TopologyNeeds {
   readonly items: ReadonlyArray<string>;
   /** User actors that follow the ledger from a durable cursor, with the keys they follow. */
   readonly follows: ReadonlyArray<{ readonly name: string; readonly keys: ReadonlyArray<string> }>;
+  /** Receivers of webhooks, each with the lanes whose files it is told of. */
+  readonly receivers?: ReadonlyArray<{ readonly name: string; readonly lanes: ReadonlyArray<string> }>;
+  /** Lanes whose files become visits. */
+  readonly visitLanes?: ReadonlyArray<string>;
   readonly replicas: number;
   readonly duplicateWindowMs: number;
 }
@@ -42,6 +47,8 @@ export const arrivalsConsumer = (lane: string): string => `ingest-${lane}`;
 export const runsConsumer = (lane: string): string => `run-${lane}`;
 export const itemsConsumer = (actor: string): string => `item-${actor}`;
 export const followsConsumer = (actor: string): string => `follow-${actor}`;
+export const receiverConsumer = (webhook: string): string => `notify-${webhook}`;
+export const visitsConsumer = "visits";
 
 function bucket(name: string, replicas: number, more: Partial<StreamConfig>) {
   return {
@@ -94,6 +101,20 @@ function claims(durable: string, filter: string) {
   };
 }
 
+/** Follows the files of some lanes. The bucket keeps one value a key, so "all" is the latest of each. */
+function files(durable: string, lanes: ReadonlyArray<string>, inHandMax: number) {
+  return {
+    durable_name: durable,
+    description: `Orrery: ${durable} follows the ledger`,
+    filter_subjects: lanes.map((lane) => `$KV.${ledgerBucket}.file.${lane}.>`),
+    ack_policy: AckPolicy.Explicit,
+    deliver_policy: DeliverPolicy.All,
+    ack_wait: ns(ackWaitMs),
+    max_deliver: -1,
+    max_ack_pending: inHandMax,
+  };
+}
+
 export function topologyOf(needs: TopologyNeeds): Topology {
   const { replicas } = needs;
   return {
@@ -130,6 +151,19 @@ export function topologyOf(needs: TopologyNeeds): Topology {
           max_ack_pending: 5_000,
         },
       })),
+      ...(needs.receivers ?? []).map((receiver) => ({
+        stream: kvStream(ledgerBucket),
+        config: {
+          ...files(receiverConsumer(receiver.name), receiver.lanes, notifierInHandMax),
+          // One node at a time, or what one of them tries again would be overtaken by what another gets.
+          priority_policy: "pinned_client" as const,
+          priority_groups: [turnsGroup],
+          priority_timeout: ns(notifierTurnMs),
+        },
+      })),
+      ...(needs.visitLanes === undefined || needs.visitLanes.length === 0
+        ? []
+        : [{ stream: kvStream(ledgerBucket), config: files(visitsConsumer, needs.visitLanes, 10_000) }]),
     ],
   };
 }
@@ -142,7 +176,13 @@ export interface Change {
 }
 
 /** Settings whose change the server refuses, or which would lose what is stored. */
-const fixedSettings = new Set(["retention", "storage", "deliver_policy", "ack_policy", "max_msgs_per_subject"]);
+const fixedSettings = new Set([
+  "retention",
+  "storage",
+  "deliver_policy",
+  "ack_policy",
+  "max_msgs_per_subject",
+]);
 
 function differences(
   want: Readonly<Record<string, unknown>>,

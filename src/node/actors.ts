@@ -10,6 +10,7 @@ import { fileSource, ingestWork } from "../actors/ingester.ts";
 import { listensActor } from "../actors/listens.ts";
 import type { Route } from "../actors/listens.ts";
 import { natsNotifications } from "../actors/natsNotifications.ts";
+import { notifierActor } from "../actors/notifier.ts";
 import { presenceActor, presenceRoutes } from "../actors/presence.ts";
 import { PresenceIndex } from "../actors/PresenceIndex.ts";
 import { reclaimerActor } from "../actors/reclaimer.ts";
@@ -19,9 +20,11 @@ import type { RunnerDeps } from "../actors/runner.ts";
 import { runLanes } from "../actors/runSource.ts";
 import { runnerWorker } from "../actors/runner.ts";
 import { claimsActor, followsActor, repliesActor, ticksActor } from "../actors/userActors.ts";
+import { visitsActor } from "../actors/visits.ts";
 import { watchDirectory } from "../actors/watcher.ts";
 import type { Lane, Role, Site } from "../config/Site.ts";
 import type { OpenDriver } from "../drivers/Driver.ts";
+import { openHttp } from "../drivers/http.ts";
 import { nativeDriver } from "../drivers/native.ts";
 import { openSubprocess } from "../drivers/subprocess.ts";
 import { makeProcessDriver } from "../drivers/process.ts";
@@ -67,6 +70,8 @@ function openDriver(lane: Lane, log: Log): OpenDriver {
       return Effect.succeed(nativeDriver);
     case "subprocess":
       return openSubprocess({ name: lane.name, ...lane.driver }, log);
+    case "http":
+      return openHttp({ name: lane.name, ...lane.driver }, log);
   }
 }
 
@@ -121,9 +126,7 @@ function runners(needs: ActorNeeds, door: FrontDoor): ReadonlyArray<PlainChildSp
   const deps = runnerDeps(needs, door);
   return [...runLanes(site)].flatMap(([lane, workers]) =>
     Array.from({ length: workers }, (_, index) =>
-      worker(`run-${lane}-${index}`, (ready) =>
-        runnerWorker(link.context, site, lane, index, deps, ready),
-      ),
+      worker(`run-${lane}-${index}`, (ready) => runnerWorker(link.context, site, lane, index, deps, ready)),
     ),
   );
 }
@@ -158,11 +161,7 @@ function userActor(needs: ActorNeeds, actor: Actor): ReadonlyArray<PlainChildSpe
   switch (actor.behaviour) {
     case "claims":
       return Array.from({ length: actor.options.workers ?? 1 }, (_, index) =>
-        worker(
-          `${name}-${index}`,
-          (ready) => claimsActor(context, actor.options, index, ready),
-          shutdownMs,
-        ),
+        worker(`${name}-${index}`, (ready) => claimsActor(context, actor.options, index, ready), shutdownMs),
       );
     case "replies":
       return [worker(name, (ready) => repliesActor(context, actor.options, ready), shutdownMs)];
@@ -205,6 +204,15 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
     specs.push(worker("resolver", (ready) => resolverActor(context, site, ready)));
   }
   if (has("runner")) specs.push(...runners(needs, door));
+  if (has("notifier")) {
+    for (const webhook of site.webhooks.values()) {
+      specs.push(worker(`notify-${webhook.name}`, (ready) => notifierActor(context, webhook, ready)));
+    }
+  }
+  const { visits } = site;
+  if (has("visits") && visits !== null) {
+    specs.push(worker("visits", (ready) => visitsActor(context, visits, ready)));
+  }
   if (presence !== null) specs.push(worker("presence", (ready) => presenceActor(context, presence, ready)));
   for (const actor of needs.actors) specs.push(...userActor(needs, actor));
   if (has("enqueuer")) {

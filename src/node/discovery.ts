@@ -2,8 +2,20 @@
 import type { ServiceActor } from "../jetstream/services.ts";
 import type { NodeContextService } from "../actors/NodeContext.ts";
 import { presenceQueue } from "../actors/presence.ts";
-import { arrivalsConsumer, itemsConsumer, runsConsumer } from "../jetstream/topology.ts";
-import { arrivalsStream, itemsStream, kvStream, ledgerBucket, presenceRequestSubject } from "../protocol/keys.ts";
+import {
+  arrivalsConsumer,
+  itemsConsumer,
+  receiverConsumer,
+  runsConsumer,
+  visitsConsumer,
+} from "../jetstream/topology.ts";
+import {
+  arrivalsStream,
+  itemsStream,
+  kvStream,
+  ledgerBucket,
+  presenceRequestSubject,
+} from "../protocol/keys.ts";
 import type { TreeNode } from "../supervisor/index.ts";
 
 interface Place {
@@ -27,7 +39,16 @@ function placeOf(name: string, users: ReadonlySet<string>): Place {
     const lane = base.slice("run-".length);
     return { subject: `${kvStream(ledgerBucket)}/${runsConsumer(lane)}`, counters: `items.${base}.` };
   }
+  if (name.startsWith("notify-")) {
+    const receiver = name.slice("notify-".length);
+    return {
+      subject: `${kvStream(ledgerBucket)}/${receiverConsumer(receiver)}`,
+      counters: `webhooks.${receiver}.`,
+    };
+  }
   switch (base) {
+    case "visits":
+      return { subject: `${kvStream(ledgerBucket)}/${visitsConsumer}`, counters: "visits." };
     case "presence":
       return { subject: presenceRequestSubject, queueGroup: presenceQueue, counters: "lookups." };
     case "reclaimer":
@@ -51,8 +72,9 @@ export function serviceActors(
   return tree.children.map((child): ServiceActor => {
     const place = placeOf(child.name, users);
     const own = totals.filter(([name]) => name.startsWith(place.counters));
-    const errors = own.filter(([name]) => /\.(permanent|transient|crash|5\d\d)$/.test(name));
-    const sum = (of: ReadonlyArray<readonly [string, number]>): number => of.reduce((n, [, count]) => n + count, 0);
+    const errors = own.filter(([name]) => /\.(permanent|transient|crash|refused|given-up|5\d\d)$/.test(name));
+    const sum = (of: ReadonlyArray<readonly [string, number]>): number =>
+      of.reduce((n, [, count]) => n + count, 0);
     return {
       name: `orrery-${child.name}`,
       id: `${node.name}-${node.epoch}-${child.name}`,

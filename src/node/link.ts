@@ -54,6 +54,8 @@ export function siteTopology(site: Site, actors: ReadonlyArray<Actor>): Topology
     follows: actors.flatMap((actor) =>
       actor.behaviour === "follows" ? [{ name: actor.options.name, keys: actor.options.keys }] : [],
     ),
+    receivers: [...site.webhooks.values()],
+    visitLanes: site.visits?.lanes ?? [],
     replicas: site.nats.replicas,
     duplicateWindowMs: site.enqueuer.duplicateWindowMs,
   });
@@ -91,10 +93,14 @@ export const untilAnswered = <A, E extends { readonly _tag: string }, R>(
   effect.pipe(
     Effect.tapError((error) =>
       Effect.sync(() => {
-        if (error._tag === "NatsUnavailable") log("warn", "NATS does not answer; it is asked again", { error });
+        if (error._tag === "NatsUnavailable")
+          log("warn", "NATS does not answer; it is asked again", { error });
       }),
     ),
-    Effect.retry({ while: (error) => error._tag === "NatsUnavailable", schedule: Schedule.spaced("250 millis") }),
+    Effect.retry({
+      while: (error) => error._tag === "NatsUnavailable",
+      schedule: Schedule.spaced("250 millis"),
+    }),
   );
 
 export const openLink = (

@@ -87,7 +87,12 @@ export interface IdentityRules {
   readonly exposure: { readonly from: "day-seq" } | { readonly from: "fields"; readonly fields: Fields };
   readonly group: Fields;
   /** `first`: the number that the header gives to a group's first exposure. */
-  readonly snap: { readonly fields: Fields; readonly first: number };
+  readonly snap: {
+    readonly fields: Fields;
+    readonly first: number;
+    /** Number of exposures in the group. */
+    readonly of?: Fields;
+  };
   /** Every field is needed; joined by `_`. `only` names the detector of an instrument that has just one. */
   readonly detector: { readonly fields: Fields; readonly only: Readonly<Record<string, string>> };
   /** By canonical name; "*" for all others. */
@@ -126,7 +131,7 @@ export const rubinIdentity: IdentityRules = {
   controller: ["CONTRLLR"],
   exposure: { from: "day-seq" },
   group: ["GROUPID"],
-  snap: { fields: ["CURINDEX"], first: 1 },
+  snap: { fields: ["CURINDEX"], first: 1, of: ["MAXINDEX"] },
   detector: { fields: ["RAFTBAY", "CCDSLOT"], only: { LATISS: "R00_S00" } },
   filter: {
     LATISS: {
@@ -177,6 +182,11 @@ export const genericIdentity: IdentityRules = {
   end: ["DATE-END"],
   required: [],
 };
+
+/** How many exposures the header says that its group has; null where it does not say. */
+export function groupSize(header: HeaderFields, rules: IdentityRules): number | null {
+  return readWhole(header, rules.snap.of ?? [], 1, { missing: [], invalid: [] });
+}
 
 /** Reads the identity by the rules, or names every field that is missing or unusable. Never throws. */
 export function identityFromHeader(

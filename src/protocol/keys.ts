@@ -218,6 +218,13 @@ export const readyKey = (place: Place, generation: number): string =>
 export const jobKey = (job: string, day: string, partition: string): string =>
   `job.${job}.${encodeToken(day)}.${encodeTail(partition)}`;
 
+/** What one receiver of webhooks was told of an exposure. */
+export const notifiedKey = (receiver: string, day: string, instrument: string, exposure: string): string =>
+  `notified.${receiver}.${encodeToken(day)}.${encodeTail(`${instrument}/${exposure}`)}`;
+
+export const visitKey = (instrument: string, day: string, visit: string): string =>
+  `visit.${encodeToken(instrument)}.${encodeToken(day)}.${encodeTail(visit)}`;
+
 export const presenceKey = (instrument: string, group: string, snap: number, detector: string): string =>
   `${encodeToken(instrument)}.${encodeToken(group)}.${snap}.${encodeToken(detector)}`;
 

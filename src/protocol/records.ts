@@ -65,6 +65,8 @@ export interface FileBody {
   readonly receivedAt: string;
   /** Stream sequence of the arrival in ARRIVALS. */
   readonly sequence: number;
+  /** The catalog had it before it was ever handed over: a duplicate, of which nobody is told. */
+  readonly catalogHadIt?: true;
   /** What could not be understood, as it came; only in records parked by the enqueuer. */
   readonly raw?: string;
 }

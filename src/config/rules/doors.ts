@@ -145,7 +145,15 @@ function presenceRules({ presence, lanes, node }: SiteFile): ReadonlyArray<Findi
   );
 }
 
-function roleRules({ node, lanes, jobs, watch, presence }: SiteFile): ReadonlyArray<Finding> {
+function roleRules({
+  node,
+  lanes,
+  jobs,
+  watch,
+  presence,
+  webhooks,
+  visits,
+}: SiteFile): ReadonlyArray<Finding> {
   const findings: Array<Finding> = [];
   const runs = (role: (typeof node.roles)[number]): boolean =>
     node.roles.includes(role) || node.elsewhere.includes(role);
@@ -174,6 +182,8 @@ function roleRules({ node, lanes, jobs, watch, presence }: SiteFile): ReadonlyAr
     { role: "runner", when: Object.keys(jobs).length > 0, lost: "no job ever runs" },
     { role: "watcher", when: watch.length > 0, lost: "the watched folders are not read" },
     { role: "presence", when: presence !== null, lost: "presence look-ups are not answered" },
+    { role: "notifier", when: Object.keys(webhooks).length > 0, lost: "no receiver is told of anything" },
+    { role: "visits", when: visits !== null, lost: "no visit is defined" },
   ] as const;
   for (const { role, when, lost } of wanted) {
     if (!when || runs(role)) continue;

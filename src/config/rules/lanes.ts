@@ -136,7 +136,7 @@ function boundRules(name: string, lane: LaneFile): ReadonlyArray<Finding> {
     });
   }
   const { driver } = lane;
-  if (driver.type === "subprocess" && driver.startDeadline + driver.batchDeadline >= lane.workDeadline) {
+  if (driver.type !== "native" && driver.startDeadline + driver.batchDeadline >= lane.workDeadline) {
     // The lane would give the batch back before the driver could say which item is to blame, again and again.
     findings.push({
       path: ["lanes", name, "workDeadline"],

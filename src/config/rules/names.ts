@@ -38,6 +38,7 @@ export function nameRules(file: SiteFile): ReadonlyArray<Finding> {
     ["storage", "storage"],
     ["lanes", "lane"],
     ["jobs", "job"],
+    ["webhooks", "webhook"],
   ] as const) {
     for (const name of Object.keys(file[section])) {
       if (!isName(name)) findings.push({ ...nameFinding(name, [section, name], what), atKey: true });

@@ -895,6 +895,158 @@ const jobRules: ReadonlyArray<Rule> = [
   },
 ];
 
+const hook = (lines: string): string => added(`webhooks:\n  summit:\n    ${lines}`);
+const rightHook = hook("url: https://h.example.org/x");
+const service = (lines: string): string => raw(`driver: { type: http, ${lines} }`);
+
+const receiverRules: ReadonlyArray<Rule> = [
+  {
+    rule: "an address that is none",
+    red: hook("url: h.example.org"),
+    green: rightHook,
+    path: "webhooks.summit.url",
+    message: /is no http:/,
+    value: "h.example.org",
+  },
+  {
+    rule: "an address with credentials",
+    red: hook("url: https://me:pass@h.example.org/x"),
+    green: rightHook,
+    path: "webhooks.summit.url",
+    message: /credentials must not stand/,
+    value: "https://«hidden»@h.example.org/x",
+  },
+  {
+    rule: "a receiver in plain text on another machine",
+    red: hook("url: http://h.example.org/x"),
+    green: hook("url: http://h.example.org/x\n    insecure: true"),
+    path: "webhooks.summit.url",
+    message: /plain HTTP to another machine/,
+  },
+  {
+    rule: "an address that a variable holds, in plain text",
+    red: hook("url: env:WEBHOOK_URI"),
+    green: hook("url: env:OTHER"),
+    env: { WEBHOOK_URI: "http://h.example.org/x", OTHER: "https://h.example.org/x" },
+    path: "webhooks.summit.url",
+    message: /plain HTTP/,
+    value: "env:WEBHOOK_URI",
+  },
+  {
+    rule: "an address that no variable holds",
+    red: hook("url: env:WEBHOOK_URI"),
+    green: rightHook,
+    path: "webhooks.summit.url",
+    message: /WEBHOOK_URI is not set/,
+  },
+  {
+    rule: "a secret in a header",
+    red: hook("url: https://h.example.org\n    headers: { X-Api-Key: abc }"),
+    green: hook("url: https://h.example.org\n    headers: { X-Api-Key: env:K, X-Site: a }"),
+    env: { K: "abc" },
+    path: "webhooks.summit.headers.X-Api-Key",
+    message: /a secret must not stand in the file/,
+    value: null,
+  },
+  {
+    rule: "a header that the request sets",
+    red: hook("url: https://h.example.org\n    headers: { content-type: text/plain }"),
+    green: rightHook,
+    path: "webhooks.summit.headers.content-type",
+    message: /is set by the request itself/,
+  },
+  {
+    rule: "a header that is none",
+    red: hook("url: https://h.example.org\n    headers: { 'a b': x }"),
+    green: rightHook,
+    path: 'webhooks.summit.headers["a b"]',
+    message: /is no name of a header/,
+  },
+  {
+    rule: "a header of two lines",
+    red: hook("url: https://h.example.org\n    headers: { Authorization: env:K }"),
+    green: hook("url: https://h.example.org\n    headers: { Authorization: env:GOOD }"),
+    env: { K: "a\nb", GOOD: "a b" },
+    path: "webhooks.summit.headers.Authorization",
+    message: /holds what no header may/,
+    value: null,
+  },
+  {
+    rule: "a receiver that is told of no such lane",
+    red: hook("url: https://h.example.org\n    lanes: [rav]"),
+    green: hook("url: https://h.example.org\n    lanes: [raw]"),
+    path: "webhooks.summit.lanes[0]",
+    message: /no lane of this name \(did you mean "raw"\?\)/,
+  },
+  {
+    rule: "a receiver that is told of objects",
+    red: hook("url: https://h.example.org\n    lanes: [raw, products]"),
+    green: hook("url: https://h.example.org\n    lanes: [raw]"),
+    path: "webhooks.summit.lanes[1]",
+    message: /is a lane of kind object/,
+  },
+  {
+    rule: "a lane named twice",
+    red: added("visits: { lanes: [raw, raw] }"),
+    green: added("visits: { lanes: [raw] }"),
+    path: "visits.lanes[1]",
+    message: /is named twice/,
+  },
+  {
+    rule: "visits of no exposure",
+    red: changed([`presence:\n  ${instruments}\n`, ""], ["kind: exposure", "kind: object"]) + "visits: {}\n",
+    green: added("visits: {}"),
+    path: "visits.lanes",
+    message: /no lane of kind exposure/,
+  },
+  {
+    rule: "a first wait longer than the longest",
+    red: hook("url: https://h.example.org\n    backoffBase: 1 min"),
+    green: hook("url: https://h.example.org\n    backoffBase: 30 s"),
+    path: "webhooks.summit.backoffBase",
+    message: /is longer than backoffMax/,
+  },
+  {
+    rule: "a receiver whose name is none",
+    red: added("webhooks: { Summit: { url: 'https://h.example.org' } }"),
+    green: added("webhooks: { summit: { url: 'https://h.example.org' } }"),
+    path: "webhooks.Summit",
+    message: /is no name for a webhook/,
+  },
+  {
+    rule: "receivers that nobody tells",
+    red: `${rightHook}node:\n  roles: [enqueuer, ingester, reclaimer, presence, resolver, runner]\n`,
+    green: `${rightHook}node:\n  roles: [enqueuer, ingester, reclaimer, presence, resolver, runner, notifier]\n`,
+    path: "node.roles",
+    message: /no notifier on this node/,
+    severity: "warning",
+  },
+  {
+    rule: "visits that nobody defines",
+    red: added("visits: {}\nnode:\n  roles: [enqueuer, ingester, reclaimer, presence, resolver, runner]"),
+    green: added(
+      "visits: {}\nnode:\n  roles: [enqueuer, ingester, reclaimer, presence, resolver, runner, visits]",
+    ),
+    path: "node.roles",
+    message: /no visits on this node/,
+    severity: "warning",
+  },
+  {
+    rule: "a service that is slower than its lane",
+    red: service("url: 'https://h.example.org', batchDeadline: 2 min"),
+    green: service("url: 'https://h.example.org', batchDeadline: 1 min"),
+    path: "lanes.raw.workDeadline",
+    message: /must be longer than the driver's/,
+  },
+  {
+    rule: "a service in plain text on another machine",
+    red: service("url: 'http://h.example.org'"),
+    green: service("url: 'http://127.0.0.1:9'"),
+    path: "lanes.raw.driver.url",
+    message: /plain HTTP/,
+  },
+];
+
 describe.each([
   ["schema", schemaRules],
   ["surroundings", surroundingRules],
@@ -903,6 +1055,7 @@ describe.each([
   ["lanes", laneRules],
   ["buckets", bucketRules],
   ["jobs", jobRules],
+  ["receivers", receiverRules],
 ])("%s", (_name, rules) => {
   it.each(rules.map((rule) => [rule.rule, rule] as const))("%s", (_rule, rule) => {
     const env = rule.env ?? {};

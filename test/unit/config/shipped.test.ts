@@ -63,7 +63,7 @@ describe("config/rubin.yaml", () => {
   const text = readFileSync(file("config/rubin.yaml"), "utf8");
   const site = Effect.runSync(loadSite(file("config/rubin.yaml"), { env: rubinEnv }));
   const everything = text
-    .replaceAll(/^(?:watch: \[\]|jobs: \{\}|actors: \[\])\n/gm, "")
+    .replaceAll(/^(?:watch: \[\]|jobs: \{\}|webhooks: \{\}|actors: \[\])\n/gm, "")
     .replace("    driver:\n      type: native\n", "")
     .replaceAll(/^( *)#: ?/gm, "$1");
 
@@ -134,7 +134,7 @@ describe("config/rubin.yaml", () => {
   it("its further examples are right, too, but for the files they name", () => {
     const path = file("config/rubin.yaml");
     const error = Effect.runSync(
-      Effect.flip(parseSite(everything, path, { env: { ...rubinEnv, PGPASSWORD: "x" } })),
+      Effect.flip(parseSite(everything, path, { env: { ...rubinEnv, PGPASSWORD: "x", SUMMIT_TOKEN: "x" } })),
     );
     expect(error.problems.map((problem) => `${problem.path} ${problem.severity}`)).toEqual([
       "nats.tls.caFile error",

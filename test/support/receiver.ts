@@ -1,0 +1,101 @@
+/** A receiver of webhooks that does what a test says, and remembers all that it was sent. */
+import type { IncomingHttpHeaders, Server, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export interface Received {
+  readonly exposure: string;
+  readonly filenames: ReadonlyArray<string>;
+  readonly key: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: unknown;
+  /** What it was answered; null while it is held, or was never. */
+  status: number | null;
+}
+
+/** A status, or `hold`: no answer until {@link Receiver.release}. */
+export type Behaviour = (received: Received) => number | "hold";
+
+export class Receiver {
+  readonly requests: Array<Received> = [];
+  behaviour: Behaviour = () => 200;
+  #server: Server | null = null;
+  #port = 0;
+  readonly #held: Array<{ readonly received: Received; readonly response: ServerResponse }> = [];
+
+  static async start(): Promise<Receiver> {
+    const receiver = new Receiver();
+    await receiver.up();
+    return receiver;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}/webhook`;
+  }
+
+  get held(): number {
+    return this.#held.length;
+  }
+
+  /** Listens, on the port that it had. */
+  async up(): Promise<void> {
+    const server = createServer((request, response) => {
+      const chunks: Array<Buffer> = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", () => {
+        const body = JSON.parse(Buffer.concat(chunks).toString()) as {
+          exp_id: string;
+          filenames: Array<string>;
+        };
+        const received: Received = {
+          exposure: body.exp_id,
+          filenames: body.filenames,
+          key: String(request.headers["idempotency-key"]),
+          headers: request.headers,
+          body,
+          status: null,
+        };
+        this.requests.push(received);
+        const how = this.behaviour(received);
+        if (how === "hold") this.#held.push({ received, response });
+        else answer(received, response, how);
+      });
+    });
+    this.#server = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(this.#port, "127.0.0.1", resolve);
+    });
+    this.#port = (server.address() as AddressInfo).port;
+  }
+
+  /** Gone, with every connection. */
+  async down(): Promise<void> {
+    const server = this.#server;
+    this.#server = null;
+    this.#held.length = 0;
+    if (server === null) return;
+    server.closeAllConnections();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+
+  /** Answers all that it holds. */
+  release(status = 200): void {
+    for (const { received, response } of this.#held.splice(0)) answer(received, response, status);
+  }
+
+  get accepted(): ReadonlyArray<Received> {
+    return this.requests.filter((received) => received.status === 200);
+  }
+
+  /** File names accepted of an exposure, in the order of their requests. */
+  filesOf(exposure: string): ReadonlyArray<string> {
+    return this.accepted.filter((one) => one.exposure === exposure).flatMap((one) => one.filenames);
+  }
+}
+
+function answer(received: Received, response: ServerResponse, status: number): void {
+  received.status = status;
+  response.writeHead(status, { "content-type": "text/plain" });
+  response.end(status === 200 ? "thanks" : `no, with ${status}`);
+}
