@@ -12,7 +12,7 @@ import { arrivalSubject, encodeTail, encodeToken, namesFit, noDay, objectTail } 
 import type { Place } from "../protocol/keys.ts";
 import type { Malformed, NotificationRecord, ObjectCreated } from "../protocol/notification.ts";
 import type { FileBody, LedgerRecord, ParkedIndex } from "../protocol/records.ts";
-import { clipText, recordVersion } from "../protocol/records.ts";
+import { clipText, isoTime, recordVersion } from "../protocol/records.ts";
 import { otherDay, queuedRecord, Router } from "../protocol/route.ts";
 import type { Committed } from "./committer.ts";
 import { Committer } from "./committer.ts";
@@ -77,7 +77,8 @@ export class FrontDoor {
 
   pressure(records: number): Pressure {
     if (!this.#node.nats.link().connected) return "NATS is away";
-    if (!this.#committer.hasRoom(records) || this.#parker.waiting + records > commitQueueMax) return "too many arrivals wait for their commit";
+    if (!this.#committer.hasRoom(records) || this.#parker.waiting + records > commitQueueMax)
+      return "too many arrivals wait for their commit";
     return null;
   }
 
@@ -123,11 +124,15 @@ export class FrontDoor {
     }
     const { lane, facts } = routed;
     if (object.bucket.length + object.key.length > surelyFits) {
-      const place = { mailbox: lane.name, day: encodeToken(facts.day), tail: objectTail(object.bucket, object.key) };
+      const place = {
+        mailbox: lane.name,
+        day: encodeToken(facts.day),
+        tail: objectTail(object.bucket, object.key),
+      };
       const subject = arrivalSubject(lane.name, facts.instrument, facts.day);
       if (!namesFit(place, subject)) return this.#parkNameless(object, via);
     }
-    const receivedAt = new Date().toISOString();
+    const receivedAt = isoTime(Date.now());
     const committed = await this.#committer.commit({
       subject: arrivalSubject(lane.name, facts.instrument, facts.day),
       messageId: arrivalId(object.bucket, object.key, object.etag, object.sequencer ?? "", 0),
@@ -178,7 +183,14 @@ export class FrontDoor {
     const place = { mailbox: unrouted, day: noDay, tail: encodeTail(`nameless/${name}`) };
     const detail = `bucket, key and what the lane's pattern takes from it are too long for a key of the ledger; rename the object`;
     const nameless = { ...object, bucket: "", key: "" };
-    return this.#park(place, nameless, via, "NameTooLong", detail, clipText(`${object.bucket}/${object.key}`));
+    return this.#park(
+      place,
+      nameless,
+      via,
+      "NameTooLong",
+      detail,
+      clipText(`${object.bucket}/${object.key}`),
+    );
   }
 
   async #park(

@@ -9,7 +9,6 @@ import {
 } from "../protocol/errors.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /**
@@ -17,7 +16,7 @@ const decoder = new TextDecoder();
  * of a settle's processor time); here every value is a number or an id that this program made.
  */
 export function wireHeaders(lines: string): MsgHdrs {
-  const bytes = encoder.encode(`NATS/1.0\r\n${lines}\r\n`);
+  const bytes = Buffer.from(`NATS/1.0\r\n${lines}\r\n`);
   return { encode: () => bytes } as unknown as MsgHdrs;
 }
 
@@ -77,7 +76,10 @@ export function unavailable(operation: string): (cause: unknown) => NatsUnavaila
   return (cause) => {
     const name = cause instanceof Error ? cause.name : "unknown";
     const detail = cause instanceof Error ? cause.message : String(cause);
-    return new NatsUnavailable({ operation, detail: detail.startsWith(name) ? detail : `${name}: ${detail}` });
+    return new NatsUnavailable({
+      operation,
+      detail: detail.startsWith(name) ? detail : `${name}: ${detail}`,
+    });
   };
 }
 

@@ -17,7 +17,7 @@ import type {
   State,
   WaitingIndex,
 } from "./records.ts";
-import { clipText, isTerminal, recordVersion } from "./records.ts";
+import { clipText, isoTime, isTerminal, recordVersion } from "./records.ts";
 
 export interface RetryRules {
   /** Transient failures after which an item is parked. */
@@ -100,8 +100,6 @@ export function indexKeyOf(place: Place, record: LedgerRecord): string | null {
   }
 }
 
-const iso = (ms: number): string => new Date(ms).toISOString();
-
 /** Keeps the first entries, which say where it came from, and the latest. */
 function bounded<A>(entries: ReadonlyArray<A>, max: number): ReadonlyArray<A> {
   return entries.length <= max
@@ -116,7 +114,7 @@ function historyWith<Body>(
   detail?: string,
 ): ReadonlyArray<HistoryEntry> {
   const entry: HistoryEntry = {
-    at: iso(moment.now),
+    at: isoTime(moment.now),
     event,
     node: moment.node,
     ...(detail === undefined ? {} : { detail: clipText(detail) }),
@@ -196,7 +194,7 @@ function parked<Body>(
   return {
     record: next,
     ends: endsOf(subject, next),
-    begins: { key: parkedKey(subject.place), value: { v: recordVersion, reason, at: iso(moment.now) } },
+    begins: { key: parkedKey(subject.place), value: { v: recordVersion, reason, at: isoTime(moment.now) } },
     touches: [],
   };
 }
@@ -229,7 +227,7 @@ function supersededBy<Body>(subject: Subject<Body>, moment: Moment): ReadonlyArr
   const { before } = subject;
   if (before === null || before.etag === subject.etag) return before?.superseded;
   if (before.state !== "known" && before.state !== "done") return before.superseded;
-  const old: OtherContent = { etag: before.etag, size: null, at: iso(moment.now), sequence: null };
+  const old: OtherContent = { etag: before.etag, size: null, at: isoTime(moment.now), sequence: null };
   return bounded([...(before.superseded ?? []), old], recordErrorsMax);
 }
 
@@ -272,7 +270,7 @@ function settledGood<Body>(
 }
 
 function errorOf<Body>({ type, reason, detail }: Failure<Body>, moment: Moment): RecordedError {
-  return { at: iso(moment.now), class: type, reason, detail };
+  return { at: isoTime(moment.now), class: type, reason, detail };
 }
 
 function gaveUp<Body>(
@@ -344,7 +342,7 @@ export function crashed<Body>(
     ...record,
     crashes: record.crashes + 1,
     crashesAlone,
-    errors: errorsWith(before, { at: iso(moment.now), class: "crash", reason: crashedReason, detail }),
+    errors: errorsWith(before, { at: isoTime(moment.now), class: "crash", reason: crashedReason, detail }),
   };
   if (crashesAlone >= rules.crashesAloneMax) {
     const why = `${crashedReason}: ${detail} (crashed alone ${crashesAlone} times)`;
@@ -381,7 +379,7 @@ export function refuse<Body>(
     ends: null,
     begins: {
       key: parkedKey(subject.place),
-      value: { v: recordVersion, reason: contentChangedReason, at: iso(moment.now) },
+      value: { v: recordVersion, reason: contentChangedReason, at: isoTime(moment.now) },
     },
     touches: [],
   };
@@ -428,7 +426,9 @@ export function replayed<Body>(
   const latest = refused?.at(-1);
   const superseded: ReadonlyArray<OtherContent> = [
     ...(before.superseded ?? []),
-    ...(latest === undefined ? [] : [{ etag: before.etag, size: null, at: iso(moment.now), sequence: null }]),
+    ...(latest === undefined
+      ? []
+      : [{ etag: before.etag, size: null, at: isoTime(moment.now), sequence: null }]),
   ];
   return due(
     subject,

