@@ -1,5 +1,7 @@
 /** From a site file to the children of the supervision tree: one function a role. */
 import * as Effect from "effect/Effect";
+import * as Predicate from "effect/Predicate";
+import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
 import { claimsWorker, SystemFailure } from "../actors/claims.ts";
@@ -57,11 +59,31 @@ export type AroundDriver = (lane: Lane, open: OpenDriver) => OpenDriver;
 
 type Run = (ready: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>;
 
+/** A start that NATS did not answer is begun again: the server may go away then as at any other time, and comes back. */
+const patient =
+  (run: Run): Run =>
+  (ready) =>
+    Effect.suspend(() => {
+      let isReady = false;
+      const told = Effect.andThen(
+        ready,
+        Effect.sync(() => {
+          isReady = true;
+        }),
+      );
+      return Effect.scoped(run(told)).pipe(
+        Effect.retry({
+          while: (error) => !isReady && Predicate.isTagged(error, "NatsUnavailable"),
+          schedule: Schedule.spaced("250 millis"),
+        }),
+      );
+    });
+
 const worker = (name: string, run: Run, shutdownMs: number = drainMs - 300): PlainChildSpec => ({
   name,
   restart: "permanent",
   shutdown: shutdownMs,
-  run,
+  run: patient(run),
 });
 
 function openDriver(lane: Lane, log: Log): OpenDriver {
