@@ -2,9 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import * as Effect from "effect/Effect";
-import { afterAll } from "vitest";
+import * as Redacted from "effect/Redacted";
+import { afterAll, beforeAll } from "vitest";
+import { openHttp } from "../../src/drivers/http.ts";
 import { nativeDriver } from "../../src/drivers/native.ts";
 import { openSubprocess } from "../../src/drivers/subprocess.ts";
+import { CatalogService } from "../support/catalogService.ts";
 import { driverConformance } from "./driver.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "orrery-driver-"));
@@ -32,4 +35,20 @@ driverConformance("subprocess, a bridge that answers", () =>
 let catalogs = 0;
 driverConformance("subprocess, the example", () =>
   bridge(path.join(root, "examples/bridge.mjs"), path.join(folder, `catalog-${catalogs++}.jsonl`)),
+);
+
+const service = new CatalogService();
+beforeAll(() => service.up());
+afterAll(() => service.down());
+driverConformance("http", () =>
+  openHttp(
+    {
+      name: "lsstcam",
+      url: Redacted.make(service.url),
+      headers: new Map(),
+      startDeadlineMs: 30_000,
+      batchDeadlineMs: 30_000,
+    },
+    () => undefined,
+  ),
 );
