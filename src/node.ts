@@ -176,10 +176,7 @@ export const startNode = (options: NodeOptions): Effect.Effect<RunningNode, Node
       durability: opened.durability,
       context: opened.context,
       tree: Effect.flatMap(root.tree, (tree) => withActors(tree, state)),
-      ended: Effect.raceFirst(
-        root.await.pipe(Effect.mapError(fail), Effect.asVoid),
-        Deferred.await(fatal),
-      ),
+      ended: Effect.raceFirst(root.await.pipe(Effect.mapError(fail), Effect.asVoid), Deferred.await(fatal)),
     };
   });
 

@@ -129,7 +129,9 @@ export const Actor = {
   claims(options: ClaimsOptions): Actor {
     const { batchMax = claimItemsMax } = options;
     if (!Number.isInteger(batchMax) || batchMax < 1 || batchMax > claimItemsMax) {
-      throw new InvalidActor(`actor ${options.name}: batchMax is ${batchMax}, it may be 1 to ${claimItemsMax}`);
+      throw new InvalidActor(
+        `actor ${options.name}: batchMax is ${batchMax}, it may be 1 to ${claimItemsMax}`,
+      );
     }
     return { behaviour: "claims", options: named(options) };
   },
@@ -149,8 +151,8 @@ export const Actor = {
 export function fromAnswer<A>(run: () => Answer<A>): Effect.Effect<A> {
   return Effect.suspend(() => {
     const answer = run();
-    if (Effect.isEffect(answer)) return Effect.orDie(answer as Effect.Effect<A, unknown>);
-    return Effect.promise(() => Promise.resolve(answer as A | Promise<A>));
+    if (Effect.isEffect(answer)) return Effect.orDie(answer);
+    return Effect.promise(() => Promise.resolve(answer));
   });
 }
 

@@ -62,7 +62,11 @@ export function holdBody(request: IncomingMessage, response: ServerResponse): vo
  * The connection then ends with the answer, politely: what the sender still sends is dropped for a while, because a close
  * with unread bytes is a reset, by which the sender would lose the answer. `BodiesFull` ends it in the same way.
  */
-export function readBody(request: IncomingMessage, maxBytes: number, budget?: BodyBudget): Promise<Uint8Array> {
+export function readBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  budget?: BodyBudget,
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const refuse = (error: BodyTooLarge | BodiesFull): void => {
       leavePolitely(request);

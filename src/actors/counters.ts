@@ -79,7 +79,7 @@ const untold = Metric.gauge("orrery_webhook_backlog", {
 });
 
 /** Metrics live in a registry of their context: the same one must be given to the exporter. */
-export const makeCounters = Effect.map(Effect.context<never>(), (context): Counters => {
+export const makeCounters = Effect.map(Effect.context(), (context): Counters => {
   const totals: Record<string, number> = {};
   const bump = (name: string, count: number): void => {
     totals[name] = (totals[name] ?? 0) + count;

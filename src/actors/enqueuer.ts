@@ -30,12 +30,12 @@ export interface Answer {
   readonly close?: boolean;
 }
 
-export const refusal = (status: number, error: string, fix: string): Answer => ({ status, body: { error, fix } });
+export const refusal = (status: number, error: string, fix: string): Answer => ({
+  status,
+  body: { error, fix },
+});
 
-export function notifyRoutes(
-  site: Site,
-  door: FrontDoor,
-): ReadonlyArray<Route> {
+export function notifyRoutes(site: Site, door: FrontDoor): ReadonlyArray<Route> {
   const { enqueuer } = site;
   const budget = new BodyBudget(bodiesBytesMax);
   const handle: Route["handle"] = async (request, response, path) => {
@@ -60,11 +60,18 @@ function send(response: ServerResponse, answer: Answer): void {
 }
 
 /** Whether the request as a whole shows the secret: `yes`, `no` (each record must), or an answer that refuses it. */
-function trustOf(site: Site, door: FrontDoor, request: IncomingMessage, inPath: string | null): "yes" | "no" | Answer {
+function trustOf(
+  site: Site,
+  door: FrontDoor,
+  request: IncomingMessage,
+  inPath: string | null,
+): "yes" | "no" | Answer {
   const { secret, secretIn } = site.enqueuer;
   if (secret === null) return "yes";
   // Another scheme is somebody else's (a proxy's), and says nothing of the secret.
-  const bearer = secretIn.includes("bearer") ? /^Bearer(?: +(.*))?$/i.exec(request.headers.authorization ?? "") : null;
+  const bearer = secretIn.includes("bearer")
+    ? /^Bearer(?: +(.*))?$/i.exec(request.headers.authorization ?? "")
+    : null;
   if (bearer !== null) {
     return door.secretFits(bearer[1] ?? null)
       ? "yes"
@@ -176,7 +183,11 @@ async function admitAll(
   const queued: Array<Readonly<Record<string, string>>> = [];
   for (const admission of admissions) {
     if (admission.type === "failed") {
-      return refusal(503, admission.error.message, "send the notification again; what is stored already is not stored twice");
+      return refusal(
+        503,
+        admission.error.message,
+        "send the notification again; what is stored already is not stored twice",
+      );
     }
     if (admission.type === "queued") queued.push(admission.answer);
   }
@@ -190,18 +201,12 @@ const alarmEveryMs = 60_000;
  * Keeps the front door's picture of each lane's backlog: what is pending and what is in hand. A lane whose oldest arrival has used up
  * half of its time in the stream is an alarm: a lane that nobody works on must not lose by age.
  */
-export const backlogPoll = (
-  node: NodeContextService,
-  site: Site,
-  door: FrontDoor,
-): Effect.Effect<never> =>
+export const backlogPoll = (node: NodeContextService, site: Site, door: FrontDoor): Effect.Effect<never> =>
   Effect.gen(function* () {
     const alarmed = new Map<string, number>();
     for (;;) {
       for (const lane of site.lanes.keys()) {
-        const found = yield* Effect.option(
-          mailboxState(node.nats, arrivalsStream, arrivalsConsumer(lane)),
-        );
+        const found = yield* Effect.option(mailboxState(node.nats, arrivalsStream, arrivalsConsumer(lane)));
         const state = found._tag === "Some" ? found.value : null;
         if (state === null) continue;
         door.backlog.set(lane, state.queued + state.inHand);

@@ -9,7 +9,13 @@ import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut, publishUnsafe } from "../jetstream/transaction.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 import type { Place } from "../protocol/keys.ts";
-import { decodeKeyPart, ledgerBucket, placeOfIndexKey, placeOfWaitingKey, recordKey } from "../protocol/keys.ts";
+import {
+  decodeKeyPart,
+  ledgerBucket,
+  placeOfIndexKey,
+  placeOfWaitingKey,
+  recordKey,
+} from "../protocol/keys.ts";
 import { freed } from "../protocol/lifecycle.ts";
 import { decodeRecord, encodeJson } from "../protocol/records.ts";
 import type { DueRecord, LedgerRecord } from "../protocol/records.ts";
@@ -163,7 +169,7 @@ export const freeWaiting = (
       ledgerBucket,
       neededKeys.map((token) => decodeKeyPart(token) ?? token),
     );
-    const here = new Set(neededKeys.filter((_, i) => neededNow[i] != null && neededNow[i]?.ended !== true));
+    const here = new Set(neededKeys.filter((_, i) => neededNow[i] != null && !neededNow[i]?.ended));
     const places = waits.flatMap((wait) => {
       const parsed = placeOfWaitingKey(wait.key);
       return parsed === null || rules(parsed.place.mailbox) === null ? [] : [{ wait, place: parsed.place }];

@@ -55,7 +55,7 @@ export interface ItemBody {
 }
 
 function itemWrite(actor: string, message: ItemMessage): Write & { readonly messageId: string } {
-  const id = `${message.id}`.replaceAll(/[^\x21-\x7e]/g, (c) => encodeURIComponent(c));
+  const id = message.id.replaceAll(/[^\x21-\x7e]/g, (c) => encodeURIComponent(c));
   return {
     subject: itemSubject(actor, message.day),
     messageId: `${actor}/${message.day}/${id}@${message.etag}#${message.generation}`,
@@ -199,29 +199,31 @@ function outcomeOf(body: ItemBody, outcome: ActorOutcome): Outcome<ItemBody> {
     : { ...outcome, body };
 }
 
-const itemWork = (options: ClaimsOptions, context: ActorContext): ClaimedWork<ItemBody, never> => (items) => {
-  const good = items.filter((item) => item.body.id !== "");
-  const given: ReadonlyArray<ActorItem> = good.map((item) => ({
-    id: item.body.id,
-    body: item.body.item,
-    attempts: item.held?.record.attempts ?? 0,
-  }));
-  return Effect.map(
-    fromAnswer(() => options.work(given, context)),
-    (outcomes) => {
-      if (outcomes.length !== given.length) {
-        throw new Error(`actor ${options.name} gave ${outcomes.length} outcomes for ${given.length} items`);
-      }
-      const byItem = new Map(good.map((item, i) => [item, outcomes[i]]));
-      return items.map((item): Outcome<ItemBody> => {
-        const outcome = byItem.get(item);
-        return outcome === undefined
-          ? { type: "permanent", reason: "UndecodableItem", detail: "the message is no item" }
-          : outcomeOf(item.body, outcome);
-      });
-    },
-  );
-};
+const itemWork =
+  (options: ClaimsOptions, context: ActorContext): ClaimedWork<ItemBody, never> =>
+  (items) => {
+    const good = items.filter((item) => item.body.id !== "");
+    const given: ReadonlyArray<ActorItem> = good.map((item) => ({
+      id: item.body.id,
+      body: item.body.item,
+      attempts: item.held?.record.attempts ?? 0,
+    }));
+    return Effect.map(
+      fromAnswer(() => options.work(given, context)),
+      (outcomes) => {
+        if (outcomes.length !== given.length) {
+          throw new Error(`actor ${options.name} gave ${outcomes.length} outcomes for ${given.length} items`);
+        }
+        const byItem = new Map(good.map((item, i) => [item, outcomes[i]]));
+        return items.map((item): Outcome<ItemBody> => {
+          const outcome = byItem.get(item);
+          return outcome === undefined
+            ? { type: "permanent", reason: "UndecodableItem", detail: "the message is no item" }
+            : outcomeOf(item.body, outcome);
+        });
+      },
+    );
+  };
 
 export const claimsActor = (
   node: NodeContextService,
@@ -285,7 +287,9 @@ export const repliesActor = (
               .then((answer) => message.respond(encodeJson(answer ?? null)))
               .catch((cause: unknown) => {
                 node.log("error", `actor ${options.name} failed on a request`, { cause: String(cause) });
-                message.respond(encodeJson({ error: "the actor failed on this request", actor: options.name }));
+                message.respond(
+                  encodeJson({ error: "the actor failed on this request", actor: options.name }),
+                );
               })
               .finally(() => running.count--);
           },

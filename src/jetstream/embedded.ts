@@ -270,7 +270,8 @@ export const startEmbedded = (
     });
     const until = performance.now() + startMsMax;
     while (!(yield* Effect.promise(() => isReady(ports)))) {
-      if (state.ended) return yield* fail(`ended while starting (${yield* Effect.promise(() => running.ended)})`);
+      if (state.ended)
+        return yield* fail(`ended while starting (${yield* Effect.promise(() => running.ended)})`);
       if (performance.now() > until) return yield* fail(`did not answer within ${startMsMax / 1_000} s`);
       yield* Effect.sleep(50);
     }

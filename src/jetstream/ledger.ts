@@ -10,7 +10,6 @@ import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
 import { decodeRecord, decodeSlot } from "../protocol/records.ts";
 import type { ClaimSlot, LedgerRecord } from "../protocol/records.ts";
 import type { NatsService } from "./Nats.ts";
-import { managed } from "./Nats.ts";
 import { errorOfCode, unavailable } from "./wire.ts";
 
 /** One key's last value. `ended`: a delete marker stands there, whose revision a new value must expect. */
@@ -115,7 +114,11 @@ export async function getSequenceUnsafe(
 }
 
 /** Sequence of a subject's last message in a stream; 0 where it has none. */
-export async function lastSequenceUnsafe(nats: NatsService, stream: string, subject: string): Promise<number> {
+export async function lastSequenceUnsafe(
+  nats: NatsService,
+  stream: string,
+  subject: string,
+): Promise<number> {
   return (await readStored(nats, stream, { last_by_subj: subject }))?.revision ?? 0;
 }
 

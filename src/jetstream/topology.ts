@@ -242,11 +242,7 @@ export const plan = (
       const info = yield* orNull(
         managed(`look at stream ${stream.name}`, () => nats.jsm.streams.info(stream.name)),
       );
-      const change = compare(
-        `stream ${stream.name}`,
-        stream,
-        info === null ? null : (info.config as unknown as Readonly<Record<string, unknown>>),
-      );
+      const change = compare(`stream ${stream.name}`, stream, info === null ? null : { ...info.config });
       if (change !== null) changes.push(change);
     }
     for (const { stream, config } of topology.consumers) {
@@ -254,11 +250,7 @@ export const plan = (
       const info = yield* orNull(
         managed(`look at consumer ${name}`, () => nats.jsm.consumers.info(stream, name)),
       );
-      const change = compare(
-        `consumer ${stream}/${name}`,
-        config,
-        info === null ? null : (info.config as unknown as Readonly<Record<string, unknown>>),
-      );
+      const change = compare(`consumer ${stream}/${name}`, config, info === null ? null : { ...info.config });
       if (change !== null) changes.push(change);
     }
     return changes;

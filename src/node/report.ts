@@ -16,7 +16,8 @@ export function actorStates(tree: TreeNode): NodeRecord["actors"] {
 export function logEvent(log: Log, event: SupervisorEvent): void {
   switch (event._tag) {
     case "ChildStarted":
-      if (event.restarts > 0) log("info", "actor runs again", { actor: event.path, restarts: event.restarts });
+      if (event.restarts > 0)
+        log("info", "actor runs again", { actor: event.path, restarts: event.restarts });
       else log("debug", "actor started", { actor: event.path });
       return;
     case "ChildExited":

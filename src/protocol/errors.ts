@@ -74,4 +74,8 @@ export class NodeSuperseded extends Schema.TaggedError<NodeSuperseded>()("NodeSu
 }
 
 export type JetStreamError =
-  NatsUnavailable | TransactionConflict | TransactionDuplicate | TransactionBusy | JetStreamRejected;
+  | NatsUnavailable
+  | TransactionConflict
+  | TransactionDuplicate
+  | TransactionBusy
+  | JetStreamRejected;
