@@ -94,7 +94,11 @@ export function makeObjectStorage(client: ObjectStoreClient): StorageDriver {
     const from = yield* open("read", bucket);
     const found = yield* ask("read", where, from.get(nameOf(key)), storageDeadlineMs);
     if (found === null) return yield* new ObjectMissing({ uri: where });
-    const unchanged = Effect.map(from.info(nameOf(key)), (info) => info?.digest === found.info.digest);
+    // The same content written anew has the same digest, and yet the pieces of the former are gone.
+    const unchanged = Effect.map(
+      from.info(nameOf(key)),
+      (info) => info?.digest === found.info.digest && info.modified === found.info.modified,
+    );
     return {
       info: describe(key, found.info),
       pieces: piecesOf(found, where, () => Effect.runPromise(unchanged)),

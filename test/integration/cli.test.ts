@@ -146,7 +146,9 @@ async function announce(key: string, etag = "e1", generation = 0, copy = ""): Pr
   return sent.seq;
 }
 
-const store = (writes: ReadonlyArray<Write>) => inScope(commit(nats, "fill", writes));
+/** A thousand writes at once, on a machine that does much else. */
+const fillMs = 30_000;
+const store = (writes: ReadonlyArray<Write>) => inScope(commit(nats, "fill", writes, fillMs));
 
 /** Announces a file and settles it, as a worker would. */
 async function file(seq: number, detector: string, outcome: Partial<Outcome<FileBody>> & { type: string }) {
