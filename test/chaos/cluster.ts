@@ -68,7 +68,9 @@ export class Cluster {
   readonly nats: NatsService;
   readonly history: History;
   readonly sender: Sender;
+  /** The latest process of each name. */
   readonly nodes = new Map<string, NodeProcess>();
+  readonly #started = new Set<NodeProcess>();
   readonly lives: Array<Life> = [];
   readonly #scope: Scope.Closeable;
   #plans = 0;
@@ -129,6 +131,7 @@ export class Cluster {
       () => this.#lifeEnds(name),
     );
     this.nodes.set(name, node);
+    this.#started.add(node);
     return node;
   }
 
@@ -294,7 +297,7 @@ export class Cluster {
 
   async end(): Promise<void> {
     this.#ending = true;
-    for (const node of this.nodes.values()) await node.kill9();
+    for (const node of this.#started) await node.kill9();
     await this.history.end();
     this.server.resume();
     await Effect.runPromise(Scope.close(this.#scope, Exit.void));

@@ -137,6 +137,31 @@ describe("a node that is stopped and wakes up late", () => {
     }));
 });
 
+describe("a node's name", () => {
+  it("is refused to a second process, and lost by one that was stopped for too long, which then ends", () =>
+    withCluster(async (cluster) => {
+      const stopped = await cluster.node("a", { delayMs: 4_000 });
+      expect(await cluster.launch("a").ended).toBe(2);
+      cluster.nodes.set("a", stopped);
+      const sending = cluster.sender.load(50, { each: 5, pauseMs: 2 });
+      const { claim } = await cluster.holds("a");
+      stopped.stop();
+      await cluster.node("a", { delayMs: 3_000 });
+      await sending;
+      await cluster.history.until("the newer process has a batch", 20_000, () => {
+        const held = cluster.held("a");
+        return held !== null && held.claim !== claim;
+      });
+      stopped.cont();
+      expect(await stopped.ended).toBe(1);
+      await cluster.rest(30_000);
+      // What the stopped one had in hand crashed with it; what the newer one has did not.
+      const crashes = cluster.sender.accepted.map(({ record }) => cluster.record(record)?.crashes ?? 0);
+      expect(Math.max(...crashes)).toBe(1);
+      expect(await cluster.check()).toEqual(nothing);
+    }));
+});
+
 describe("a node that is told to end", () => {
   it("gives its batch back and is gone within two seconds, with 0; nobody counts it as a crash", () =>
     withCluster(async (cluster) => {
