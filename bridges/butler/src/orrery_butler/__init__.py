@@ -1,0 +1,1 @@
+"""A bridge between Orrery's subprocess driver and a Butler repository."""
