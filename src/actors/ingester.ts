@@ -116,7 +116,9 @@ interface Prepared {
   readonly item: Item<FileBody>;
   readonly body: FileBody;
   readonly header: HeaderFields | null;
-  readonly dependent: { readonly waitMaxMs: number } | null;
+  /** Null for what need not wait. `needs` is null where nothing says for what. */
+  readonly dependent: { readonly waitMaxMs: number; readonly needs: string | null } | null;
+  /** Ledger key of the exposure that it adds to; null on lanes of kind object, whose files add to none. */
   readonly exposure: string | null;
 }
 
@@ -191,13 +193,13 @@ function uriOf(needs: IngesterNeeds, item: Item<FileBody>): string {
     : needs.storage.uri(item.body.bucket, item.body.key);
 }
 
-function dependentOf(lane: Lane, key: string): Prepared["dependent"] {
+function dependentOf(lane: Lane, key: string, exposure: string | null): Prepared["dependent"] {
   const need = lane.needs.find((rule) => rule.match.test(key));
-  return need === undefined ? null : { waitMaxMs: need.waitMaxMs };
+  return need === undefined ? null : { waitMaxMs: need.waitMaxMs, needs: exposure };
 }
 
-function exposureOf(lane: Lane, identity: Identity): string | null {
-  return lane.kind === "exposure" && identity.instrument !== null && identity.exposure !== null
+function exposureOf(identity: Identity): string | null {
+  return identity.instrument !== null && identity.exposure !== null
     ? exposureKey(identity.instrument, identity.day ?? noDay, identity.exposure)
     : null;
 }
@@ -236,9 +238,10 @@ function ready(
   more: Partial<FileBody>,
   header: HeaderFields | null,
 ): Preparation {
-  const exposure = exposureOf(needs.lane, identity);
-  const dependent = dependentOf(needs.lane, item.body.key);
-  const fault = unusable(item, identity, exposure, dependent !== null);
+  const needed = exposureOf(identity);
+  const dependent = dependentOf(needs.lane, item.body.key, needed);
+  const exposure = needs.lane.kind === "exposure" ? needed : null;
+  const fault = unusable(item, identity, dependent?.needs ?? exposure, dependent !== null);
   if (fault !== null) return permanent("IdentityUnusable", fault);
   return {
     type: "ready",
@@ -456,9 +459,8 @@ const holdDependents = (
   Effect.gen(function* () {
     const asked = new Set<string>();
     all.forEach((prepared, i) => {
-      if (prepared?.dependent != null && outcomes[i] === null && prepared.exposure !== null) {
-        if (!known.has(prepared.exposure)) asked.add(prepared.exposure);
-      }
+      const needed = prepared?.dependent?.needs ?? null;
+      if (needed !== null && outcomes[i] === null && !known.has(needed)) asked.add(needed);
     });
     const keys = [...asked];
     const entries = yield* Effect.tryPromise({
@@ -468,7 +470,7 @@ const holdDependents = (
     const missing = new Set(keys.filter((_, i) => entries[i] == null));
     all.forEach((prepared, i) => {
       if (prepared?.dependent == null || outcomes[i] !== null) return;
-      const { exposure } = prepared;
+      const { needs: exposure } = prepared.dependent;
       if (exposure !== null && missing.has(exposure)) {
         outcomes[i] = {
           type: "not-yet",
