@@ -6,6 +6,7 @@ import type { Cluster } from "./cluster.ts";
 import { withCluster } from "./cluster.ts";
 
 const nothing: ReadonlyArray<string> = [];
+const withinMs = 150_000;
 const times = 5;
 /** Down for a moment, and for longer than every lease: then all of them have run out when it is back. */
 const downMs = [0, 3_000, 0, 3_000, 3_000];
@@ -30,7 +31,7 @@ async function underLoad(cluster: Cluster, faults: () => Promise<void>): Promise
   await Promise.all(senders);
 }
 
-describe("nats-server under a load of webhooks", () => {
+describe("nats-server under a load of webhooks", { timeout: withinMs }, () => {
   it(`is killed ${downMs.length} times: nothing is lost or settled twice, no live node is taken for dead`, () =>
     withCluster(
       async (cluster) => {
