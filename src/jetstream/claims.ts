@@ -58,13 +58,15 @@ export type SettleResult =
   | { readonly type: "conflict" }
   | { readonly type: "failed"; readonly error: JetStreamError };
 
+/** Of this process, and not of a slot: a slot that is opened anew must not give out its ids again. */
+let claims = 0;
+
 /** One worker's slot, from its opening on. Holds the slot's revision: there is one writer, its worker, but for a reclaim. */
 export class Slot {
   readonly #nats: NatsService;
   readonly key: string;
   readonly epoch: string;
   #revision: number;
-  #claims = 0;
   /** Tells this worker's claims from those of its node's others. */
   readonly #name: string;
 
@@ -104,7 +106,7 @@ export class Slot {
    * @returns the claim's id; null when the slot was changed by somebody else and must be opened anew.
    */
   async claim(items: ReadonlyArray<ClaimedItem>, since: string, signal: AbortSignal): Promise<string | null> {
-    const id = `${this.epoch}.${this.#name}.${this.#claims++}`;
+    const id = `${this.epoch}.${this.#name}.${claims++}`;
     const slot: ClaimSlot = { v: recordVersion, state: "claimed", id, epoch: this.epoch, since, items };
     const write = ledgerPut(this.key, encodeJson(slot), this.#revision);
     const answer = await insist(this.#nats, "claim", [write], signal);

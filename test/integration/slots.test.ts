@@ -57,6 +57,21 @@ describe("a claim whose answer was lost", () => {
   });
 });
 
+describe("a claim's id", () => {
+  it("is never given twice, also when the slot was opened anew: it tells what is settled from what is not", async () => {
+    const key = claimKey(lane, "opened-anew", 0);
+    const ids: Array<string | null | undefined> = [];
+    for (let i = 0; i < 2; i++) {
+      const slot = await Slot.open(server.nats, key, "epoch", patient);
+      const id = await slot?.claim([item], "", patient);
+      ids.push(id);
+      await slot?.release(id ?? "", patient);
+    }
+    expect(ids).toEqual([expect.any(String), expect.any(String)]);
+    expect(new Set(ids).size).toBe(2);
+  });
+});
+
 describe("a worker whose process was stopped and wakes up late", () => {
   const source: ClaimSource<unknown> = {
     mailbox: lane,
