@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { WebhookQueue } from "../../src/actors/webhookQueue.ts";
 import type { ExposureQueue, Group } from "../../src/actors/webhookQueue.ts";

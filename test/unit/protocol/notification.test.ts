@@ -200,6 +200,10 @@ describe("notifications as their senders write them", () => {
   });
 });
 
+it("a record that names no event is somebody's own replay, and taken", () => {
+  expect(records(changed({}, { eventName: undefined }))).toEqual(records(changed({}, {})));
+});
+
 describe("a record that cannot be understood", () => {
   const nul = String.fromCharCode(0);
   it.each<readonly [string, unknown, RegExp]>([
@@ -210,7 +214,7 @@ describe("a record that cannot be understood", () => {
       { Records: [JSON.parse(`${"[".repeat(99_999)}${"]".repeat(99_999)}`)] },
       /no eventName/,
     ],
-    ["has no event", changed({}, { eventName: undefined }), /no eventName/],
+    ["has an event that is no text", changed({}, { eventName: 7 }), /no eventName/],
     ["has no s3", changed({}, { s3: undefined }), /no s3\.bucket\.name/],
     ["has no bucket", inBucket(undefined), /no s3\.bucket\.name/],
     ["has an empty bucket behind its tenant", inBucket("tenant:"), /no s3\.bucket\.name/],

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import type { FileBody, Identity, LedgerRecord, State } from "../../../src/protocol/records.ts";
 import type { VisitFact, VisitRecord, VisitSystem } from "../../../src/protocol/visits.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { notifiedMarksMax, notifiedRefusalsMax } from "../../../src/limits.ts";
 import type { FileBody, LedgerRecord, State } from "../../../src/protocol/records.ts";
