@@ -13,7 +13,7 @@ import type { Place } from "../protocol/keys.ts";
 import type { Malformed, NotificationRecord, ObjectCreated } from "../protocol/notification.ts";
 import type { FileBody, LedgerRecord, ParkedIndex } from "../protocol/records.ts";
 import { clipText, isoTime, recordVersion } from "../protocol/records.ts";
-import { otherDay, queuedRecord, Router } from "../protocol/route.ts";
+import { otherDay, profiled, queuedRecord, Router } from "../protocol/route.ts";
 import type { Committed } from "./committer.ts";
 import { Committer } from "./committer.ts";
 import { Parker } from "./Parker.ts";
@@ -166,7 +166,12 @@ export class FrontDoor {
       type: "queued",
       lane: lane.name,
       committed,
-      answer: queuedRecord(lane.kind, object.bucketAsSent ?? object.bucket, object.key, facts),
+      answer: queuedRecord(
+        lane.kind,
+        profiled(lane.profile, object.bucketAsSent ?? object.bucket),
+        object.key,
+        facts,
+      ),
     };
   }
 

@@ -32,7 +32,7 @@ import {
 import type { Outcome } from "../protocol/lifecycle.ts";
 import type { FileBody, Identity } from "../protocol/records.ts";
 import { clipText } from "../protocol/records.ts";
-import { keyFacts } from "../protocol/route.ts";
+import { keyFacts, profiled } from "../protocol/route.ts";
 import { readMetadata, sidecarBeside } from "../storage/metadata.ts";
 import type { MetadataFault, MetadataOptions } from "../storage/metadata.ts";
 import type { ReadError } from "../storage/errors.ts";
@@ -187,10 +187,10 @@ function misunderstood(item: Item<FileBody>): Preparation | null {
     : null;
 }
 
-function uriOf(needs: IngesterNeeds, item: Item<FileBody>): string {
-  return needs.storage === null
-    ? `s3://${item.body.bucket}/${item.body.key}`
-    : needs.storage.uri(item.body.bucket, item.body.key);
+function uriOf({ lane, storage }: IngesterNeeds, item: Item<FileBody>): string {
+  const { bucket, key } = item.body;
+  const uri = storage === null ? `s3://${bucket}/${key}` : storage.uri(bucket, key);
+  return uri.startsWith(`s3://${bucket}/`) ? `s3://${profiled(lane.profile, bucket)}/${key}` : uri;
 }
 
 function dependentOf(lane: Lane, key: string, exposure: string | null): Prepared["dependent"] {

@@ -85,6 +85,8 @@ export interface Lane {
   readonly kind: "exposure" | "object";
   /** Plain names: a `profile@` or `tenant:` before one is taken off, here as in notifications. */
   readonly buckets: ReadonlyArray<string>;
+  /** Written before the bucket in answers and addresses, as `profile@bucket`; null: nothing is. */
+  readonly profile: string | null;
   /** Key into `Site.storage`; null only when nothing of the object is ever read (metadata: key). */
   readonly storage: string | null;
   /** Searched in the decoded key, not anchored; a miss is skipped and counted. */

@@ -172,6 +172,11 @@ const Lane = Schema.Struct({
     [],
     "Buckets whose arrivals this lane takes.",
   ),
+  profile: optional(
+    Schema.NullOr(Text),
+    null,
+    "Written as profile@bucket in answers to notifications and in the files' URIs, for who chooses credentials by it.",
+  ),
   storage: optional(
     Schema.NullOr(Text),
     null,

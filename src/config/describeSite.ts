@@ -94,6 +94,7 @@ function describeLane(lane: Lane): Described {
   return {
     kind: lane.kind,
     buckets: lane.buckets,
+    profile: lane.profile,
     storage: lane.storage,
     accept: lane.accept.source,
     pattern: lane.pattern?.source ?? null,

@@ -137,6 +137,7 @@ function laneOf(name: string, lane: LaneFile, resolver: Resolver): Lane {
     name,
     kind: lane.kind,
     buckets: lane.buckets.map(bucketName),
+    profile: lane.profile,
     storage: lane.storage,
     accept: acceptOf(lane),
     pattern: lane.pattern,

@@ -120,8 +120,11 @@ function readRecord(record: unknown): NotificationRecord {
   const secret = secretOf(record);
   const event = field(record, "eventName");
   const s3 = field(record, "s3");
-  if (typeof event !== "string") return malformed(record, "no eventName", secret);
-  if (!event.replace(/^s3:/, "").startsWith("ObjectCreated")) return { type: "other", event, secret };
+  // A record that names no event is somebody's own replay: what it names is taken to be there.
+  const silent = event === undefined && Predicate.isObject(record) && !Array.isArray(record);
+  if (typeof event !== "string" && !silent) return malformed(record, "no eventName", secret);
+  if (typeof event === "string" && !event.replace(/^s3:/, "").startsWith("ObjectCreated"))
+    return { type: "other", event, secret };
   const bucket = field(field(s3, "bucket"), "name");
   if (typeof bucket !== "string" || bucketName(bucket) === "") {
     return malformed(record, "no s3.bucket.name", secret);

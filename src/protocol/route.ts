@@ -97,6 +97,10 @@ export function otherDay(kind: "exposure" | "object", facts: KeyFacts): string |
   return day === undefined || day === facts.day || !/^\d{8}$/.test(day) ? null : day;
 }
 
+/** A bucket as its readers want it named; one that has a prefix keeps it. */
+export const profiled = (profile: string | null, bucket: string): string =>
+  profile === null || /[@:]/.test(bucket) ? bucket : `${profile}@${bucket}`;
+
 /** One record of the answer that today's callers of `/notify` get. */
 export function queuedRecord(
   kind: "exposure" | "object",

@@ -39,6 +39,13 @@ function storageRules(name: string, lane: LaneFile, file: SiteFile): ReadonlyArr
           : `use one of ${known.join(", ")}, or define it under storage:`,
     });
   }
+  if (lane.profile !== null && !/^[\w.-]+$/.test(lane.profile)) {
+    findings.push({
+      path: ["lanes", name, "profile"],
+      message: "is no name of a profile",
+      fix: "write the name alone, without the @ and the bucket",
+    });
+  }
   if (lane.storage === null && metadataOf(lane) === "header") {
     findings.push({
       path,

@@ -596,6 +596,13 @@ const laneRules: ReadonlyArray<Rule> = [
     value: "dsk",
   },
   {
+    rule: "a profile with its bucket",
+    red: raw("profile: embargo@raw-bucket"),
+    green: raw("profile: embargo"),
+    path: "lanes.raw.profile",
+    message: /is no name of a profile/,
+  },
+  {
     rule: "headers and nowhere to read them",
     red: changed(["buckets: [raw-bucket]\n    storage: disk", "buckets: [raw-bucket]"]),
     green: changed(["buckets: [raw-bucket]\n    storage: disk", "buckets: [raw-bucket]\n    metadata: key"]),
