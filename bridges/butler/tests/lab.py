@@ -1,0 +1,123 @@
+"""Repositories for a test in another language: one JSON object a line comes, one goes. Everything ends when stdin does.
+
+``{"do": "open", "kind": "sqlite" | "postgresql", "root": FOLDER, "instruments": [NAME, ...]}`` makes a repository;
+``{"do": "ingest", "repo": ROOT, "items": [{"key", "uri", "kind", "header"}, ...]}`` puts files into it;
+``{"do": "hold", "repo": ROOT}`` locks it, ``{"do": "release", "repo": ROOT}`` frees it;
+``{"do": "look", "repo": ROOT}`` tells what is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+from lsst.daf.butler import Butler
+from repositories import create_database, find_postgresql, postgresql
+from test_locks import held
+
+from orrery_butler.catalog import Deadline
+from orrery_butler.formatters import Formatters
+from orrery_butler.header import HeaderTranslator
+from orrery_butler.make_repo import make_repo
+from orrery_butler.plain import PlainCatalog
+from orrery_butler.protocol import Item
+
+
+class Lab:
+    def __init__(self) -> None:
+        self.end = ExitStack()
+        self.server: str | None = None
+        self.locks: dict[str, ExitStack] = {}
+
+    def open(self, kind: str, root: str, instruments: list[str]) -> dict[str, Any]:
+        database = None
+        if kind == "postgresql":
+            programs = find_postgresql()
+            if programs is None:
+                return {"missing": "PostgreSQL: neither pg_config nor /usr/lib/postgresql/*/bin names its initdb"}
+            if self.server is None:
+                self.server = self.end.enter_context(postgresql(programs))
+            database = create_database(self.server, f"repo_{secrets.token_hex(6)}")
+        make_repo(root, instruments, database=database).close()
+        return {}
+
+    def ingest(self, repo: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+        catalog = PlainCatalog(Butler.from_config(repo, writeable=True), HeaderTranslator(), Formatters(stubs=True))
+        try:
+            answers = catalog.ingest([Item(**item) for item in items], Deadline(None))
+            return {key: answer.outcome.fault or answer.outcome.status for key, answer in answers.items()}
+        finally:
+            catalog.close()
+
+    def hold(self, repo: str) -> dict[str, Any]:
+        self.locks[repo] = ExitStack()
+        self.end.callback(self.locks[repo].close)
+        self.locks[repo].enter_context(held(repo))
+        return {}
+
+    def release(self, repo: str) -> dict[str, Any]:
+        self.locks[repo].close()
+        return {}
+
+    def look(self, repo: str) -> dict[str, Any]:
+        """Every dataset by its data id, and the records that they hang on."""
+        butler = Butler.from_config(repo)
+        try:
+            datasets = []
+            for kind in ("raw", "guider_raw"):
+                refs = butler.query_datasets(kind, "*", find_first=False, explain=False, limit=None)
+                uris = butler.get_many_uris(refs)
+                for ref in refs:
+                    found = butler.find_dataset(kind, ref.dataId, collections=ref.run)
+                    datasets.append(
+                        {
+                            "kind": kind,
+                            "exposure": str(ref.dataId["exposure"]),
+                            "detector": ref.dataId["detector"],
+                            "run": ref.run,
+                            "uri": str(uris[ref].primaryURI),
+                            "by_data_id": found is not None and found.id == ref.id,
+                        }
+                    )
+            return {
+                "datasets": datasets,
+                **{
+                    element: [
+                        {name: _plain(value) for name, value in record.toDict().items()}
+                        for record in butler.query_dimension_records(
+                            element, instrument="LSSTCam", explain=False, limit=None
+                        )
+                    ]
+                    for element in ("exposure", "visit", "visit_definition", "visit_system_membership")
+                },
+            }
+        finally:
+            butler.close()
+
+
+def _plain(value: object) -> object:
+    # A number of this size would be rounded on its way.
+    return value if value is None or isinstance(value, bool | float | str) else str(value)
+
+
+def main() -> None:
+    lines = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)
+    lab = Lab()
+    with lab.end:
+        for line in sys.stdin:
+            request = json.loads(line)
+            try:
+                said = {"done": getattr(lab, request.pop("do"))(**request)}
+            except Exception as error:
+                said = {"failed": f"{type(error).__name__}: {error}"}
+            lines.write(f"{json.dumps(said)}\n")
+            lines.flush()
+
+
+if __name__ == "__main__":
+    main()
