@@ -18,7 +18,7 @@ import { reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
 import type { SettleResult } from "../jetstream/claims.ts";
 import { mayUseName } from "../jetstream/lease.ts";
 import { getManyUnsafe } from "../jetstream/ledger.ts";
-import type { Held } from "../jetstream/ledger.ts";
+import type { Entry, Held } from "../jetstream/ledger.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
 import { Mailbox } from "../jetstream/mailbox.ts";
 import type { Write } from "../jetstream/transaction.ts";
@@ -26,7 +26,7 @@ import { ledgerPut } from "../jetstream/transaction.ts";
 import { claimKey, ledgerBucket, recordKey } from "../protocol/keys.ts";
 import type { Moment, Outcome, Settlement } from "../protocol/lifecycle.ts";
 import { aloneFromCrashes, crashedReason, judge, refuse, settle } from "../protocol/lifecycle.ts";
-import { decodeRecord, encodeJson, recordVersion } from "../protocol/records.ts";
+import { recordOrNull, encodeJson, recordVersion } from "../protocol/records.ts";
 
 /** NATS, the storage or the catalog is away: nobody's fault, nothing is recorded on the items. */
 export class SystemFailure extends Schema.TaggedError<SystemFailure>()("SystemFailure", {
@@ -300,15 +300,21 @@ async function readAndJudge<Body>(
     if (item === undefined) continue;
     const entry = entries[i] ?? null;
     item.expected = entry?.revision ?? 0;
-    item.held =
-      entry === null || entry.ended
-        ? null
-        : { key: item.key, revision: entry.revision, record: decodeRecord<Body>(item.key, entry.data) };
+    item.held = heldOf(item.key, entry);
     if (!judgeItem(state, item)) {
       byKey.delete(item.key);
       dropped.push(...item.replies);
     }
   }
+}
+
+function heldOf<Body>(
+  key: string,
+  entry: Pick<Entry, "revision" | "ended" | "data"> | null,
+): Held<Body> | null {
+  if (entry === null || entry.ended) return null;
+  const record = recordOrNull<Body>(key, entry.data);
+  return record === null ? null : { key, revision: entry.revision, record };
 }
 
 /** Applies the judgement to the item; false where it is to be dropped. */
@@ -549,10 +555,7 @@ function standsAfterConflict<Body>(
   const revision = entry?.revision ?? 0;
   if (revision === item.expected) return true;
   item.expected = revision;
-  item.held =
-    entry === null || entry.ended
-      ? null
-      : ({ key: item.key, revision, record: decodeRecord<Body>(item.key, entry.data) } satisfies Held<Body>);
+  item.held = heldOf(item.key, entry);
   item.refused = false;
   return judgeItem(state, item);
 }

@@ -17,7 +17,7 @@ import {
   recordKey,
 } from "../protocol/keys.ts";
 import { freed } from "../protocol/lifecycle.ts";
-import { decodeRecord, encodeJson } from "../protocol/records.ts";
+import { recordOrNull, encodeJson } from "../protocol/records.ts";
 import type { DueRecord, LedgerRecord } from "../protocol/records.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 
@@ -98,7 +98,8 @@ async function putBackBatch(
   dues.forEach((due, i) => {
     const entry = entries[i] ?? null;
     if (entry === null || entry.ended) return;
-    const record = decodeRecord(keys[i] ?? "", entry.data);
+    const record = recordOrNull(keys[i] ?? "", entry.data);
+    if (record === null) return;
     // The follower may lag behind the ledger: only what the record itself says is due goes back.
     if (record.state !== "failing" || record.generation !== due.record.generation) return;
     const write = rule.message(due.place, record);
@@ -202,7 +203,8 @@ function freeOne(
 ): ReadonlyArray<Write> | null {
   if (entry === null || entry.ended) return null;
   const key = recordKey(place);
-  const record = decodeRecord(key, entry.data);
+  const record = recordOrNull(key, entry.data);
+  if (record === null) return null;
   const now = Date.now();
   if (record.state !== "waiting") return null;
   const late = record.waitUntil !== undefined && now >= record.waitUntil;

@@ -16,7 +16,7 @@ import type { NodeLease } from "../jetstream/lease.ts";
 import { liveNodes, subjectsOf } from "../jetstream/lease.ts";
 import { get } from "../jetstream/ledger.ts";
 import { kvStream, kvSubject, claimOfKey, ledgerBucket, nodesBucket, encodeToken } from "../protocol/keys.ts";
-import { decodeDue } from "../protocol/records.ts";
+import { dueOrNull } from "../protocol/records.ts";
 import type { DueRecord } from "../protocol/records.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import type { PutBackRules } from "./putBack.ts";
@@ -54,7 +54,9 @@ function see(picture: Picture, change: Change): void {
   if (change.key.startsWith("due.")) {
     if (change.ended) picture.due.delete(change.key);
     else {
-      picture.due.set(change.key, { record: decodeDue(change.key, change.data), revision: change.revision });
+      const record = dueOrNull(change.key, change.data);
+      if (record === null) return;
+      picture.due.set(change.key, { record, revision: change.revision });
       picture.wake();
     }
   } else if (change.key.startsWith("waiting.")) {

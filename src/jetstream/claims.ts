@@ -14,7 +14,7 @@ import { getManyUnsafe, getSlotUnsafe } from "./ledger.ts";
 import type { NatsService } from "./Nats.ts";
 import type { Write } from "./transaction.ts";
 import { commitUnsafe, ledgerEnd, ledgerPut } from "./transaction.ts";
-import { decodeRecord } from "../protocol/records.ts";
+import { recordOrNull } from "../protocol/records.ts";
 
 /** The writes of one settlement, the record expecting the revision that was read. */
 export function writesOf<Body>(key: string, expected: number, settlement: Settlement<Body>): Array<Write> {
@@ -222,7 +222,7 @@ export async function reclaimSlot(
       const place = placeOfRecordKey(item.record);
       if (place === null) continue;
       const entry = records[i] ?? null;
-      const before = entry === null || entry.ended ? null : decodeRecord<unknown>(item.record, entry.data);
+      const before = entry === null || entry.ended ? null : recordOrNull<unknown>(item.record, entry.data);
       const expected = entry?.revision ?? 0;
       if (before !== null && isNewerThanClaim(before, item)) continue;
       items++;

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect";
 import { requestDeadlineMs } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
-import { decodeRecord, decodeSlot } from "../protocol/records.ts";
+import { decodeRecord, slotOrIdle } from "../protocol/records.ts";
 import type { ClaimSlot, LedgerRecord } from "../protocol/records.ts";
 import type { NatsService } from "./Nats.ts";
 import { errorOfCode, unavailable } from "./wire.ts";
@@ -140,8 +140,8 @@ export async function getSlotUnsafe(
   key: string,
 ): Promise<{ readonly revision: number; readonly slot: ClaimSlot } | null> {
   const entry = await getUnsafe(nats, ledgerBucket, key);
-  if (entry === null || entry.ended) return null;
-  return { revision: entry.revision, slot: decodeSlot(key, entry.data) };
+  // A slot is never ended by us; one that somebody ended by hand is empty, and the next claim expects the marker's revision.
+  return entry === null ? null : { revision: entry.revision, slot: slotOrIdle(key, entry.data) };
 }
 
 /**

@@ -217,6 +217,39 @@ export function decodeRecord<Body>(key: string, data: Uint8Array): LedgerRecord<
   return value as unknown as LedgerRecord<Body>;
 }
 
+/**
+ * As {@link decodeRecord}, for whoever must go on: null for bytes that are no record. They stand under a record's name because
+ * somebody wrote there by hand; the next write expects their revision and puts a record in their place.
+ */
+export function recordOrNull<Body>(key: string, data: Uint8Array): LedgerRecord<Body> | null {
+  try {
+    return decodeRecord<Body>(key, data);
+  } catch (cause) {
+    if (cause instanceof LedgerCorrupt) return null;
+    throw cause;
+  }
+}
+
+/** As {@link decodeSlot}: bytes that are no slot hold nobody's claim, and its worker writes over them. */
+export function slotOrIdle(key: string, data: Uint8Array): ClaimSlot {
+  try {
+    return decodeSlot(key, data);
+  } catch (cause) {
+    if (!(cause instanceof LedgerCorrupt)) throw cause;
+    return { v: recordVersion, state: "idle", last: null, how: "new", by: "unknown" };
+  }
+}
+
+/** As {@link decodeDue}: bytes that are no due record put nothing back. */
+export function dueOrNull(key: string, data: Uint8Array): DueRecord | null {
+  try {
+    return decodeDue(key, data);
+  } catch (cause) {
+    if (cause instanceof LedgerCorrupt) return null;
+    throw cause;
+  }
+}
+
 export function decodeSlot(key: string, data: Uint8Array): ClaimSlot {
   const value = parseJson(key, data, "a claim slot");
   if (!isSlot(value)) throw new LedgerCorrupt(key, "a claim slot");
