@@ -27,8 +27,8 @@ type Kind = (typeof kinds)[number];
 const folder = mkdtempSync(path.join(tmpdir(), "orrery-butler-"));
 const repoOf = (kind: Kind): string => path.join(folder, `repo-${kind}`);
 
-const rafts = [..."01 02 03 10 11 12 13 14 20 21 22 23 24 30 31 32 33 34 41 42 43".split(" ")].map(
-  (raft) => `R${raft}`,
+const rafts = "R01 R02 R03 R10 R11 R12 R13 R14 R20 R21 R22 R23 R24 R30 R31 R32 R33 R34 R41 R42 R43".split(
+  " ",
 );
 const sensors = ["S00", "S01", "S02", "S10", "S11", "S12", "S20", "S21", "S22"];
 const detectors = rafts.flatMap((raft) => sensors.map((sensor) => `${raft}_${sensor}`));

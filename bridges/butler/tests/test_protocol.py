@@ -120,7 +120,10 @@ class Bridge:
 
     def said(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        said: dict[str, Any] = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if line == "":
+            raise AssertionError(f"the bridge ended: {self.process.communicate(timeout=20)[1]}")
+        said: dict[str, Any] = json.loads(line)
         return said
 
     def tell(self, batch: str, items: Sequence[Item], deadline_ms: float = 60_000) -> None:

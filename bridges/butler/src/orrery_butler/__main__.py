@@ -53,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
         help="plain: register files under formatters that are not installed here",
     )
     serve.add_argument("--no-size", action="store_true", help="do not record file sizes: one look less at each file")
-    serve.add_argument("--s3-profile", metavar="NAME", help="the repository writes s3://NAME@bucket/key")
     serve.add_argument("--workers", type=int, default=4, help="tasks: threads that read headers")
 
     make = commands.add_parser("make-repo", help="make a repository for tests and demonstrations")
@@ -86,11 +85,10 @@ def _open(options: argparse.Namespace) -> Catalog:
         butler = Butler.from_config(options.repo, writeable=True)
     except Exception as error:
         raise CatalogAway("repo_unavailable", f"{options.repo}: {text_of(error)}") from error
-    uri_of = _with_profile(options.s3_profile)
     if options.backend == "tasks" or (options.backend == "auto" and _has_tasks()):
         from .tasks import TaskCatalog
 
-        return TaskCatalog(butler, uri_of=uri_of, record_size=not options.no_size, workers=options.workers)
+        return TaskCatalog(butler, record_size=not options.no_size, workers=options.workers)
     from .formatters import Formatters
     from .plain import PlainCatalog
     from .translate import choose
@@ -99,7 +97,6 @@ def _open(options: argparse.Namespace) -> Catalog:
         butler,
         choose(options.translator, options.translator_module),
         Formatters(stubs=options.stub_formatters),
-        uri_of=uri_of,
         record_size=not options.no_size,
     )
 
@@ -109,12 +106,6 @@ def _has_tasks() -> bool:
         return importlib.util.find_spec("lsst.obs.base") is not None
     except ImportError:
         return False
-
-
-def _with_profile(profile: str | None) -> Callable[[str], str]:
-    if profile is None:
-        return lambda uri: uri
-    return lambda uri: uri.replace("s3://", f"s3://{profile}@", 1) if uri.startswith("s3://") else uri
 
 
 def _make_repo(options: argparse.Namespace) -> int:

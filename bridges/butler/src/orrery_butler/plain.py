@@ -16,7 +16,7 @@ from .formatters import Formatters
 from .known import INGESTED, OUT_OF_TIME, compare, stored_uris
 from .locks import LockWait
 from .observation import Exposure, Translator
-from .prepare import Prepared, Preparer, UriOf
+from .prepare import Prepared, Preparer
 from .protocol import Answer, Item, Outcome, Visit, retry
 from .registry import Registry, Written
 
@@ -46,18 +46,16 @@ class PlainCatalog:
         translator: Translator,
         formatters: Formatters,
         *,
-        uri_of: UriOf = lambda uri: uri,
         record_size: bool = True,
     ) -> None:
         """
-        :param uri_of: what the repository calls an item's URI
         :param record_size: whether the size of each file is recorded, which costs another look at it
         """
         self._butler = butler
         self._translator_name = translator.name
         self._record_size = record_size
         self._registry = Registry(butler)
-        self._preparer = Preparer(butler, self._registry, translator, formatters, uri_of)
+        self._preparer = Preparer(butler, self._registry, translator, formatters)
         self._locks = LockWait()
 
     def about(self) -> Mapping[str, object]:

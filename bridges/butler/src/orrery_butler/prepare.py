@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lsst.daf.butler import Butler, DataCoordinate, DatasetIdGenEnum, DatasetRef, DatasetType, FileDataset
@@ -13,9 +13,6 @@ from .formatters import GUIDER_FORMATTER, RAW_FORMATTERS, Formatters
 from .observation import Exposure, ExposureName, Translator, Untranslatable
 from .protocol import Item, Outcome, permanent, retry
 from .registry import Registry
-
-#: ``s3://…`` as Orrery names it, to what the repository calls it.
-UriOf = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -42,13 +39,11 @@ class Preparer:
         registry: Registry,
         translator: Translator,
         formatters: Formatters,
-        uri_of: UriOf,
     ) -> None:
         self._butler = butler
         self._registry = registry
         self._translator = translator
         self._formatters = formatters
-        self._uri_of = uri_of
         universe = butler.dimensions
         dimensions = ("instrument", "detector", "exposure")
         self._raw = DatasetType("raw", dimensions, "Exposure", universe=universe)
@@ -123,7 +118,7 @@ class Preparer:
         return Prepared(item, self._path(item), ref, self._formatters.find(GUIDER_FORMATTER), None)
 
     def _path(self, item: Item) -> ResourcePath:
-        return ResourcePath(self._uri_of(item.uri), forceAbsolute=False)
+        return ResourcePath(item.uri, forceAbsolute=False)
 
     def _ref(self, kind: DatasetType, instrument: str, detector: int, exposure: int, run: str) -> DatasetRef:
         if (kind.name, run) not in self._runs:

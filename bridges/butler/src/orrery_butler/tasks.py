@@ -79,7 +79,6 @@ class TaskCatalog:
         self,
         butler: Butler,
         *,
-        uri_of: Callable[[str], str] = lambda uri: uri,
         record_size: bool = True,
         workers: int = 1,
     ) -> None:
@@ -88,7 +87,6 @@ class TaskCatalog:
         :raises CatalogAway: ``lsst.obs.base`` cannot be imported
         """
         self._butler = butler
-        self._uri_of = uri_of
         self._record_size = record_size
         self._workers = workers
         self._round = Round()
@@ -131,7 +129,7 @@ class TaskCatalog:
         batch = Batch(deadline)
         self._locks.wait_ms = deadline.wait_ms
         self._new = batch.new
-        uris = {item.key: ResourcePath(self._uri_of(item.uri), forceAbsolute=False) for item in items}
+        uris = {item.key: ResourcePath(item.uri, forceAbsolute=False) for item in items}
         try:
             batch.outcomes.update(absent(list(set(uris.values()))))
             for guiders, run in ((False, self._run_raws), (True, self._run_guiders)):
