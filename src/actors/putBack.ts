@@ -155,6 +155,8 @@ interface Wait {
   /** The needed key, as one token. */
   readonly needed: string;
   readonly key: string;
+  /** Looked at by the sweep: nothing said that what it needs has come. */
+  readonly swept: boolean;
 }
 
 /** Makes due again what waited: what it needs has come, or its time is up and it is judged a last time. */
@@ -183,7 +185,7 @@ export const freeWaiting = (
         some.map(({ place }) => recordKey(place)),
       );
       const groups = some.flatMap(({ wait, place }, i) => {
-        const writes = freeOne(node, place, entries[i] ?? null, here.has(wait.needed));
+        const writes = freeOne(node, place, entries[i] ?? null, here.has(wait.needed), wait.swept);
         return writes === null ? [] : [writes];
       });
       if (groups.length === 0) continue;
@@ -200,6 +202,7 @@ function freeOne(
   place: Place,
   entry: Entry | null,
   here: boolean,
+  swept: boolean,
 ): ReadonlyArray<Write> | null {
   if (entry === null || entry.ended) return null;
   const key = recordKey(place);
@@ -213,7 +216,9 @@ function freeOne(
     place,
     record,
     { now, random: 0, node: node.name, claim: record.claim },
-    here ? `${record.waitingFor ?? "what it needs"} has come` : "its time is up; it is judged a last time",
+    here
+      ? `${record.waitingFor ?? "what it needs"} has come${swept ? ", as the sweep found" : ""}`
+      : "its time is up; it is judged a last time",
   );
   return writesOf(key, entry.revision, settlement);
 }

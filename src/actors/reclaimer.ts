@@ -200,10 +200,11 @@ const freeTick = (
   sweep: boolean,
 ): Effect.Effect<void, Error> =>
   Effect.gen(function* () {
-    const candidates = sweep ? [...picture.waiting.keys()] : [...picture.came];
+    const came = new Set(picture.came);
+    const candidates = sweep ? [...picture.waiting.keys()] : [...came];
     picture.came.clear();
     const waits = candidates.flatMap((needed) =>
-      [...(picture.waiting.get(needed) ?? [])].map((key) => ({ needed, key })),
+      [...(picture.waiting.get(needed) ?? [])].map((key) => ({ needed, key, swept: !came.has(needed) })),
     );
     if (waits.length > 0) yield* freeWaiting(node, needs.putBack, waits);
   });

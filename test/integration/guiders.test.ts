@@ -28,14 +28,26 @@ class Catalog {
   /** Guiders that came before their exposure. */
   readonly early: Array<string> = [];
   readonly bad = new Set<string>();
-  before: (keys: ReadonlyArray<string>) => Promise<void> = () => Promise.resolve();
+  readonly #gates = new Map<string, { readonly reach: () => void; readonly opened: Promise<void> }>();
+
+  /** Holds up the batch with this key, once it is reached, until it is opened. */
+  gate(key: string): { readonly reached: Promise<void>; readonly open: () => void } {
+    const reached = Promise.withResolvers<void>();
+    const opened = Promise.withResolvers<void>();
+    this.#gates.set(key, { reach: () => reached.resolve(), opened: opened.promise });
+    return { reached: reached.promise, open: () => opened.resolve() };
+  }
 
   readonly around = (_lane: unknown, open: OpenDriver): OpenDriver =>
     Effect.map(open, (inner) => ({
       name: inner.name,
       ingest: (items) =>
         Effect.promise(async () => {
-          await this.before(items.map(({ key }) => key));
+          for (const { key } of items) {
+            const gate = this.#gates.get(key);
+            gate?.reach();
+            await gate?.opened;
+          }
           // Science first, as one batch would be.
           for (const item of items.filter(({ key }) => !isGuider(key) && !this.bad.has(key)))
             this.#known.add(this.#exposureOf(item));
@@ -144,6 +156,22 @@ describe("guiders", () => {
     expect((await keysOf(site, "waiting.>")).size).toBe(0);
   });
 
+  it("are freed by the coming of their exposure itself: the sweep is for what that missed", async () => {
+    const site = await start("needs: [{ match: _guider, waitMax: 10 min }]");
+    const names = Array.from({ length: 5 }, (_, seq) => exposureOf(seq));
+    const why: Array<string | undefined> = [];
+    for (const name of names) {
+      await notify(site, guider(name, 0));
+      await ends(site, guider(name, 0), ["waiting"]);
+      await notify(site, science(name, 0));
+      why.push((await ends(site, guider(name, 0))).history[1]?.detail);
+    }
+    // The sweep may be the first to see one of them.
+    expect(
+      why.filter((detail, n) => detail === `exposure.LSSTCam.${day}.${exposureOf(n)} has come`),
+    ).not.toEqual([]);
+  });
+
   it.each([1, 2, 3])("in any order, over two nodes with two workers each (order %i)", async (seed) => {
     const lane = "workers: 2, needs: [{ match: _guider, waitMax: 10 min }]".replace(", ", "\n    ");
     const [site] = [await start(lane), await start(lane, "guiders-2")];
@@ -164,30 +192,31 @@ describe("guiders", () => {
 
   it("whose exposure was settled between the look for it and their own settle are found by the sweep", async () => {
     const site = await start("workers: 2\n    needs: [{ match: _guider, waitMax: 10 min }]");
-    const [known, late] = [exposureOf(1), exposureOf(2)];
+    const [known, late, plug] = [exposureOf(1), exposureOf(2), exposureOf(3)];
     await notify(site, science(known, 0));
     await ends(site, science(known, 0));
-    // The second guider's exposure is looked for before the first one is handed over.
-    let release = (): void => undefined;
-    const held = new Promise<void>((resolve) => {
-      catalog.before = (keys) => {
-        if (!keys.includes(guider(known, 0))) return Promise.resolve();
-        resolve();
-        return new Promise((done) => {
-          release = done;
-        });
-      };
-    });
+    const [first, second] = [catalog.gate(science(plug, 0)), catalog.gate(science(plug, 1))];
+    await notify(site, science(plug, 0));
+    await first.reached;
+    await notify(site, science(plug, 1));
+    await second.reached;
+    // Both workers are busy: the next one to be free takes both guiders together, and looks for both exposures before it hands
+    // over the one that may be.
+    const both = catalog.gate(guider(known, 0));
     await notify(site, guider(known, 0), guider(late, 0));
-    await held;
+    first.open();
+    await both.reached;
+    expect(await record(site, guider(late, 0))).toBeNull();
     await notify(site, science(late, 0));
+    second.open();
     await ends(site, science(late, 0));
-    release();
+    both.open();
     const freed = await ends(site, guider(late, 0));
     expect([unharmed(freed), events(freed)]).toEqual([
       ["known", 0, 0, []],
       ["waiting", "freed", "known"],
     ]);
+    expect(freed.history[1]?.detail).toContain("as the sweep found");
     expect(catalog.early).toEqual([]);
   });
 

@@ -2,7 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as Effect from "effect/Effect";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { IngestResult, OpenDriver } from "../../src/drivers/Driver.ts";
 import type { Write } from "../../src/jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../../src/jetstream/transaction.ts";
 import { receiverConsumer } from "../../src/jetstream/topology.ts";
@@ -208,6 +210,37 @@ describe("a receiver of webhooks", () => {
       (count) => count === 1,
     );
     expect(receiver.requests).toHaveLength(before + 1);
+  });
+
+  it("is not told of what the catalog had before, but of what may be an earlier try of ours", async () => {
+    const [had, ours] = [exposureOf(5), exposureOf(6)];
+    let calls = 0;
+    const aroundDriver = (_lane: unknown, open: OpenDriver): OpenDriver =>
+      Effect.map(open, (inner) => ({
+        name: inner.name,
+        ingest: (items) => {
+          // The answer to the first try of ours is lost.
+          if (items.some((item) => item.key.includes(ours)) && calls++ === 0) {
+            return Effect.fail({ _tag: "CatalogAway", detail: "gone" } as const);
+          }
+          return Effect.succeed(items.map((): IngestResult => ({ status: "duplicate" })));
+        },
+      }));
+    const site = await startSite(siteText(nats.server.url, "told-1", { summit: { url: receiver.url } }), {
+      aroundDriver,
+    });
+    sites.push(site);
+    await exposure(site, had, 2);
+    await known(site, 2);
+    await exposure(site, ours, 2);
+    await known(site, 4);
+    await until(
+      () => receiver.filesOf(ours).length,
+      (count) => count === 2,
+    );
+    await toldAll(nats, "summit");
+    expect(receiver.requests.map((one) => one.exposure)).toEqual([ours]);
+    expect((await recordOf(site, "raw", day, bucket, keyOf(had, 0)))?.body.catalogHadIt).toBe(true);
   });
 
   it("that was rewritten before it was told is told all the same", async () => {
