@@ -35,6 +35,7 @@ import { keyFacts } from "../protocol/route.ts";
 import { decodeRun } from "../protocol/runs.ts";
 import type { CommandFailed } from "./failures.ts";
 import { ofCause, ofJetStream } from "./failures.ts";
+import { followersOf } from "./followers.ts";
 import type { Found } from "./ids.ts";
 import { nameOf } from "./ids.ts";
 import type { SiteLink } from "./site.ts";
@@ -229,6 +230,7 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
       group: yield* groupOf(nats, identity),
       exposure: yield* exposureOf(nats, lane, identity),
       runs: yield* runsOf(nats, key, identity),
+      followers: yield* followersOf(site, nats, place.mailbox, key, found.held?.record ?? null),
       nodes: live.size,
     };
   });

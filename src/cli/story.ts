@@ -47,6 +47,8 @@ export interface FileFacts {
   readonly group: { readonly words: string; readonly uri: string | null } | null;
   readonly exposure: { readonly name: string; readonly stands: boolean } | null;
   readonly runs: ReadonlyArray<{ readonly name: string; readonly state: string }>;
+  /** What those that follow the ledger have made of it. */
+  readonly followers?: ReadonlyArray<readonly [name: string, words: string]>;
   readonly nodes: number;
 }
 
@@ -392,6 +394,7 @@ function factLines(facts: FileFacts): ReadonlyArray<readonly [string, string]> {
   if (exposure !== null) {
     out.push(["exposure", `${exposure.name}${exposure.stands ? "" : ": not in the ledger (yet)"}`]);
   }
+  out.push(...(facts.followers ?? []));
   for (const run of runs) out.push(["used by", `run ${run.name}, ${run.state}`]);
   if (record?.body.raw !== undefined) out.push(["as it came", record.body.raw]);
   return out;

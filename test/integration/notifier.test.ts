@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as Effect from "effect/Effect";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { followersOf } from "../../src/cli/followers.ts";
 import type { IngestResult, OpenDriver } from "../../src/drivers/Driver.ts";
 import type { Write } from "../../src/jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../../src/jetstream/transaction.ts";
@@ -11,7 +12,7 @@ import { receiverConsumer } from "../../src/jetstream/topology.ts";
 import { getRecordUnsafe, scanUnsafe } from "../../src/jetstream/ledger.ts";
 import { notifiedKey, objectTail, recordKey } from "../../src/protocol/keys.ts";
 import { discarded } from "../../src/protocol/lifecycle.ts";
-import type { FileBody } from "../../src/protocol/records.ts";
+import type { FileBody, LedgerRecord } from "../../src/protocol/records.ts";
 import { encodeJson } from "../../src/protocol/records.ts";
 import type { NotifiedRecord } from "../../src/protocol/webhooks.ts";
 import type { TestNats } from "../support/nats.ts";
@@ -102,6 +103,11 @@ const notifiedOf = async (
   return (await keysOf(site, key)).get(key) as NotifiedRecord | undefined;
 };
 
+async function heldOf(nats: TestNats, key: string): Promise<readonly [string, LedgerRecord | null]> {
+  const name = recordKey({ mailbox: "raw", day, tail: objectTail(bucket, key) });
+  return [name, (await getRecordUnsafe(nats.nats, name))?.record ?? null];
+}
+
 /** File names of an exposure in the order in which the ledger has them. */
 async function orderOf(site: TestSite, name: string): Promise<ReadonlyArray<string>> {
   const order: Array<string> = [];
@@ -164,6 +170,10 @@ describe("a receiver of webhooks", () => {
     });
     expect(first?.key).toMatch(/^[0-9a-f]{32}$/);
     // Written after the last answer, before the acknowledgement.
+    const found = await Effect.runPromise(
+      followersOf(site.node.site, nats.nats, "raw", ...(await heldOf(nats, keyOf(name, 0)))),
+    );
+    expect(found).toEqual([["told", expect.stringMatching(/^summit, last at 2.* UTC$/)]]);
     expect(await notifiedOf(site, "summit", name)).toMatchObject({
       accepted: receiver.requests.length,
       refused: [],
@@ -342,6 +352,10 @@ describe("a receiver of webhooks", () => {
       (count) => count === 2,
     );
     await toldAll(nats, "summit");
+    const found = await Effect.runPromise(
+      followersOf(site.node.site, nats.nats, "raw", ...(await heldOf(nats, keyOf(bad, 0)))),
+    );
+    expect(found).toEqual([["not told", "summit: HTTP 422: no, with 422"]]);
     const told = await notifiedOf(site, "summit", bad);
     expect(told?.accepted).toBe(0);
     expect(sorted(told?.refused.flatMap((one) => one.filenames) ?? [])).toEqual(filesOf(bad, 2));

@@ -2,8 +2,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import * as Effect from "effect/Effect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { followersOf } from "../../src/cli/followers.ts";
+import { getRecordUnsafe } from "../../src/jetstream/ledger.ts";
 import { visitsConsumer } from "../../src/jetstream/topology.ts";
+import { objectTail, recordKey } from "../../src/protocol/keys.ts";
 import type { VisitRecord } from "../../src/protocol/visits.ts";
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
@@ -164,7 +168,17 @@ describe.skipIf(!haveRubinData)("visits of real headers", () => {
       observationType: "science",
       groupSize: 2,
     });
-    expect([...(await visitsOf(site, 2)).values()]).toEqual([
+    const visits = await visitsOf(site, 2);
+    const key = recordKey({
+      mailbox: "real",
+      day: "20220405",
+      tail: objectTail("real", `${science}.fits`),
+    });
+    const held = await getRecordUnsafe(nats.nats, key);
+    expect(
+      await Effect.runPromise(followersOf(site.node.site, nats.nats, "real", key, held?.record ?? null)),
+    ).toEqual([["visit", `${exposure}: 1 of 2 exposures`]]);
+    expect([...visits.values()]).toEqual([
       {
         v: 1,
         visit: exposure,
