@@ -112,12 +112,12 @@ async function openSlot<Body>(state: WorkerState<Body>, signal: AbortSignal): Pr
         state.node.nats,
         state.slotKey,
         state.node.name,
-        "its worker ended with it in hand",
+        crashOf(state.slotKey),
         state.node.reclaimRules,
         signal,
       );
       if (result.type === "reclaimed") {
-        state.node.log("warn", "recovered the claim of a former life", {
+        state.node.log("warn", "took back the claim that this worker ended with", {
           slot: state.slotKey,
           items: result.items,
           claim: result.claim,
@@ -128,6 +128,16 @@ async function openSlot<Body>(state: WorkerState<Body>, signal: AbortSignal): Pr
       await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** attempt, 2_000)));
     }
   }
+}
+
+/** How each worker of this process last failed, until its next life has recorded it on the items it had in hand. */
+const lastDefects = new Map<string, string>();
+const defectTextMax = 600;
+
+function crashOf(slotKey: string): string {
+  const defect = lastDefects.get(slotKey);
+  lastDefects.delete(slotKey);
+  return defect === undefined ? "its worker ended with it in hand" : `its worker failed: ${defect}`;
 }
 
 const oneRound = <Body, R>(
@@ -429,6 +439,7 @@ const unfinished = <Body>(
     const interrupted = Cause.hasInterruptsOnly(cause);
     if (!interrupted && failure._tag === "None") {
       // A defect: the slot stays as it is, and the next life of this worker records the crash.
+      lastDefects.set(state.slotKey, Cause.pretty(cause).slice(0, defectTextMax));
       for (const reply of replies) state.inHand.delete(reply);
       return yield* Effect.failCause(cause as Cause.Cause<never>);
     }

@@ -287,7 +287,7 @@ const prepareFromHeader = (needs: IngesterNeeds, item: Item<FileBody>): Effect.E
     return ready(
       needs,
       item,
-      mergedIdentity(facts.identity, found.success),
+      mergedIdentity(lane, facts.identity, found.success),
       {
         metadata: extract(
           found.success,
@@ -319,9 +319,10 @@ function faultOf(error: MetadataFault | ReadError): Preparation {
 }
 
 /** The path's words win where both speak, so that a file's keys agree with where it lies; the header adds the rest. */
-function mergedIdentity(fromKey: Identity, header: HeaderIdentity): Identity {
+function mergedIdentity(lane: Lane, fromKey: Identity, header: HeaderIdentity): Identity {
   return {
-    instrument: header.instrument,
+    // Rubin's rules give the canonical name; any other header's spelling must not part a file from where it lies.
+    instrument: lane.identity === "rubin" ? header.instrument : (fromKey.instrument ?? header.instrument),
     day: fromKey.day ?? header.day,
     exposure: fromKey.exposure ?? header.obsId ?? header.exposureId,
     group: header.group,
