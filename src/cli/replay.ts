@@ -18,7 +18,7 @@ import { arrivalsConsumer } from "../jetstream/topology.ts";
 import { openStorages } from "../node/storages.ts";
 import { arrivalsStream, isEncodable, ledgerBucket, recordKey } from "../protocol/keys.ts";
 import { decodeRecord } from "../protocol/records.ts";
-import type { LedgerRecord } from "../protocol/records.ts";
+import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import type { ObjectInfo, StorageDriver } from "../storage/Storage.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, misused, no, ofCause, ofJetStream } from "./failures.ts";
@@ -50,6 +50,8 @@ interface Tally {
   announced: number;
   /** In the ledger with this content, whatever its state. */
   known: number;
+  /** Of those, compared by size only: the ledger has them with an etag of another kind. */
+  bySize: number;
   /** Of those, given up on: replaying the bucket does not decide about them. */
   parked: number;
   /** The lane does not accept such keys. */
@@ -64,7 +66,7 @@ interface Cursor {
   readonly tally: Tally;
 }
 
-const fresh = (): Tally => ({ listed: 0, announced: 0, known: 0, parked: 0, skipped: 0 });
+const fresh = (): Tally => ({ listed: 0, announced: 0, known: 0, bySize: 0, parked: 0, skipped: 0 });
 
 function cursorFile(site: Site, { bucket, prefix }: ReplayOptions): string {
   const name = createHash("sha256")
@@ -124,12 +126,33 @@ const storageOf = (
     return storage;
   });
 
-/** What the ledger holds of this very content; null: nothing, or other content. */
-function knownAs(records: ReadonlyArray<LedgerRecord | null>, etag: string): LedgerRecord | null {
+interface Known {
+  readonly record: LedgerRecord<FileBody>;
+  readonly bySize: boolean;
+}
+
+/** An etag that the file driver made: it says size, mtime and inode, so it never equals a digest of the same content. */
+const fileEtag = /^[0-9a-f]+-[0-9a-f]+-[0-9a-f]+$/;
+
+/**
+ * What the ledger holds of this very content; null: nothing, or other content. On a file store whose notifications bring digests
+ * the etags cannot be compared, and the size decides; one etag of the driver's own in the record is enough to compare again.
+ */
+function knownAs(
+  records: ReadonlyArray<LedgerRecord<FileBody> | null>,
+  object: ObjectInfo,
+  kind: StorageDriver["kind"],
+): Known | null {
   for (const record of records) {
     if (record === null) continue;
-    const others = [...(record.refused ?? []), ...(record.superseded ?? [])];
-    if (record.etag === etag || others.some((other) => other.etag === etag)) return record;
+    const contents = [
+      { etag: record.etag, size: record.body.size },
+      ...(record.refused ?? []),
+      ...(record.superseded ?? []),
+    ];
+    if (contents.some(({ etag }) => etag === object.etag)) return { record, bySize: false };
+    if (kind !== "file" || contents.some(({ etag }) => fileEtag.test(etag))) continue;
+    if (contents.some(({ size }) => size === object.size)) return { record, bySize: true };
   }
   return null;
 }
@@ -139,6 +162,7 @@ async function unknownOf(
   link: SiteLink,
   bucket: string,
   objects: ReadonlyArray<ObjectInfo>,
+  kind: StorageDriver["kind"],
   tally: Tally,
 ): Promise<ReadonlyArray<ObjectInfo>> {
   const keys = objects.map(({ key }) => placesOf(link.site, { bucket, key }).map(recordKey));
@@ -148,12 +172,13 @@ async function unknownOf(
   return objects.filter((object, i) => {
     const records = (keys[i] ?? []).map((key) => {
       const entry = byKey.get(key) ?? null;
-      return entry === null || entry.ended ? null : decodeRecord(key, entry.data);
+      return entry === null || entry.ended ? null : decodeRecord<FileBody>(key, entry.data);
     });
-    const record = knownAs(records, object.etag);
-    if (record === null) return true;
+    const known = knownAs(records, object, kind);
+    if (known === null) return true;
     tally.known++;
-    if (record.state === "parked") tally.parked++;
+    if (known.bySize) tally.bySize++;
+    if (known.record.state === "parked") tally.parked++;
     return false;
   });
 }
@@ -179,6 +204,7 @@ interface Work {
   readonly options: ReplayOptions;
   readonly door: FrontDoor;
   readonly lanes: ReadonlyArray<Lane>;
+  readonly storage: StorageDriver;
   readonly tally: Tally;
 }
 
@@ -231,12 +257,12 @@ const step = (
   done: Effect.Effect<void, CommandFailed>,
 ): Effect.Effect<void, CommandFailed> =>
   Effect.gen(function* () {
-    const { link, options, tally } = work;
+    const { link, options, storage, tally } = work;
     tally.listed += objects.length;
     const taken = objects.filter(({ key }) => isTaken(work, key));
     tally.skipped += objects.length - taken.length;
     const unknown = yield* Effect.tryPromise({
-      try: () => unknownOf(link, options.bucket, taken, tally),
+      try: () => unknownOf(link, options.bucket, taken, storage.kind, tally),
       catch: ofCause,
     });
     if (options.dryRun) {
@@ -252,20 +278,23 @@ const step = (
   });
 
 function words(tally: Tally, dryRun: boolean): string {
+  const bySize =
+    tally.bySize === 0
+      ? ""
+      : ` (${count(tally.bySize)} of them compared by size only: their etags are of another kind)`;
   const parked = tally.parked === 0 ? "" : ` (${count(tally.parked)} of them parked: see orrery parked ls)`;
   const skipped = tally.skipped === 0 ? "" : `, ${count(tally.skipped)} that no lane accepts`;
-  return `${plural(tally.listed, "object")}: ${count(tally.announced)} ${dryRun ? "would be announced" : "announced"}, ${count(tally.known)} known${parked}${skipped}`;
+  return `${plural(tally.listed, "object")}: ${count(tally.announced)} ${dryRun ? "would be announced" : "announced"}, ${count(tally.known)} known${bySize}${parked}${skipped}`;
 }
 
 const pages = (
   io: IoService,
   work: Work,
-  storage: StorageDriver,
   file: string,
   from: string | null,
 ): Effect.Effect<void, CommandFailed> =>
   Effect.gen(function* () {
-    const { options, tally } = work;
+    const { options, storage, tally } = work;
     const { bucket, prefix } = options;
     // With a rate, steps are small enough that it is even, and that ^C is answered soon.
     const size =
@@ -328,8 +357,8 @@ export const replay = (
       reclaimRules: () => null,
     };
     const tally: Tally = before?.tally ?? fresh();
-    const work: Work = { link, options, door: new FrontDoor(node, site), lanes, tally };
-    yield* pages(io, work, storage, file, before?.after ?? null).pipe(
+    const work: Work = { link, options, door: new FrontDoor(node, site), lanes, storage, tally };
+    yield* pages(io, work, file, before?.after ?? null).pipe(
       Effect.onInterrupt(() =>
         Effect.sync(() => tell(io, `stopped: ${words(tally, dryRun)}. The same command goes on from here`)),
       ),

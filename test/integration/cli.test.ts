@@ -617,7 +617,9 @@ describe("parked items", () => {
     };
     await put();
     expect((await cli("parked", "ls")).stdout).toContain("ContentChanged");
-    expect((await cli("parked", "discard", id, "--note", "a slip")).stdout).toContain("what is known stays");
+    expect((await cli("parked", "discard", id, "--note", "a slip")).stdout).toContain(
+      "refused content dropped, the file stays known",
+    );
     expect((await held(id)).record).toMatchObject({ state: "known", etag: "e1" });
     await put();
     expect((await cli("parked", "replay", id)).stdout).toContain("etag e2");
@@ -675,8 +677,8 @@ describe("orrery replay", () => {
     objects("20251201", 6);
     const dry = await json<Counts>("replay", "raw", "LSSTCam/20251201/", "--dry-run");
     expect(dry).toMatchObject({ listed: 12, announced: 6, skipped: 6, known: 0 });
-    const before = await json<ReadonlyArray<unknown>>("stats", "20251201");
-    expect(before).toEqual([]);
+    expect(await cli("stats", "2025-12-01", "--json")).toEqual({ exit: 3, stdout: "[]\n", stderr: "" });
+    expect(await cli("stats", "20251201")).toMatchObject({ exit: 3, stdout: "" });
     const { exit, stdout } = await cli("replay", "raw", "LSSTCam/20251201/", "--json");
     expect(exit).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ announced: 6 });
@@ -696,6 +698,33 @@ describe("orrery replay", () => {
     );
     const { stdout } = await cli("replay", "raw", "LSSTCam/20251202/", "--json");
     expect(JSON.parse(stdout)).toMatchObject({ announced: 2, known: 1 });
+  });
+
+  it("compares by size what a notification brought with an etag of another kind, and only that", async () => {
+    objects("20251204", 4);
+    const md5 = "0cc175b9c0f1b6a831c399e269772661";
+    const { size } = await inScope(
+      makeFileStorage({ root: join(folder, "night") }).head("raw", nameOf(1).replace(day, "20251204")),
+    );
+    const know = async (seq: number, etag: string, bytes: number | null): Promise<void> => {
+      const key = nameOf(seq).replace(day, "20251204");
+      const place = { mailbox: "raw", day: "20251204", tail: objectTail("raw", key) };
+      const body = { ...bodyOf(key, seq, "R22_S11", seq), size: bytes };
+      const subject = { place, etag, generation: 0, before: null, body, alone: false };
+      const moment = { now: Date.now(), random: 0, node: "a", claim: null };
+      await store(
+        writesOf(recordKey(place), 0, settle(subject, { type: "done", body }, rules, moment, "known")),
+      );
+    };
+    await know(1, md5, size);
+    await know(2, md5, size + 1);
+    await know(3, md5, null);
+    await know(4, `${size.toString(16)}-1-1`, size);
+    const { stdout } = await cli("replay", "raw", "LSSTCam/20251204/", "--dry-run", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({ announced: 3, known: 1, bySize: 1 });
+    expect((await cli("replay", "raw", "LSSTCam/20251204/", "--dry-run")).stderr).toContain(
+      "1 known (1 of them compared by size only",
+    );
   });
 
   it("goes on where it was stopped, without missing or repeating one", async () => {
