@@ -66,8 +66,8 @@ const oneRound = (node: NodeContextService, settings: VisitSettings, mailbox: Ma
       return yield* Effect.sleep(againMs);
     }
     for (const delivery of deliveries) mailbox.ack(delivery.reply);
-    // An exposure comes as many small settles: what gathers meanwhile is one write of its visit.
-    if (deliveries.length > 0) yield* Effect.sleep(visitsEveryMs);
+    // An exposure comes as many small settles: what gathers meanwhile is one write of its visit. A backlog has gathered already.
+    if (deliveries.length > 0 && deliveries.length < visitFilesMax) yield* Effect.sleep(visitsEveryMs);
   });
 
 function byVisit(
