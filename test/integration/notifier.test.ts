@@ -19,6 +19,7 @@ import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
 import { NodeProcess } from "../support/nodeProcess.ts";
 import { Receiver } from "../support/receiver.ts";
+import { ServerProcess } from "../support/server.ts";
 import type { TestSite } from "../support/testSite.ts";
 import { ask, counted, keysOf, recordOf, settled, startSite, until } from "../support/testSite.ts";
 
@@ -426,6 +427,58 @@ describe("a receiver of webhooks", () => {
       (count) => count === 20,
     );
     expect(receiver.filesOf(last)).toEqual(await orderOf(idle, last));
+  });
+});
+
+describe("a nats-server that is killed", () => {
+  it("with requests under way: each file is told in order, and so is what comes afterwards", async () => {
+    const server = await ServerProcess.start({ syncAlways: true });
+    const receiver = await Receiver.start();
+    const site = await startSite(siteText(server.url, "told-1", { summit: { url: receiver.url } }));
+    try {
+      const [before, during, after] = [exposureOf(1), exposureOf(2), exposureOf(3)];
+      await exposure(site, before, 10);
+      await until(
+        () => receiver.filesOf(before).length,
+        (count) => count === 10,
+      );
+      receiver.behaviour = () => "hold";
+      await exposure(site, during, 10);
+      await until(
+        () => receiver.held,
+        (held) => held > 0,
+      );
+      await known(site, 20);
+      await server.kill9();
+      // The receiver takes it while nobody can note that it did.
+      receiver.behaviour = () => 200;
+      receiver.release();
+      await server.start();
+      await until(
+        () => site.node.context.nats.link().connected,
+        (connected) => connected,
+      );
+      await until(
+        () => ask(site, { body: { Records: [] } }),
+        (answer) => answer.status === 200,
+      );
+      await exposure(site, after, 10);
+      await until(
+        () => [during, after].map((name) => receiver.filesOf(name).length),
+        ([a = 0, b = 0]) => a >= 10 && b >= 10,
+        40_000,
+      );
+      for (const name of [before, during, after]) {
+        // At least once: what is told again comes after what was told first, in the same order.
+        expect([...new Set(receiver.filesOf(name))]).toEqual(await orderOf(site, name));
+      }
+      expect(receiver.filesOf(before)).toHaveLength(10);
+    } finally {
+      receiver.release();
+      await site.stop();
+      await receiver.down();
+      await server.end();
+    }
   });
 });
 
