@@ -59,7 +59,7 @@ function methodOf(methods: ByMethod, method: string): Route | Found {
   const route = methods.get(method === "HEAD" ? "GET" : method);
   if (route !== undefined) return route;
   const allow = [...methods.keys()].flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name])).join(", ");
-  return { type: "refusal", status: 405, message: `Method not allowed: ${allow}`, allow };
+  return { type: "refusal", status: 405, message: `Method not allowed: use ${allow}`, allow };
 }
 
 /** @returns a function from method and request target to what answers it */

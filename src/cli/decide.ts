@@ -99,9 +99,7 @@ function settlement(
 function doneWords(verb: Decision, record: LedgerRecord): string {
   const refused = record.refused?.at(-1);
   if (verb === "discard") {
-    return record.state === "parked"
-      ? "given up for good"
-      : "the refused content is dropped; what is known stays";
+    return record.state === "parked" ? "given up for good" : "refused content dropped, the file stays known";
   }
   return refused === undefined
     ? "put back into its queue"

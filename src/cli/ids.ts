@@ -3,12 +3,14 @@ import * as Effect from "effect/Effect";
 import { nearMiss } from "../config/nearMiss.ts";
 import type { Site } from "../config/Site.ts";
 import type { Held } from "../jetstream/ledger.ts";
-import { getUnsafe } from "../jetstream/ledger.ts";
+import { getUnsafe, readStreamUnsafe } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { subjectCounts } from "../jetstream/survey.ts";
 import { unrouted } from "../actors/frontDoor.ts";
+import { decodeArrival } from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
 import {
+  arrivalsStream,
   decodeKeyPart,
   encodeToken,
   isEncodable,
@@ -145,6 +147,34 @@ const search = (
     return { best: [], names };
   });
 
+/** What was received and has no record yet, of the day in what was typed: without one, too much would have to be read. */
+const arrivedAs = (
+  site: Site,
+  nats: NatsService,
+  wanted: string,
+): Effect.Effect<ReadonlyArray<Place>, CommandFailed> => {
+  const day = /(?<!\d)\d{8}(?!\d)/.exec(wanted)?.[0];
+  if (day === undefined) return Effect.succeed([]);
+  return Effect.tryPromise({
+    try: async () => {
+      const best = new Map<string, Place>();
+      let bestFitness = 1;
+      await readStreamUnsafe(nats, arrivalsStream, `arrive.*.*.${day}`, ({ data }) => {
+        const arrival = decodeArrival(data);
+        if (arrival === null) return;
+        const fits = fitness(`${arrival.bucket}/${arrival.key}`, wanted);
+        const place = fits < bestFitness ? undefined : placesOf(site, arrival)[0];
+        if (place === undefined || place.mailbox === unrouted) return;
+        if (fits > bestFitness) best.clear();
+        bestFitness = fits;
+        best.set(recordKey(place), place);
+      });
+      return [...best.values()];
+    },
+    catch: ofCause,
+  });
+};
+
 function ambiguous(id: string, places: ReadonlyArray<Place>): CommandFailed {
   const shown = places.slice(0, candidatesShownMax).map((place) => `  ${recordKey(place)}`);
   const more = places.length > shown.length ? [`  … and ${places.length - shown.length} more`] : [];
@@ -186,9 +216,14 @@ export const findRecord = (site: Site, nats: NatsService, id: string): Effect.Ef
     }
     if (only !== undefined && others.length > 0) return yield* ambiguous(id, best);
     if (expected !== undefined) return yield* hold(nats, expected);
+    const received = yield* arrivedAs(site, nats, wanted);
+    if (received.length > 1) return yield* ambiguous(id, received);
+    if (received[0] !== undefined) return yield* hold(nats, received[0]);
     const near = nearMiss(wanted.slice(wanted.lastIndexOf("/") + 1), names);
     const hint = near === null ? "" : `; did you mean ${near}?`;
-    return yield* no(`site ${site.name} knows nothing of ${JSON.stringify(id)}${hint}`);
+    return yield* no(
+      `site ${site.name} knows nothing of ${JSON.stringify(id)}${hint}${near === null ? "; perhaps received and not settled yet: ask with BUCKET/KEY" : ""}`,
+    );
   });
 
 /** As {@link findRecord}, for commands that need the record itself. */

@@ -70,12 +70,19 @@ function presenter(io: IoService): CliOutput.Presenter {
           case "InvalidInvocation": {
             const path = event.commandPath.join(" ");
             const mark = paint(io.err.color, "red", "error");
-            for (const error of event.errors) io.err.write(`${mark} ${error.message}\n`);
+            for (const error of event.errors)
+              io.err.write(`${mark} ${error.message}${siteHint(error.message)}\n`);
             return io.err.write(`\nusage: ${event.helpDoc.usage}\n       ${path} --help tells more\n`);
           }
         }
       }),
   };
+}
+
+/** Some commands take the site file as an argument, so people try it with the others. */
+function siteHint(message: string): string {
+  const file = /^Unexpected positional argument: "(.+\.ya?ml)"$/.exec(message)?.[1];
+  return file === undefined ? "" : `; a site file goes behind --site: --site ${file}`;
 }
 
 /** `--site` does not need to be told on every page of a command that has no site. */

@@ -7,6 +7,7 @@ import { renderProblems } from "../config/SiteFileError.ts";
 import { maskUserInfo } from "../config/show.ts";
 import type { Site } from "../config/Site.ts";
 import { makeLog } from "../log.ts";
+import type { Actor } from "../actors/Actor.ts";
 import type { RunningNode } from "../node.ts";
 import { startNode } from "../node.ts";
 import { version } from "../node/version.ts";
@@ -26,8 +27,9 @@ export interface StartOptions {
   readonly readyFile: string | null;
 }
 
-function banner(io: IoService, file: string, node: RunningNode): void {
+function banner(io: IoService, file: string, node: RunningNode, actors: ReadonlyArray<Actor>): void {
   const { site } = node;
+  const lanes = [...site.lanes.values()].map((lane) => `${lane.name} (${lane.buckets.join(", ")})`);
   const http = node.httpUrl();
   const safe = node.durability.startsWith("fsync before");
   const lines: ReadonlyArray<readonly [string, string]> = [
@@ -36,7 +38,14 @@ function banner(io: IoService, file: string, node: RunningNode): void {
     ["nats", `${maskUserInfo(node.natsUrl)}${site.nats.mode === "embedded" ? ", embedded" : ""}`],
     ["kept", safe ? node.durability : paint(io.out.color, "yellow", node.durability)],
     ["http", http ?? "none"],
-    ["lanes", [...site.lanes.values()].map((lane) => `${lane.name} (${lane.buckets.join(", ")})`).join("; ")],
+    ...(http === null || site.lanes.size === 0 ? [] : [["notify", `${http}${site.enqueuer.path}`] as const]),
+    ...(site.watch.length === 0
+      ? []
+      : [["watch", site.watch.map((one) => `${one.directory} (${one.bucket})`).join("; ")] as const]),
+    ...(lanes.length === 0 ? [] : [["lanes", lanes.join("; ")] as const]),
+    ...(actors.length === 0
+      ? []
+      : [["actors", actors.map((actor) => actor.options.name).join(", ")] as const]),
     ...(site.jobs.size === 0 ? [] : [["jobs", [...site.jobs.keys()].join(", ")] as const]),
     ["data", site.dataDir],
   ];
@@ -44,6 +53,19 @@ function banner(io: IoService, file: string, node: RunningNode): void {
     ([name, value]) => `  ${paint(io.out.color, "dim", name.padEnd(6))} ${harmless(value)}`,
   );
   io.out.write(`${paint(io.out.color, "bold", `Orrery ${version}`)}\n${text.join("\n")}\n`);
+}
+
+/** What went wrong, without the supervisors that passed it on. */
+export function innermost(message: string): string {
+  let text = message;
+  for (;;) {
+    const inner = text
+      .replace(/^node \S+: /, "")
+      .replace(/^\S+ did not start: /, "")
+      .replace(/^(?:failed|died): (?:[A-Z]\w*: )?/, "");
+    if (inner === text) return text;
+    text = inner;
+  }
 }
 
 /** For whoever waits until it is up: there at once and whole, or not there. */
@@ -92,11 +114,13 @@ export const start = (
     const actors = yield* loadActors(site);
     io.run.onSignal = 0;
     io.run.survivesClosedOutput = true;
-    const log = makeLog(site.log, { site: site.name, node: site.node }, io.err.write);
+    // A terminal has a reader of lines, not of JSON.
+    const format = io.err.columns() === null ? site.log.format : "pretty";
+    const log = makeLog({ ...site.log, format }, { site: site.name, node: site.node }, io.err.write);
     const node = yield* startNode({ site, actors, log }).pipe(
-      Effect.mapError((error) => failed(error.message)),
+      Effect.mapError((error) => failed(innermost(error.message))),
     );
-    banner(io, choice.file, node);
+    banner(io, choice.file, node, actors);
     if (options.readyFile !== null) yield* writeReady(io, options.readyFile, node);
     yield* node.ended.pipe(Effect.mapError((error) => failed(error.message)));
     return yield* failed(`node ${site.node} ended by itself; its log says why`);

@@ -10,14 +10,15 @@ import {
   decodeKeyPart,
   encodeToken,
   ledgerBucket,
+  noDay,
   placeOfRecordKey,
 } from "../protocol/keys.ts";
 import type { FileBody } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import type { CommandFailed } from "./failures.ts";
-import { misused, ofCause, ofJetStream } from "./failures.ts";
+import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
-import { sayJson, tell } from "./Io.ts";
+import { sayJson } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
 import { openSite } from "./site.ts";
 import { placeKey, renderStats } from "./statsView.ts";
@@ -32,6 +33,14 @@ export interface StatsOptions {
 }
 
 const everyDay = "all";
+
+/** As in keys; null for text that is no day. */
+function dayOf(text: string): string | null {
+  if (text === everyDay || text === noDay) return text;
+  const [, year, month, day] = /^(\d{4})(?:-(?=..-))?(\d\d)-?(\d\d)$/.exec(text) ?? [];
+  if (year === undefined || Number.isNaN(Date.parse(`${year}-${month}-${day}`))) return null;
+  return `${year}${month}${day}`;
+}
 
 /** Days of which the stream holds arrivals, encoded as in subjects. */
 const daysHeld = (link: SiteLink, lane: string): Effect.Effect<ReadonlyArray<string>, CommandFailed> =>
@@ -97,6 +106,15 @@ export const stats = (
   options: StatsOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
+    const asked = options.day;
+    // 2025-11-21 and 20251121 are one day.
+    const written = asked === null ? null : dayOf(asked);
+    if (asked !== null && written === null) {
+      const hint = /\.ya?ml$/.test(asked) ? `; a site file goes behind --site: --site ${asked}` : "";
+      return yield* misused(
+        `${JSON.stringify(asked)} is no day: 20251121, 2025-11-21, - (files without a day) or all${hint}`,
+      );
+    }
     const link = yield* openSite(io, options.site);
     const lanes = [...link.site.lanes.keys()];
     if (options.lane !== null && !lanes.includes(options.lane)) {
@@ -105,9 +123,6 @@ export const stats = (
       );
     }
     const lane = options.lane ?? "*";
-    const asked = options.day;
-    // 2025-11-21 and 20251121 are one day.
-    const written = asked?.replaceAll(/(?<=^\d{4})-(?=\d\d-\d\d$)|(?<=^\d{4}-\d\d)-(?=\d\d$)/g, "") ?? null;
     const day =
       written === everyDay
         ? "*"
@@ -116,10 +131,14 @@ export const stats = (
           : latest(yield* daysHeld(link, lane));
     const counted = day === null ? [] : yield* tallies(link, lane, day);
     const all = counted.map((tally) => tally.summary());
-    if (options.json) return sayJson(io, all);
+    if (options.json) sayJson(io, all);
     if (all.length === 0) {
-      return tell(io, asked === null ? "nothing has arrived yet" : `nothing arrived on ${asked}`);
+      if (options.json) return yield* no("");
+      return yield* no(
+        asked === null || written === everyDay ? "nothing has arrived yet" : `nothing arrived on ${asked}`,
+      );
     }
+    if (options.json) return undefined;
     io.out.write(renderStats(all, { color: io.out.color, columns: io.out.columns() }));
     return undefined;
   });

@@ -400,6 +400,23 @@ function factLines(facts: FileFacts): ReadonlyArray<readonly [string, string]> {
   return out;
 }
 
+/** Parkings that an attempt's own failure led to: not crashes, and not what waited too long. */
+function parkedByFailure(record: FileFacts["record"]): number {
+  const failed = new Set(
+    (record?.errors ?? [])
+      .filter((error) => error.class === "transient" || error.class === "permanent")
+      .map((error) => error.at),
+  );
+  return (record?.history ?? []).filter((entry) => entry.event === "parked" && failed.has(entry.at)).length;
+}
+
+/** When it came to stand so. What came after (a duplicate, refused content) does not change it. */
+function standsSince(facts: FileFacts, standing: string, events: ReadonlyArray<StoryEvent>): number | null {
+  if (standing === "in hand") return timeOf(facts.claims[0]?.since);
+  const entry = facts.record?.history.findLast((one) => one.event === standing);
+  return timeOf(entry?.at) ?? events.at(-1)?.at ?? null;
+}
+
 function countsWords(facts: FileFacts, events: ReadonlyArray<StoryEvent>): string {
   const number = (event: string): number => events.filter((one) => one.event === event).length;
   const parts: Array<string> = [];
@@ -407,7 +424,7 @@ function countsWords(facts: FileFacts, events: ReadonlyArray<StoryEvent>): strin
   if (duplicates > 0) parts.push(`${plural(duplicates, "duplicate")} dropped`);
   const crashes = facts.record?.crashes ?? 0;
   if (crashes > 0) parts.push(`its worker was lost ${times(crashes)}`);
-  const failures = number("failing");
+  const failures = number("failing") + parkedByFailure(facts.record);
   if (failures > 0) parts.push(plural(failures, "failed attempt"));
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
@@ -415,7 +432,7 @@ function countsWords(facts: FileFacts, events: ReadonlyArray<StoryEvent>): strin
 export function fileStory(facts: FileFacts): Story {
   const events = inOrder(arrivalEvents(facts), historyEvents(facts.record?.history ?? []));
   const { standing, now, next, commands } = outlook(facts);
-  const since = events.at(-1)?.at ?? null;
+  const since = standsSince(facts, standing, events);
   return {
     name: facts.name,
     key: facts.key,

@@ -10,7 +10,7 @@ import type { IoService } from "./Io.ts";
 import { sayJson } from "./Io.ts";
 import { partitionStory, runStory } from "./jobStory.ts";
 import { openSite } from "./site.ts";
-import type { Story } from "./story.ts";
+import type { Story, StoryEvent } from "./story.ts";
 import { fileStory } from "./story.ts";
 import { fields } from "./recordView.ts";
 import { paint } from "./table.ts";
@@ -80,11 +80,16 @@ export function renderStory(story: Story, color: boolean, columns: number | null
   return parts.join("");
 }
 
+const withIsoTime = ({ at, ...event }: StoryEvent) => ({
+  at: at === null ? null : new Date(at).toISOString(),
+  ...event,
+});
+
 export const why = (io: IoService, options: WhyOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const link = yield* openSite(io, options.site);
     const story = yield* storyOf(link, options);
-    if (options.json) sayJson(io, story);
+    if (options.json) sayJson(io, { ...story, events: story.events.map(withIsoTime) });
     else io.out.write(renderStory(story, io.out.color, io.out.columns()));
     if (story.standing === "unknown") return yield* no("");
     return undefined;

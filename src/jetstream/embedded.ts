@@ -243,8 +243,10 @@ export const startEmbedded = (
     yield* attempt("cannot make its folder", () => mkdir(settings.dataDir, { recursive: true }));
     const other = yield* attempt("cannot look at its folder", () => untilFree(pidFile));
     if (other !== null) {
+      const ports = yield* Effect.promise(() => rememberedPorts(join(settings.dataDir, "ports.json")));
+      const server = `nats://127.0.0.1:${ports?.client ?? "PORT"}`;
       return yield* fail(
-        `cannot start: process ${other} is already using ${settings.dataDir}. Stop it, or choose another dataDir`,
+        `cannot start: process ${other} is already using its data folder; run further nodes with nats.mode: external and nats.servers: [${server}] (see README, More nodes)`,
       );
     }
     const ports = yield* attempt("found no port", () => choosePorts(settings));

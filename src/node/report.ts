@@ -24,7 +24,8 @@ export function logEvent(log: Log, event: SupervisorEvent): void {
       if (event.kind === "shutdown" || event.kind === "normal")
         log("debug", "actor ended", { actor: event.path });
       else
-        log("error", "actor failed", {
+        // Before it is ready whoever started it is told: the command's user, or the line that says it is started again.
+        log(event.beforeReady ? "debug" : "error", "actor failed", {
           actor: event.path,
           kind: event.kind,
           reason: event.reason,

@@ -37,7 +37,7 @@ const kindOf = (cause: Cause.Cause<unknown>, stoppedBySupervisor: boolean): Exit
 };
 
 const reasonsShownMax = 4;
-const reasonCharsMax = 300;
+const reasonCharsMax = 600;
 
 const describe = (cause: Cause.Cause<unknown>, stoppedBySupervisor: boolean): string => {
   if (cause.reasons.length === 0) return "ended with an empty cause";

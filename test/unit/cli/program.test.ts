@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
+import { innermost } from "../../../src/cli/start.ts";
 import { wantsColor } from "../../../src/cli/terminal.ts";
 import { runCli } from "../../support/cli.ts";
+
+describe("what a start failed by", () => {
+  it("is told without the supervisors that passed it on", () => {
+    const passedOn =
+      "node a: node/servers did not start: failed: StartFailed: node/servers/nats-server did not start: failed: EmbeddedServerFailed: the disk is full";
+    expect(innermost(passedOn)).toBe("the disk is full");
+    expect(innermost("node a: there is no node: binary")).toBe("there is no node: binary");
+  });
+});
 
 describe("the command line", () => {
   it("explains itself, with exit 0", async () => {
@@ -46,6 +56,10 @@ describe("the command line", () => {
     [["parked", "discard", "x"], "--note"],
     [["parked", "replay", "x", "--reason", "Y"], "not several"],
     [["status", "--every", "0"], "--every"],
+    [["status", "site.yaml"], "--site site.yaml"],
+    [["stats", "site.yaml"], "--site site.yaml"],
+    [["stats", "foo"], "no day"],
+    [["stats", "2025-13-40"], "no day"],
     [["presence", "a", "b", "0", "c", "--wait", "9999"], "--wait"],
     [["replay", "bucket", "--rate", "0"], "--rate"],
     [["send", "actor", "id", "not json"], "no JSON"],

@@ -92,6 +92,8 @@ describe("the story of", () => {
       arrivals: [arrived(7, 0), arrived(9, 5_000), arrived(12, 6_000)],
     });
     expect(text).toContain("2 duplicates dropped");
+    // The last duplicate came 6 s after: it does not change since when the file is known.
+    expect(text).toContain("known since 2025-11-21 03:00:00 UTC");
     expect(text).toContain(
       "announced again by webhook (sequence 9): the same content, dropped as a duplicate",
     );
@@ -107,6 +109,7 @@ describe("the story of", () => {
     const { text, standing } = told({ record });
     expect(standing).toBe("parked");
     expect(text).toContain("parked on node a: HeaderUnreadable: no END card");
+    expect(text).toContain("1 failed attempt)");
     expect(text).toContain(`orrery parked replay '${recordKey(place)}'`);
     const again = replayed(place, record, moment(60_000, "operator ada@host"), "mended").record;
     expect(told({ record: again }).text).toContain("put back by operator ada@host: mended");

@@ -66,7 +66,7 @@ describe("exits", () => {
     const { kind, reason } = classify(Exit.failCause(Cause.fromReasons(reasons)), true);
     expect(kind).toBe("defect");
     expect(reason).toBe(
-      `stopped by its supervisor; failed: ${"x".repeat(300)}…; died: a; died: b; and 2 more`,
+      `stopped by its supervisor; failed: ${"x".repeat(600)}…; died: a; died: b; and 2 more`,
     );
     expect(classify(Exit.failCause(Cause.empty), false)).toMatchObject({ kind: "defect" });
   });
