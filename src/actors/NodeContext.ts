@@ -3,6 +3,7 @@ import * as Context from "effect/Context";
 import type { ReclaimRules } from "../jetstream/claims.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import type { Counters } from "./counters.ts";
+import type { Troubles } from "./troubles.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type Log = (level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -17,6 +18,7 @@ export class NodeContext extends Context.Service<
     readonly nats: NatsService;
     readonly counters: Counters;
     readonly log: Log;
+    readonly troubles: Troubles;
     /** How items of a mailbox are put back; null for a mailbox that this node does not know. */
     readonly reclaimRules: (mailbox: string) => ReclaimRules | null;
   }

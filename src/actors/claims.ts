@@ -34,7 +34,7 @@ export class SystemFailure extends Schema.TaggedError<SystemFailure>()("SystemFa
   detail: Schema.String,
 }) {
   override get message(): string {
-    return `${this.what} is away (${this.detail}). The batch was given back untouched and is tried again.`;
+    return `${this.what} is away (${this.detail.replace(/[.\s]+$/, "")}). The batch was given back untouched and is tried again.`;
   }
 }
 
@@ -88,6 +88,7 @@ export const claimsWorker = <Body, R>(
         (timer) => Effect.sync(() => clearInterval(timer)),
       );
       yield* abortable((signal) => openSlot(state, signal));
+      node.troubles.watch(source.mailbox);
       yield* ready;
       return yield* Effect.forever(oneRound(state, work));
     }),
@@ -402,6 +403,8 @@ const claimAndWork = <Body, R>(
     if (result.type === "settled") {
       for (const reply of replies) done(state, reply);
       state.node.counters.settled(state.source.mailbox, items, outcomes, performance.now() - started);
+      // What was only refused has asked nobody.
+      if (worked.length > 0) state.node.troubles.over(state.source.mailbox);
       return "on";
     }
     state.node.counters.refusedSettles(state.source.mailbox, 1);
@@ -444,6 +447,7 @@ const unfinished = <Body>(
       return yield* Effect.failCause(cause as Cause.Cause<never>);
     }
     if (failure._tag === "Some") {
+      state.node.troubles.met(state.source.mailbox, failure.value.what, failure.value.detail);
       state.node.log("warn", failure.value.message, { slot: state.slotKey, claim: id });
     }
     const { slot } = state;

@@ -31,6 +31,8 @@ export interface Counters {
   readonly untold: (receiver: string, count: number) => void;
   /** Visits written. */
   readonly visits: (system: string, count: number) => void;
+  /** Whether work of the mailbox was given back last because something is away. */
+  readonly trouble: (mailbox: string, present: boolean) => void;
   /** Arrivals pending and in hand, as last polled. */
   readonly backlog: (lane: string, count: number) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
@@ -72,6 +74,10 @@ const batchMs = Metric.histogram("orrery_claim_ms", {
 });
 
 const backlog = Metric.gauge("orrery_backlog", { description: "Arrivals pending and in hand, by lane" });
+
+const trouble = Metric.gauge("orrery_trouble", {
+  description: "1 while the storage or the catalog of a mailbox is away, as this node sees it",
+});
 
 const untold = Metric.gauge("orrery_webhook_backlog", {
   description:
@@ -118,6 +124,8 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
       for (const [outcome, count] of Object.entries(by)) add("items", { mailbox, outcome }, count);
       Metric.withAttributes(batchMs, { mailbox }).updateUnsafe(ms, context);
     },
+    trouble: (mailbox, present) =>
+      Metric.withAttributes(trouble, { mailbox }).updateUnsafe(present ? 1 : 0, context),
     backlog: (lane, count) => Metric.withAttributes(backlog, { lane }).updateUnsafe(count, context),
     totals: () => ({ ...totals }),
   };

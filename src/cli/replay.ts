@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope";
 import { makeCounters } from "../actors/counters.ts";
 import { FrontDoor } from "../actors/frontDoor.ts";
 import type { Admission } from "../actors/frontDoor.ts";
+import { Troubles } from "../actors/troubles.ts";
 import { didYouMean } from "../config/nearMiss.ts";
 import type { Lane, Site } from "../config/Site.ts";
 import { getManyUnsafe } from "../jetstream/ledger.ts";
@@ -347,13 +348,16 @@ export const replay = (
         `going on behind ${harmless(before.after)}, where an earlier run stopped (--restart begins anew)`,
       );
     }
+    const counters = yield* makeCounters;
+    const log = (_level: string, message: string): void => tell(io, message);
     const node = {
       site: site.name,
       name: "orrery replay",
       epoch: randomBytes(4).toString("hex"),
       nats,
-      counters: yield* makeCounters,
-      log: (_level: string, message: string) => tell(io, message),
+      counters,
+      log,
+      troubles: new Troubles(counters, log),
       reclaimRules: () => null,
     };
     const tally: Tally = before?.tally ?? fresh();

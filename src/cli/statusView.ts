@@ -61,6 +61,20 @@ function restartLines(nodes: ReadonlyArray<NodeStatus>): ReadonlyArray<string> {
   );
 }
 
+/** A trouble that was not met again for so long may be over: no work came that would have shown it. */
+const troubleFreshMs = 60_000;
+
+function troubleLines(nodes: ReadonlyArray<NodeStatus>, now: number): ReadonlyArray<string> {
+  return nodes.flatMap((node) =>
+    (node.troubles ?? []).map((trouble) => {
+      const where = nodes.length > 1 ? `${node.name}: ` : "";
+      const idleMs = now - (timeOf(trouble.lastAt) ?? now);
+      const last = idleMs > troubleFreshMs ? ` (last tried ${duration(idleMs)} ago)` : "";
+      return `${where}${trouble.mailbox}: ${trouble.what} is away for ${since(trouble.since, now)}${last}: ${trouble.detail}`;
+    }),
+  );
+}
+
 function mailboxesTable(mailboxes: ReadonlyArray<MailboxStatus>, now: number, options: TableOptions): string {
   return table(
     [
@@ -127,6 +141,7 @@ export function renderStatus(status: SiteStatus, options: TableOptions): string 
   if (status.nodes.length === 0) {
     lines.push(`${paint(color, "red", "no node is running")}: what arrives waits until one is started\n`);
   } else lines.push(nodesTable(status.nodes, now, options));
+  for (const line of troubleLines(status.nodes, now)) lines.push(`${paint(color, "red", harmless(line))}\n`);
   for (const line of restartLines(status.nodes)) lines.push(`${paint(color, "yellow", harmless(line))}\n`);
   lines.push("\n", mailboxesTable(status.mailboxes, now, options));
   if (status.claims.length > 0) lines.push("\n", claimsTable(status, now, options));

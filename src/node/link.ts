@@ -8,6 +8,7 @@ import type { Actor } from "../actors/Actor.ts";
 import type { Counters } from "../actors/counters.ts";
 import { runLanes } from "../actors/runSource.ts";
 import type { Log, NodeContextService } from "../actors/NodeContext.ts";
+import { Troubles } from "../actors/troubles.ts";
 import type { Site } from "../config/Site.ts";
 import { readDurability } from "../jetstream/embedded.ts";
 import type { NodeLease } from "../jetstream/lease.ts";
@@ -116,6 +117,7 @@ export const openLink = (
     const durability = yield* Effect.promise(() => readDurability(settings.monitor));
     const epoch = `${Date.now().toString(36)}${randomBytes(4).toString("hex")}`;
     const startedAt = new Date().toISOString();
+    const troubles = new Troubles(settings.counters, log);
     const describe = (): NodeRecord => ({
       v: recordVersion,
       epoch,
@@ -127,6 +129,7 @@ export const openLink = (
       actors: settings.self.actors(),
       http: settings.self.http,
       durability,
+      troubles: troubles.present(),
     });
     const lease = yield* untilAnswered(log, acquireLease(nats, site.node, epoch, describe));
     const mailboxes = mailboxesOf(nats, site, settings.actors);
@@ -141,6 +144,7 @@ export const openLink = (
         nats,
         counters: settings.counters,
         log,
+        troubles,
         reclaimRules: mailboxes.reclaim,
       },
     };

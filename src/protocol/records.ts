@@ -142,6 +142,17 @@ export interface WaitingIndex {
   readonly generation: number;
 }
 
+/** What a node's workers of a mailbox could not reach when they last tried. */
+export interface Trouble {
+  readonly mailbox: string;
+  /** `storage of lane raw`, `catalog (butler)` */
+  readonly what: string;
+  /** ISO 8601, UTC: the first failure, and the latest. */
+  readonly since: string;
+  readonly lastAt: string;
+  readonly detail: string;
+}
+
 export interface NodeRecord {
   readonly v: number;
   readonly epoch: string;
@@ -158,6 +169,8 @@ export interface NodeRecord {
   }>;
   readonly http: string | null;
   readonly durability: string;
+  /** One a mailbox at most; nodes of before say nothing. */
+  readonly troubles?: ReadonlyArray<Trouble>;
 }
 
 const envelope = Schema.Struct({

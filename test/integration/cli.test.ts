@@ -216,6 +216,15 @@ describe("a site that is looked at", () => {
     ],
     http: "http://127.0.0.1:1",
     durability: "fsync before every acknowledgement",
+    troubles: [
+      {
+        mailbox: "raw",
+        what: "storage of lane raw",
+        since: new Date(Date.now() - 85_000).toISOString(),
+        lastAt: new Date(Date.now() - 2_000).toISOString(),
+        detail: "503",
+      },
+    ],
   };
 
   it("tells nodes, lanes, claims and what is open", async () => {
@@ -245,7 +254,9 @@ describe("a site that is looked at", () => {
       claims: ReadonlyArray<Record<string, unknown>>;
       nextDueAt: string;
     }>("status");
-    expect(status.nodes).toMatchObject([{ name: "b", actors: [{ restarts: 2 }, {}] }]);
+    expect(status.nodes).toMatchObject([
+      { name: "b", actors: [{ restarts: 2 }, {}], troubles: [{ mailbox: "raw", detail: "503" }] },
+    ]);
     expect(status.mailboxes.find((one) => one["mailbox"] === "raw")).toMatchObject({
       queued: 2,
       inHand: 0,
@@ -263,6 +274,7 @@ describe("a site that is looked at", () => {
     expect(stdout).toContain("fsync before every acknowledgement");
     expect(stdout).toMatch(/^b +1 min 1 s +host\/4242 .*presence restarting/m);
     expect(stdout).toContain("b: ingest-raw-0 was restarted twice");
+    expect(stdout).toMatch(/^raw: storage of lane raw is away for 1 min \d+ s: 503$/m);
     expect(stdout).toContain("its node is gone");
   });
 

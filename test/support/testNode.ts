@@ -1,7 +1,8 @@
 /** The node that a test plays: real counters on a connection of its own, and a log that can be read. */
 import * as Effect from "effect/Effect";
 import { makeCounters } from "../../src/actors/counters.ts";
-import type { LogLevel, NodeContextService } from "../../src/actors/NodeContext.ts";
+import type { Log, LogLevel, NodeContextService } from "../../src/actors/NodeContext.ts";
+import { Troubles } from "../../src/actors/troubles.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
 
 export interface LogLine {
@@ -16,13 +17,16 @@ export interface TestNode extends NodeContextService {
 
 export function testNode(nats: NatsService, name = "test"): TestNode {
   const lines: Array<LogLine> = [];
+  const counters = Effect.runSync(makeCounters);
+  const log: Log = (level, message, fields = {}) => void lines.push({ level, message, fields });
   return {
     site: "test",
     name,
     epoch: `${name}-epoch`,
     nats,
-    counters: Effect.runSync(makeCounters),
-    log: (level, message, fields = {}) => void lines.push({ level, message, fields }),
+    counters,
+    log,
+    troubles: new Troubles(counters, log),
     reclaimRules: () => null,
     lines,
   };
