@@ -418,6 +418,9 @@ describe("orrery why", () => {
     expect(queued.exit).toBe(0);
     expect(queued.stdout).toContain("accepted");
     expect(queued.stdout).toContain("stands in the queue of lane raw");
+    // The ledger has nothing of it yet: the end of its name is looked for among what was received.
+    const byEnd = await cli("why", key.slice(key.lastIndexOf("/") + 1));
+    expect(byEnd).toMatchObject({ exit: 0, stdout: queued.stdout });
     const slot = {
       v: 1,
       state: "claimed",
