@@ -279,13 +279,15 @@ const step = (
   });
 
 function words(tally: Tally, dryRun: boolean): string {
-  const bySize =
-    tally.bySize === 0
-      ? ""
-      : ` (${count(tally.bySize)} of them compared by size only: their etags are of another kind)`;
-  const parked = tally.parked === 0 ? "" : ` (${count(tally.parked)} of them parked: see orrery parked ls)`;
+  const notes = [
+    ...(tally.bySize === 0
+      ? []
+      : [`${count(tally.bySize)} of them compared by size only: their etags are of another kind`]),
+    ...(tally.parked === 0 ? [] : [`${count(tally.parked)} of them parked: see orrery parked ls`]),
+  ];
+  const known = notes.length === 0 ? "known" : `known (${notes.join("; ")})`;
   const skipped = tally.skipped === 0 ? "" : `, ${count(tally.skipped)} that no lane accepts`;
-  return `${plural(tally.listed, "object")}: ${count(tally.announced)} ${dryRun ? "would be announced" : "announced"}, ${count(tally.known)} known${bySize}${parked}${skipped}`;
+  return `${plural(tally.listed, "object")}: ${count(tally.announced)} ${dryRun ? "would be announced" : "announced"}, ${count(tally.known)} ${known}${skipped}`;
 }
 
 const pages = (
