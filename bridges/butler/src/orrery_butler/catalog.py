@@ -33,8 +33,13 @@ class Deadline:
         self._end = None if self.wait_ms is None else time.monotonic() + self.wait_ms / 1000
 
     @property
+    def seconds_left(self) -> float | None:
+        """Never below 0; None: for ever."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    @property
     def passed(self) -> bool:
-        return self._end is not None and time.monotonic() >= self._end
+        return self.seconds_left == 0.0
 
 
 class Catalog(Protocol):

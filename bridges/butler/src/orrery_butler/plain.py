@@ -129,7 +129,7 @@ class PlainCatalog:
         return new
 
     def _without_absent(self, prepared: Sequence[Prepared], batch: Batch) -> list[Prepared]:
-        faults = absent([one.uri for one in prepared])
+        faults = absent([one.uri for one in prepared], batch.deadline)
         batch.outcomes.update((one.item.key, faults[one.uri]) for one in prepared if one.uri in faults)
         return [one for one in prepared if one.uri not in faults]
 

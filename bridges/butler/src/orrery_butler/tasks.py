@@ -131,7 +131,7 @@ class TaskCatalog:
         self._new = batch.new
         uris = {item.key: ResourcePath(item.uri, forceAbsolute=False) for item in items}
         try:
-            batch.outcomes.update(absent(list(set(uris.values()))))
+            batch.outcomes.update(absent(list(set(uris.values())), deadline))
             for guiders, run in ((False, self._run_raws), (True, self._run_guiders)):
                 # Guiders last: an exposure of the same batch is known by then.
                 chosen = {uris[item.key]: None for item in items if (item.kind == "guider") == guiders}
