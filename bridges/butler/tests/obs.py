@@ -28,7 +28,7 @@ from lsst.resources import ResourcePath
 
 from orrery_butler.formatters import GUIDER_FORMATTER, RAW_FORMATTERS, Formatters
 from orrery_butler.header import HeaderTranslator, exposure_of
-from orrery_butler.observation import Exposure, Untranslatable
+from orrery_butler.observation import Exposure
 from orrery_butler.records import exposure_records, visit_records
 from orrery_butler.registry import Registry
 
@@ -104,7 +104,7 @@ class RawIngestTask:
             exposure = observation.exposure
             detector = Registry(self.butler).detector(exposure.instrument, observation.detector)
             if not isinstance(detector, DimensionRecord):
-                raise Untranslatable(detector.detail)
+                raise KeyError("Calculation of required property detector_num resulted in a value of None")
         except Exception as error:
             self.on_metadata_failure(uri, error)
             return RawFileData([], uri, None)

@@ -57,6 +57,7 @@ def test_each_gets_its_own_outcome_and_holds_nobody(tasks: TaskStage) -> None:
         "gone": tasks.item(3, "R10_S01", uri=f"{tasks.files.as_uri()}/nowhere.fits"),
         "new exposure": tasks.item(3, "R10_S02"),
         "filter": tasks.item(4, "R10_S00", FILTER="pink"),
+        "detector": tasks.item(5, "R99_S00"),
     }
     twice = Item("again", items["new"].uri, "raw", None)
     answers = tasks.answers([*items.values(), twice])
@@ -70,6 +71,7 @@ def test_each_gets_its_own_outcome_and_holds_nobody(tasks: TaskStage) -> None:
         "gone": "missing_file",
         "new exposure": "ingested",
         "filter": "unknown_filter",
+        "detector": "unknown_detector",
     }
     assert answers["again"].outcome.status == "duplicate"
     assert answers[items["new exposure"].key].exposure_new

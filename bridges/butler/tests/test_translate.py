@@ -106,8 +106,9 @@ def test_what_the_site_cannot_translate(site: str, changed: dict[str, object]) -
     for translate in (translator.observation, translator.exposure_name):
         if translate == translator.exposure_name and "DATE-BEG" in changed:
             continue
-        with pytest.raises(Untranslatable):
+        with pytest.raises(Untranslatable) as refused:
             translate({**header(1), **changed}, "file:///a.fits")
+        assert refused.value.fault == ("unknown_detector" if "CCDSLOT" in changed else "metadata")
 
 
 def test_nobody_but_the_built_in() -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from lsst.daf.butler import Timespan
 
-from .protocol import Header
+from .protocol import FaultClass, Header
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ class ExposureName:
 
 class Untranslatable(Exception):
     """The header does not say what a record needs. It needs a correction, or the site's own translator."""
+
+    def __init__(self, why: str, fault: FaultClass = "metadata") -> None:
+        super().__init__(why)
+        self.fault: FaultClass = fault
 
 
 class Translator(Protocol):

@@ -77,7 +77,7 @@ class Preparer:
         try:
             observation = self._translator.observation(item.header, item.uri)
         except Untranslatable as error:
-            return permanent("metadata", str(error))
+            return permanent(error.fault, str(error))
         exposure = observation.exposure
         instrument = exposure.instrument
         formatter = RAW_FORMATTERS.get(instrument)
@@ -98,7 +98,7 @@ class Preparer:
         try:
             return self._translator.exposure_name(item.header, item.uri)
         except Untranslatable as error:
-            return permanent("metadata", str(error))
+            return permanent(error.fault, str(error))
 
     def _guider_of(
         self, item: Item, name: ExposureName | Outcome, ids: Mapping[str, Mapping[str, int]]

@@ -21,6 +21,7 @@ from .files import absent
 from .known import DUPLICATE, INGESTED, OUT_OF_TIME, compare, stored_uris
 from .locks import LockWait
 from .protocol import Answer, Item, Outcome, Visit, permanent, retry
+from .translate import metadata_fault
 
 log = logging.getLogger(__name__)
 
@@ -315,7 +316,10 @@ def _uri(dataset: FileDataset) -> ResourcePath:
 
 def _unread(error: Exception) -> Outcome:
     # The task reads the header itself, so this may also be the store's failure.
-    return outcome_of(error) if isinstance(error, OSError) else permanent("metadata", text_of(error))
+    if isinstance(error, OSError):
+        return outcome_of(error)
+    text = text_of(error)
+    return permanent(metadata_fault(text), text)
 
 
 def _among(uri: ResourcePath, refused: Sequence[Refused]) -> bool:

@@ -14,7 +14,7 @@ from lsst.daf.butler import Timespan
 from .catalog import CatalogAway
 from .header import HeaderTranslator
 from .observation import Exposure, ExposureName, Observation, Translator, Untranslatable
-from .protocol import Header
+from .protocol import FaultClass, Header
 
 log = logging.getLogger(__name__)
 
@@ -103,13 +103,13 @@ class SiteTranslator:
     def observation(self, header: Header, uri: str) -> Observation:
         info = self._translate(header, uri, _NEEDED, _WANTED)
         if info.detector_num is None:
-            raise Untranslatable("the site's translator gives no detector number")
+            raise Untranslatable("the site's translator knows no such detector", "unknown_detector")
         return Observation(_exposure(info), int(info.detector_num))
 
     def exposure_name(self, header: Header, uri: str) -> ExposureName:
         info = self._translate(header, uri, _NAMES, set())
         if info.detector_num is None:
-            raise Untranslatable("the site's translator gives no detector number")
+            raise Untranslatable("the site's translator knows no such detector", "unknown_detector")
         return ExposureName(info.instrument, info.observation_id, int(info.detector_num))
 
     def _translate(self, header: Header, uri: str, needed: set[str], wanted: set[str]) -> Any:
@@ -118,7 +118,13 @@ class SiteTranslator:
             return self._info(dict(header), filename=uri, required=needed, subset=needed | wanted)
         except Exception as error:
             # Whatever a translator stumbles over it stumbles over again.
-            raise Untranslatable(f"{type(error).__name__}: {error}") from error
+            text = f"{type(error).__name__}: {error}"
+            raise Untranslatable(text, metadata_fault(text)) from error
+
+
+def metadata_fault(text: str) -> FaultClass:
+    """The class of what a translator stumbled over: detectors that a camera does not have it tells by their number."""
+    return "unknown_detector" if "detector_num" in text else "metadata"
 
 
 def _exposure(info: Any) -> Exposure:
