@@ -16,13 +16,14 @@ export interface SourceFile {
  */
 const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string> | "all">> = {
   protocol: [],
+  jobs: ["protocol"],
   supervisor: ["protocol"],
   jetstream: ["protocol"],
   storage: ["protocol"],
-  config: ["protocol"],
+  config: ["protocol", "jobs"],
   drivers: ["protocol"],
-  actors: ["protocol", "supervisor", "jetstream", "storage", "config", "drivers"],
-  node: ["protocol", "supervisor", "jetstream", "storage", "config", "drivers", "actors"],
+  actors: ["protocol", "jobs", "supervisor", "jetstream", "storage", "config", "drivers"],
+  node: ["protocol", "jobs", "supervisor", "jetstream", "storage", "config", "drivers", "actors"],
   cli: "all",
   demo: "all",
 };
