@@ -10,6 +10,9 @@ export const claimItemsMax = 330;
 /** Most ledger messages one item adds to a settle or a reclaim: its record, its old index, its new index or exposure. */
 export const recordsPerItemMax = 3;
 
+/** Most items of a lane's second queue (replays) in one claim: what has just come waits for no more than these. */
+export const laterItemsMax = 50;
+
 /** A delivery that never became a claim is delivered again after this. Extended with `+WPI` while in hand. */
 export const ackWaitMs = 8_000;
 /** How often everything in hand is extended. */
@@ -142,6 +145,7 @@ assert(
   claimItemsMax * recordsPerItemMax + 1 <= transactionMessagesMax,
   "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
 );
+assert(laterItemsMax <= claimItemsMax, "laterItemsMax <= claimItemsMax");
 assert(commitRecordsMax <= transactionMessagesMax, "commitRecordsMax <= transactionMessagesMax");
 assert(parkRecordsMax * 2 <= transactionMessagesMax, "parkRecordsMax × 2 <= transactionMessagesMax");
 assert(commitBatchFrom <= commitSinglesMax, "commitBatchFrom <= commitSinglesMax");

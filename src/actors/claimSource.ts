@@ -36,6 +36,11 @@ export interface ClaimSource<Body> {
   readonly stream: string;
   readonly consumer: string;
   readonly batchMax: number;
+  /**
+   * A second queue of the same stream, from which something is taken only while the first has nothing. What comes by it has most
+   * likely been here before, so its records are read.
+   */
+  readonly later?: { readonly consumer: string; readonly batchMax: number };
   readonly rules: RetryRules;
   readonly onContentChange: "refuse" | "supersede";
   /** The state of a good end. */

@@ -14,13 +14,14 @@ import * as Schema from "effect/Schema";
 import { claimItemsMax, progressEveryMs } from "../limits.ts";
 import type { ClaimSource, ClaimedWork, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import type { Taken } from "./queues.ts";
+import { Queues } from "./queues.ts";
 import { reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
 import type { SettleResult } from "../jetstream/claims.ts";
 import { mayUseName } from "../jetstream/lease.ts";
 import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { Entry, Held } from "../jetstream/ledger.ts";
-import type { Delivery } from "../jetstream/mailbox.ts";
-import { Mailbox } from "../jetstream/mailbox.ts";
+import type { Mailbox } from "../jetstream/mailbox.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { ledgerPut } from "../jetstream/transaction.ts";
 import { claimKey, ledgerBucket, recordKey } from "../protocol/keys.ts";
@@ -38,7 +39,6 @@ export class SystemFailure extends Schema.TaggedError<SystemFailure>()("SystemFa
   }
 }
 
-const takeWaitMs = 5_000;
 const backoffFirstMs = 250;
 const backoffMostMs = 10_000;
 const conflictRounds = 5;
@@ -52,6 +52,7 @@ const whileConnected = new AbortController().signal;
 interface WorkerState<Body> {
   readonly node: NodeContextService;
   readonly source: ClaimSource<Body>;
+  readonly queues: Queues;
   readonly mailbox: Mailbox;
   readonly slotKey: string;
   /** Reply subjects of everything in hand, extended while the work goes on. */
@@ -70,21 +71,22 @@ export const claimsWorker = <Body, R>(
 ): Effect.Effect<never, never, R> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const mailbox = yield* Effect.acquireRelease(
-        Effect.sync(() => new Mailbox(node.nats, source.stream, source.consumer)),
-        (box) => Effect.sync(() => box.close()),
+      const queues = yield* Effect.acquireRelease(
+        Effect.sync(() => new Queues(node.nats, source)),
+        (both) => Effect.sync(() => both.close()),
       );
       const state: WorkerState<Body> = {
         node,
         source,
-        mailbox,
+        queues,
+        mailbox: queues.first,
         slotKey: claimKey(source.mailbox, node.name, worker),
         inHand: new Set(),
         slot: null,
         backoffMs: backoffFirstMs,
       };
       yield* Effect.acquireRelease(
-        Effect.sync(() => setInterval(() => mailbox.working(state.inHand), progressEveryMs)),
+        Effect.sync(() => setInterval(() => state.mailbox.working(state.inHand), progressEveryMs)),
         (timer) => Effect.sync(() => clearInterval(timer)),
       );
       yield* abortable((signal) => openSlot(state, signal));
@@ -146,14 +148,14 @@ const oneRound = <Body, R>(
   work: ClaimedWork<Body, R>,
 ): Effect.Effect<void, never, R> =>
   Effect.gen(function* () {
-    const deliveries = yield* abortable(async (signal) => {
+    const taken = yield* abortable(async (signal) => {
       try {
-        const taken = await state.mailbox.take(state.source.batchMax, takeWaitMs, signal);
-        if (!signal.aborted) return taken;
+        const some = await state.queues.take(signal);
+        if (!signal.aborted) return some;
         // Nobody waits for them any more: without this they would come again only after ack_wait.
-        const replies = taken.map((delivery) => delivery.reply);
+        const replies = some.deliveries.map((delivery) => delivery.reply);
         state.mailbox.release(replies, 1);
-        return [];
+        return { deliveries: [], doubtful: false };
       } catch (cause) {
         state.node.log("warn", "the mailbox cannot be read", {
           mailbox: state.source.mailbox,
@@ -162,10 +164,10 @@ const oneRound = <Body, R>(
         return null;
       }
     });
-    if (deliveries === null) return yield* pause(state);
-    if (deliveries.length === 0) return;
-    for (const delivery of deliveries) state.inHand.add(delivery.reply);
-    yield* Effect.uninterruptibleMask((restore) => inHand(state, deliveries, work, restore)).pipe(
+    if (taken === null) return yield* pause(state);
+    if (taken.deliveries.length === 0) return;
+    for (const delivery of taken.deliveries) state.inHand.add(delivery.reply);
+    yield* Effect.uninterruptibleMask((restore) => inHand(state, taken, work, restore)).pipe(
       Effect.ensuring(Effect.sync(() => state.inHand.clear())),
     );
   });
@@ -182,13 +184,13 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 /** Judges what was taken and works on it claim by claim. Interruption reaches only the work itself. */
 const inHand = <Body, R>(
   state: WorkerState<Body>,
-  deliveries: ReadonlyArray<Delivery>,
+  taken: Taken,
   work: ClaimedWork<Body, R>,
   restore: Restore,
 ): Effect.Effect<void, never, R> =>
   Effect.gen(function* () {
     const judged = yield* Effect.promise(() =>
-      judgeTaken(state, deliveries).catch((cause: unknown) => String(cause)),
+      judgeTaken(state, taken).catch((cause: unknown) => String(cause)),
     );
     if (typeof judged === "string") {
       state.node.log("warn", "cannot read the records of a batch", {
@@ -197,7 +199,7 @@ const inHand = <Body, R>(
       });
       yield* giveBack(
         state,
-        deliveries.map((d) => d.reply),
+        taken.deliveries.map((d) => d.reply),
         backoffFirstMs,
       );
       return yield* restore(pause(state));
@@ -244,7 +246,7 @@ interface Judged<Body> {
  */
 async function judgeTaken<Body>(
   state: WorkerState<Body>,
-  deliveries: ReadonlyArray<Delivery>,
+  { deliveries, doubtful }: Taken,
 ): Promise<Judged<Body>> {
   const { source } = state;
   const dropped: Array<string> = [];
@@ -279,7 +281,8 @@ async function judgeTaken<Body>(
       again: delivery.deliveries > 1,
     };
     byKey.set(key, item);
-    if (source.reads === "always" || delivery.deliveries > 1 || decoded.generation > 0) toRead.push(item);
+    const mayBeKnown = doubtful || source.reads === "always" || delivery.deliveries > 1;
+    if (mayBeKnown || decoded.generation > 0) toRead.push(item);
   }
   if (toRead.length > 0) await readAndJudge(state, toRead, byKey, dropped);
   const together: Array<Item<Body>> = [];

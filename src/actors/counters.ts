@@ -35,6 +35,8 @@ export interface Counters {
   readonly trouble: (mailbox: string, present: boolean) => void;
   /** Arrivals pending and in hand, as last polled. */
   readonly backlog: (lane: string, count: number) => void;
+  /** The same of what is replayed. */
+  readonly replays: (lane: string, count: number) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
   readonly totals: () => Readonly<Record<string, number>>;
 }
@@ -74,6 +76,11 @@ const batchMs = Metric.histogram("orrery_claim_ms", {
 });
 
 const backlog = Metric.gauge("orrery_backlog", { description: "Arrivals pending and in hand, by lane" });
+
+const replays = Metric.gauge("orrery_replay_backlog", {
+  description:
+    "Replayed arrivals pending and in hand, by lane: they wait while anything else of the lane does",
+});
 
 const trouble = Metric.gauge("orrery_trouble", {
   description: "1 while the storage or the catalog of a mailbox is away, as this node sees it",
@@ -127,6 +134,7 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
     trouble: (mailbox, present) =>
       Metric.withAttributes(trouble, { mailbox }).updateUnsafe(present ? 1 : 0, context),
     backlog: (lane, count) => Metric.withAttributes(backlog, { lane }).updateUnsafe(count, context),
+    replays: (lane, count) => Metric.withAttributes(replays, { lane }).updateUnsafe(count, context),
     totals: () => ({ ...totals }),
   };
 });

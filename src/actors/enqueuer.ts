@@ -7,11 +7,12 @@
  *           more large bodies come in at once than memory is for.
  */
 import * as Effect from "effect/Effect";
+import * as Option from "effect/Option";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Site } from "../config/Site.ts";
 import { bodiesBytesMax, mailKeptMs } from "../limits.ts";
 import { mailboxState } from "../jetstream/survey.ts";
-import { arrivalsConsumer } from "../jetstream/topology.ts";
+import { arrivalsConsumer, replaysConsumer } from "../jetstream/topology.ts";
 import { arrivalsStream } from "../protocol/keys.ts";
 import type { NotificationRecord } from "../protocol/notification.ts";
 import { readNotification } from "../protocol/notification.ts";
@@ -206,13 +207,16 @@ export const backlogPoll = (node: NodeContextService, site: Site, door: FrontDoo
     const alarmed = new Map<string, number>();
     for (;;) {
       for (const lane of site.lanes.keys()) {
-        const found = yield* Effect.option(mailboxState(node.nats, arrivalsStream, arrivalsConsumer(lane)));
-        const state = found._tag === "Some" ? found.value : null;
-        if (state === null) continue;
-        door.backlog.set(lane, state.queued + state.inHand);
-        node.counters.backlog(lane, state.queued + state.inHand);
+        const look = (consumer: string) =>
+          Effect.map(Effect.option(mailboxState(node.nats, arrivalsStream, consumer)), Option.getOrNull);
+        const state = yield* look(arrivalsConsumer(lane));
+        const replays = yield* look(replaysConsumer(lane));
+        // What is replayed waits behind what comes now, so it never keeps that out.
+        if (state !== null) door.backlog.set(lane, state.queued + state.inHand);
+        if (state !== null) node.counters.backlog(lane, state.queued + state.inHand);
+        if (replays !== null) node.counters.replays(lane, replays.queued + replays.inHand);
         const now = Date.now();
-        const ageMs = state.oldestAt === null ? 0 : now - state.oldestAt;
+        const ageMs = now - Math.min(state?.oldestAt ?? now, replays?.oldestAt ?? now);
         if (ageMs < mailKeptMs / 2 || now - (alarmed.get(lane) ?? 0) < alarmEveryMs) continue;
         alarmed.set(lane, now);
         node.log("error", "arrivals of a lane will be lost by age unless it is worked on", {

@@ -6,9 +6,17 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import * as Redacted from "effect/Redacted";
 import type { Site, Lane } from "../config/Site.ts";
 import { commitQueueMax } from "../limits.ts";
-import { arrivalId, encodeArrival } from "../protocol/arrival.ts";
+import { arrivalId, encodeArrival, replayed } from "../protocol/arrival.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
-import { arrivalSubject, encodeTail, encodeToken, namesFit, noDay, objectTail } from "../protocol/keys.ts";
+import {
+  arrivalSubject,
+  encodeTail,
+  encodeToken,
+  namesFit,
+  noDay,
+  objectTail,
+  replaySubject,
+} from "../protocol/keys.ts";
 import type { Place } from "../protocol/keys.ts";
 import type { Malformed, NotificationRecord, ObjectCreated } from "../protocol/notification.ts";
 import type { FileBody, LedgerRecord, ParkedIndex } from "../protocol/records.ts";
@@ -133,9 +141,13 @@ export class FrontDoor {
       if (!namesFit(place, subject)) return this.#parkNameless(object, via);
     }
     const receivedAt = isoTime(Date.now());
+    const again = via === replayed;
+    const subjectOf = again ? replaySubject : arrivalSubject;
+    const id = arrivalId(object.bucket, object.key, object.etag, object.sequencer ?? "", 0);
     const committed = await this.#committer.commit({
-      subject: arrivalSubject(lane.name, facts.instrument, facts.day),
-      messageId: arrivalId(object.bucket, object.key, object.etag, object.sequencer ?? "", 0),
+      subject: subjectOf(lane.name, facts.instrument, facts.day),
+      // An id of its own: what a store announces now must not be taken for its replay, and wait with it.
+      messageId: again ? `${id}~${replayed}` : id,
       data: encodeArrival({
         bucket: object.bucket,
         key: object.key,

@@ -12,7 +12,7 @@ import type { Lane, Site } from "../config/Site.ts";
 import type { IngestDriver, IngestItem, IngestResult } from "../drivers/Driver.ts";
 import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
-import { arrivalsConsumer } from "../jetstream/topology.ts";
+import { arrivalsConsumer, replaysConsumer } from "../jetstream/topology.ts";
 import { decodeArrival } from "../protocol/arrival.ts";
 import { genericIdentity, groupSize, identityFromHeader, rubinIdentity } from "../protocol/identity.ts";
 import type { HeaderFields, HeaderIdentity } from "../protocol/identity.ts";
@@ -37,7 +37,7 @@ import { readMetadata, sidecarBeside } from "../storage/metadata.ts";
 import type { MetadataFault, MetadataOptions } from "../storage/metadata.ts";
 import type { ReadError } from "../storage/errors.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
-import { objectKeyBytesMax, subjectBytesMax } from "../limits.ts";
+import { laterItemsMax, objectKeyBytesMax, subjectBytesMax } from "../limits.ts";
 import { SystemFailure } from "./claims.ts";
 import type { ClaimedWork, ClaimSource, Decoded, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
@@ -103,6 +103,7 @@ export function fileSource(lane: Lane): ClaimSource<FileBody> {
     stream: arrivalsStream,
     consumer: arrivalsConsumer(lane.name),
     batchMax: lane.batchMax,
+    later: { consumer: replaysConsumer(lane.name), batchMax: Math.min(lane.batchMax, laterItemsMax) },
     rules: lane,
     onContentChange: lane.onContentChange,
     good: "known",

@@ -26,6 +26,8 @@ export interface PutBackRule {
   /** Stream and consumer whose ack floor says that a put-back message was dealt with. */
   readonly stream: string;
   readonly consumer: string;
+  /** The mailbox's second queue, and which records go back by it. */
+  readonly later?: { readonly consumer: string; readonly takes: (record: LedgerRecord) => boolean };
   /**
    * The message that stands for the record; null where the record does not say enough. Putting it back twice must be harmless: by
    * its message id, or because it expects that its subject has no message yet.
@@ -74,13 +76,19 @@ export const putBackDue = (
     for (const [mailbox, group] of byMailbox(ripe)) {
       const rule = rules(mailbox);
       if (rule === null) continue;
-      const again = group.some((due) => due.record.putBack !== null);
-      const floor = again
-        ? (yield* managed("look at the ack floor", () =>
-            node.nats.jsm.consumers.info(rule.stream, rule.consumer),
-          )).ack_floor.stream_seq
-        : 0;
-      const wanted = group.filter((due) => due.record.putBack === null || due.record.putBack <= floor);
+      const floors = new Map<string, number>();
+      for (const { record } of group) {
+        const consumer = record.consumer ?? rule.consumer;
+        if (record.putBack === null || floors.has(consumer)) continue;
+        const info = yield* managed("look at the ack floor", () =>
+          node.nats.jsm.consumers.info(rule.stream, consumer),
+        );
+        floors.set(consumer, info.ack_floor.stream_seq);
+      }
+      const wanted = group.filter(
+        ({ record }) =>
+          record.putBack === null || record.putBack <= (floors.get(record.consumer ?? rule.consumer) ?? 0),
+      );
       for (let at = 0; at < wanted.length; at += claimItemsMax) {
         yield* attempt(() => putBackBatch(node, rule, wanted.slice(at, at + claimItemsMax)));
       }
@@ -94,7 +102,8 @@ async function putBackBatch(
 ): Promise<void> {
   const keys = dues.map((due) => recordKey(due.place));
   const entries = await getManyUnsafe(node.nats, ledgerBucket, keys);
-  const sent: Array<{ readonly due: Ripe; readonly write: Write }> = [];
+  const sent: Array<{ readonly due: Ripe; readonly write: Write; readonly consumer: string | undefined }> =
+    [];
   dues.forEach((due, i) => {
     const entry = entries[i] ?? null;
     if (entry === null || entry.ended) return;
@@ -109,7 +118,8 @@ async function putBackBatch(
       due.record.putBack === null || write.messageId === undefined
         ? {}
         : { messageId: `${write.messageId}+${due.record.putBack}` };
-    sent.push({ due, write: { ...write, ...again } });
+    const consumer = rule.later?.takes(record) === true ? rule.later.consumer : undefined;
+    sent.push({ due, write: { ...write, ...again }, consumer });
   });
   if (sent.length === 0) return;
   const sequences = await publishAll(
@@ -118,10 +128,11 @@ async function putBackBatch(
     sent.map((s) => s.write),
   );
   const notes: Array<Write> = [];
-  sent.forEach(({ due }, i) => {
+  sent.forEach(({ due, consumer }, i) => {
     const sequence = sequences[i] ?? 0;
     if (sequence > 0) {
-      notes.push(ledgerPut(due.key, encodeJson({ ...due.record, putBack: sequence }), due.revision));
+      const noted = { ...due.record, putBack: sequence, ...(consumer === undefined ? {} : { consumer }) };
+      notes.push(ledgerPut(due.key, encodeJson(noted), due.revision));
     }
   });
   const mailbox = dues[0]?.place.mailbox ?? "";

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect";
 import { unrouted } from "../actors/frontDoor.ts";
 import { arrivalSubject, mailboxKind } from "../protocol/keys.ts";
 import type { Place } from "../protocol/keys.ts";
-import { arrivalId, encodeArrival } from "../protocol/arrival.ts";
+import { arrivalId, encodeArrival, replayed as announcedAgain } from "../protocol/arrival.ts";
 import { discarded, replayed } from "../protocol/lifecycle.ts";
 import type { Moment, Settlement } from "../protocol/lifecycle.ts";
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
@@ -78,7 +78,7 @@ function announcement(
         instrument: facts.instrument,
         day: facts.day,
         generation: 0,
-        via: "replay",
+        via: announcedAgain,
         receivedAt: new Date().toISOString(),
       }),
     },

@@ -5,8 +5,8 @@ import { get, getSlotUnsafe, readStreamUnsafe, scan } from "../jetstream/ledger.
 import { liveNodes, subjectsOf } from "../jetstream/lease.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { mailboxState } from "../jetstream/survey.ts";
-import { arrivalsConsumer, itemsConsumer } from "../jetstream/topology.ts";
-import { decodeArrival, unpack } from "../protocol/arrival.ts";
+import { arrivalsConsumer, itemsConsumer, replaysConsumer } from "../jetstream/topology.ts";
+import { decodeArrival, replayed, unpack } from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
 import {
   arrivalsStream,
@@ -53,8 +53,8 @@ const arrivalsOf = (nats: NatsService, lane: Lane | null, place: Place): Ask<Rea
   const instrument = lane === null ? null : keyFacts(lane.pattern, object.key).instrument;
   const filter =
     instrument === null
-      ? `arrive.${place.mailbox}.*.${place.day}`
-      : arrivalSubject(place.mailbox, instrument, plainDay(place));
+      ? `*.${place.mailbox}.*.${place.day}`
+      : arrivalSubject(place.mailbox, instrument, plainDay(place)).replace(/^arrive/, "*");
   return readAll(nats, arrivalsStream, filter, (data) => {
     const arrival = decodeArrival(data);
     return arrival !== null && arrival.key === object.key && arrival.bucket === object.bucket
@@ -210,9 +210,11 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
       actor === null ? yield* arrivalsOf(nats, lane, place) : yield* itemArrivals(nats, actor, place);
     const live = yield* liveNodes(nats).pipe(Effect.mapError(ofJetStream));
     const claims = yield* claimsOn(nats, place.mailbox, key, new Set(live.keys()));
+    const isReplays = actor === null && arrivals.at(-1)?.arrival.via === replayed;
+    const consumerOf = isReplays ? replaysConsumer : arrivalsConsumer;
     const queue = yield* (
       actor === null
-        ? mailboxState(nats, arrivalsStream, arrivalsConsumer(place.mailbox))
+        ? mailboxState(nats, arrivalsStream, consumerOf(place.mailbox))
         : mailboxState(nats, itemsStream, itemsConsumer(actor))
     ).pipe(Effect.mapError(ofJetStream));
     return {
@@ -226,7 +228,7 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
       arrivals,
       claims,
       due: yield* dueOf(nats, place),
-      queue,
+      queue: queue === null ? null : { ...queue, isReplays },
       group: yield* groupOf(nats, identity),
       exposure: yield* exposureOf(nats, lane, identity),
       runs: yield* runsOf(nats, key, identity),

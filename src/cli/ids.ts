@@ -159,7 +159,7 @@ const arrivedAs = (
     try: async () => {
       const best = new Map<string, Place>();
       let bestFitness = 1;
-      await readStreamUnsafe(nats, arrivalsStream, `arrive.*.*.${day}`, ({ data }) => {
+      await readStreamUnsafe(nats, arrivalsStream, `*.*.*.${day}`, ({ data }) => {
         const arrival = decodeArrival(data);
         if (arrival === null) return;
         const fits = fitness(`${arrival.bucket}/${arrival.key}`, wanted);

@@ -15,8 +15,9 @@ import { didYouMean } from "../config/nearMiss.ts";
 import type { Lane, Site } from "../config/Site.ts";
 import { getManyUnsafe } from "../jetstream/ledger.ts";
 import { mailboxState } from "../jetstream/survey.ts";
-import { arrivalsConsumer } from "../jetstream/topology.ts";
+import { replaysConsumer } from "../jetstream/topology.ts";
 import { openStorages } from "../node/storages.ts";
+import { replayed } from "../protocol/arrival.ts";
 import { arrivalsStream, isEncodable, ledgerBucket, recordKey } from "../protocol/keys.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
@@ -215,7 +216,7 @@ const announce = ({ door, options, tally }: Work, objects: ReadonlyArray<ObjectI
     try: async () => {
       const admissions = await Promise.all(
         objects.map(({ key, etag, size }) =>
-          door.announce({ bucket: options.bucket, key, etag, size }, "replay"),
+          door.announce({ bucket: options.bucket, key, etag, size }, replayed),
         ),
       );
       for (const admission of admissions) note(admission, tally);
@@ -229,14 +230,19 @@ const whileFull = (io: IoService, { link, lanes }: Work): Effect.Effect<void, Co
     let told = false;
     for (const lane of lanes) {
       for (;;) {
-        const state = yield* mailboxState(link.nats, arrivalsStream, arrivalsConsumer(lane.name)).pipe(
+        const state = yield* mailboxState(link.nats, arrivalsStream, replaysConsumer(lane.name)).pipe(
           Effect.mapError(ofJetStream),
         );
-        if (state === null || state.queued <= lane.backlogMax) break;
+        if (state === null) {
+          return yield* failed(
+            `lane ${lane.name} has no queue for replays yet: start a node, or orrery topology apply`,
+          );
+        }
+        if (state.queued <= lane.backlogMax) break;
         if (!told) {
           tell(
             io,
-            `lane ${lane.name} is full (${count(state.queued)} messages wait): waiting until it has room`,
+            `lane ${lane.name} is full (${count(state.queued)} replayed files wait): waiting until it has room`,
           );
         }
         told = true;

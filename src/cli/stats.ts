@@ -44,7 +44,7 @@ function dayOf(text: string): string | null {
 
 /** Days of which the stream holds arrivals, encoded as in subjects. */
 const daysHeld = (link: SiteLink, lane: string): Effect.Effect<ReadonlyArray<string>, CommandFailed> =>
-  subjectCounts(link.nats, arrivalsStream, `arrive.${lane}.>`).pipe(
+  subjectCounts(link.nats, arrivalsStream, `*.${lane}.>`).pipe(
     Effect.map((subjects) => [
       ...new Set([...subjects.keys()].map((subject) => subject.split(".").at(-1) ?? "")),
     ]),
@@ -76,7 +76,7 @@ const tallies = (
     const instruments = new Map<string, string>();
     yield* Effect.tryPromise({
       try: () =>
-        readStreamUnsafe(link.nats, arrivalsStream, `arrive.${lane}.*.${day}`, ({ subject, data }) => {
+        readStreamUnsafe(link.nats, arrivalsStream, `*.${lane}.*.${day}`, ({ subject, data }) => {
           const [, laneName = "", , dayToken = ""] = subject.split(".");
           const arrival = decodeArrival(data);
           if (arrival === null) return;

@@ -90,7 +90,11 @@ function mailboxesTable(mailboxes: ReadonlyArray<MailboxStatus>, now: number, op
     ],
     mailboxes.map((one) => [
       one.mailbox,
-      one.queued === null ? quiet("-") : number(one.queued),
+      one.queued === null
+        ? quiet("-")
+        : one.replays === 0
+          ? number(one.queued)
+          : `${count(one.queued)} + ${count(one.replays)}`,
       number(one.inHand),
       since(one.oldestAt, now),
       number(one.inLastMinute),
@@ -152,6 +156,8 @@ export function renderStatus(status: SiteStatus, options: TableOptions): string 
       next <= now ? "due items are being put back" : `the next due item is tried in ${duration(next - now)}`,
     );
   }
+  if (total(status, (one) => one.replays) > 0)
+    hints.push("QUEUED + replayed: what orrery replay announced waits until nothing else of the lane does");
   if (total(status, (one) => one.parked) > 0) hints.push("orrery parked ls says why items are parked");
   if (hints.length > 0) lines.push("\n", ...hints.map((hint) => `${paint(color, "dim", hint)}\n`));
   return lines.join("");

@@ -28,6 +28,8 @@ export interface QueueFact {
   readonly floor: number;
   readonly delivered: number;
   readonly queued: number;
+  /** It is the queue of replays, from which is taken only while nothing else of the lane waits. */
+  readonly isReplays?: boolean;
 }
 
 export interface FileFacts {
@@ -250,7 +252,9 @@ function queueWords(facts: FileFacts, sequence: number): string {
   const { queue } = facts;
   if (queue === null) return "The lane has no mailbox yet: start a node, or orrery topology apply.";
   if (sequence > queue.delivered) {
-    return `It stands in the queue of lane ${facts.lane}, in which ${plural(queue.queued, "message")} wait.${nobody(facts)}`;
+    const behind =
+      queue.isReplays === true ? " It was replayed: whatever else of the lane comes goes first." : "";
+    return `It stands in the queue of lane ${facts.lane}, in which ${plural(queue.queued, "message")} wait.${behind}${nobody(facts)}`;
   }
   if (sequence > queue.floor) {
     return `It was given to a worker that has not settled it; it is given out again by itself when that takes too long.${nobody(facts)}`;

@@ -6,7 +6,7 @@ import { scan } from "../jetstream/ledger.ts";
 import { liveNodes } from "../jetstream/lease.ts";
 import type { MailboxState } from "../jetstream/survey.ts";
 import { consumerNames, countSince, mailboxState } from "../jetstream/survey.ts";
-import { arrivalsConsumer, itemsConsumer, runsConsumer } from "../jetstream/topology.ts";
+import { arrivalsConsumer, itemsConsumer, replaysConsumer, runsConsumer } from "../jetstream/topology.ts";
 import { runLanes } from "../actors/runSource.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import {
@@ -35,6 +35,8 @@ export interface MailboxStatus {
   readonly queued: number | null;
   /** Given to a worker and not settled. */
   readonly inHand: number;
+  /** Replayed files that wait until nothing else of the lane does. */
+  readonly replays: number;
   /** ISO time of the oldest that is not settled. */
   readonly oldestAt: string | null;
   /** Messages that came in the last minute. */
@@ -106,6 +108,8 @@ interface MailboxName {
   readonly mailbox: string;
   readonly stream: string;
   readonly consumer: string;
+  /** Its second queue, where it has one. */
+  readonly later?: string;
   /** Messages that come in. */
   readonly incoming: string;
   /** Record keys. */
@@ -120,7 +124,8 @@ function mailboxNames(link: SiteLink, items: ReadonlyArray<string>): ReadonlyArr
       mailbox: lane,
       stream: arrivalsStream,
       consumer: arrivalsConsumer(lane),
-      incoming: `arrive.${lane}.>`,
+      later: replaysConsumer(lane),
+      incoming: `*.${lane}.>`,
       records: `file.${lane}.>`,
     })),
     ...[...runLanes(site).keys()].map((lane) => ({
@@ -174,6 +179,7 @@ export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError>
 
 interface MailboxRead {
   readonly state: MailboxState | null;
+  readonly later: MailboxState | null;
   readonly incoming: number;
   readonly settled: number;
 }
@@ -185,7 +191,8 @@ const readMailbox = (
 ): Effect.Effect<MailboxRead, ReadError> =>
   Effect.gen(function* () {
     const state = yield* mailboxState(nats, name.stream, name.consumer);
-    if (state === null) return { state, incoming: 0, settled: 0 };
+    const later = name.later === undefined ? null : yield* mailboxState(nats, name.stream, name.later);
+    if (state === null) return { state, later, incoming: 0, settled: 0 };
     const since = now - rateMs;
     const settled = yield* countSince(
       nats,
@@ -198,7 +205,7 @@ const readMailbox = (
       mailboxKind(name.mailbox) === "run"
         ? settled + state.queued
         : yield* countSince(nats, name.stream, name.incoming, since);
-    return { state, incoming, settled };
+    return { state, later, incoming, settled };
   });
 
 function statusOf(open: Open, mailbox: string, read: MailboxRead | null): MailboxStatus {
@@ -206,7 +213,8 @@ function statusOf(open: Open, mailbox: string, read: MailboxRead | null): Mailbo
   return {
     mailbox,
     queued: state?.queued ?? null,
-    inHand: state?.inHand ?? 0,
+    inHand: (state?.inHand ?? 0) + (read?.later?.inHand ?? 0),
+    replays: read?.later?.queued ?? 0,
     oldestAt: state?.oldestAt == null ? null : new Date(state.oldestAt).toISOString(),
     inLastMinute: read?.incoming ?? 0,
     settledLastMinute: read?.settled ?? 0,

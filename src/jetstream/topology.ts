@@ -44,6 +44,8 @@ export interface Topology {
 }
 
 export const arrivalsConsumer = (lane: string): string => `ingest-${lane}`;
+/** A lane's second queue: what is announced once more by `orrery replay`. */
+export const replaysConsumer = (lane: string): string => `replay-${lane}`;
 export const runsConsumer = (lane: string): string => `run-${lane}`;
 export const itemsConsumer = (actor: string): string => `item-${actor}`;
 export const followsConsumer = (actor: string): string => `follow-${actor}`;
@@ -119,7 +121,7 @@ export function topologyOf(needs: TopologyNeeds): Topology {
   const { replicas } = needs;
   return {
     streams: [
-      mail(arrivalsStream, ["arrive.>"], needs),
+      mail(arrivalsStream, ["arrive.>", "replay.>"], needs),
       mail(itemsStream, ["items.>"], needs),
       bucket(ledgerBucket, replicas, {}),
       bucket(nodesBucket, replicas, { subject_delete_marker_ttl: ns(nodeLeaseMs * 2) }),
@@ -129,6 +131,10 @@ export function topologyOf(needs: TopologyNeeds): Topology {
       ...needs.lanes.map((lane) => ({
         stream: arrivalsStream,
         config: claims(arrivalsConsumer(lane), `arrive.${lane}.>`),
+      })),
+      ...needs.lanes.map((lane) => ({
+        stream: arrivalsStream,
+        config: claims(replaysConsumer(lane), `replay.${lane}.>`),
       })),
       ...needs.runLanes.map((lane) => ({
         stream: kvStream(ledgerBucket),

@@ -7,8 +7,8 @@ import type { Lane, Site } from "../config/Site.ts";
 import type { ReclaimRules } from "../jetstream/claims.ts";
 import { getSequenceUnsafe } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
-import { arrivalsConsumer, runsConsumer } from "../jetstream/topology.ts";
-import { arrivalId, decodeArrival, encodeArrival } from "../protocol/arrival.ts";
+import { arrivalsConsumer, replaysConsumer, runsConsumer } from "../jetstream/topology.ts";
+import { arrivalId, decodeArrival, encodeArrival, replayed } from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
 import {
   arrivalsStream,
@@ -19,6 +19,7 @@ import {
   ledgerBucket,
   noDay,
   objectOfTail,
+  replaySubject,
   runMailbox,
 } from "../protocol/keys.ts";
 import type { ClaimedItem, FileBody, LedgerRecord } from "../protocol/records.ts";
@@ -47,17 +48,21 @@ async function fileBodyOf(nats: NatsService, place: Place, item: ClaimedItem): P
   };
 }
 
+const isReplayed = (record: LedgerRecord): boolean => (record.body as FileBody).via === replayed;
+
 function filePutBack(lane: Lane): PutBackRule {
   return {
     stream: arrivalsStream,
     consumer: arrivalsConsumer(lane.name),
+    later: { consumer: replaysConsumer(lane.name), takes: isReplayed },
     message: (place: Place, record: LedgerRecord) => {
       const body = record.body as FileBody;
       if (body.bucket === "" || body.key === "") return null;
       const facts = keyFacts(lane.pattern, body.key);
       const day = place.day === noDay ? noDay : facts.day;
+      const subjectOf = isReplayed(record) ? replaySubject : arrivalSubject;
       return {
-        subject: arrivalSubject(lane.name, facts.instrument, day),
+        subject: subjectOf(lane.name, facts.instrument, day),
         messageId: arrivalId(body.bucket, body.key, record.etag, "", record.generation),
         data: encodeArrival({
           bucket: body.bucket,

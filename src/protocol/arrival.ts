@@ -21,6 +21,9 @@ export interface Arrival {
   readonly receivedAt: string;
 }
 
+/** What `orrery replay` announces: tonight's files go first. */
+export const replayed = "replay";
+
 const isArrival = Schema.is(
   Schema.Struct({
     v: Schema.Number,

@@ -240,6 +240,9 @@ export const itemsStream = "ITEMS";
 /** `arrive.<lane>.<instrument>.<day>`: subject counts are the statistics of what was received. */
 export const arrivalSubject = (lane: string, instrument: string, day: string): string =>
   `arrive.${lane}.${encodeToken(instrument)}.${encodeToken(day)}`;
+/** `replay.<lane>.<instrument>.<day>`, in the same stream: taken only while nothing of `arrive.<lane>` waits. */
+export const replaySubject = (lane: string, instrument: string, day: string): string =>
+  `replay.${lane}.${encodeToken(instrument)}.${encodeToken(day)}`;
 /** `items.<actor>.<day>`: what is sent to a user's own claims actor. */
 export const itemSubject = (actor: string, day: string): string => `items.${actor}.${encodeToken(day)}`;
 

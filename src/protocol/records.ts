@@ -128,6 +128,8 @@ export interface DueRecord {
   readonly generation: number;
   /** Stream sequence under which it was put back last; null: not yet. */
   readonly putBack: number | null;
+  /** The consumer that it was put back for, where it is not the mailbox's first. */
+  readonly consumer?: string;
 }
 
 export interface ParkedIndex {

@@ -298,7 +298,10 @@ describe("a site that is looked at", () => {
     );
     writeFileSync(join(folder, "other.yaml"), other);
     const differs = await cli("topology", "plan", "other.yaml");
-    expect(differs).toMatchObject({ exit: 3, stdout: "+ create consumer ARRIVALS/ingest-more\n" });
+    expect(differs).toMatchObject({
+      exit: 3,
+      stdout: "+ create consumer ARRIVALS/ingest-more\n+ create consumer ARRIVALS/replay-more\n",
+    });
     expect((await cli("topology", "apply", "other.yaml")).exit).toBe(0);
     expect((await cli("topology", "plan", "other.yaml")).exit).toBe(0);
   });
