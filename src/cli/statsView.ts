@@ -1,13 +1,14 @@
 /** A day's counts for the eyes. */
 import type { Cell, Style, TableOptions } from "./table.ts";
 import { paint, table } from "./table.ts";
-import type { DaySummary } from "./tally.ts";
+import type { DaySummary, Incomplete } from "./tally.ts";
 import { count, duration, harmless, plural, ranges, times } from "./words.ts";
 
 export const placeKey = (lane: string, instrument: string, day: string): string =>
   [lane, instrument, day].join("\n");
 
 const incompleteShownMax = 5;
+const missingShownMax = 6;
 
 const number = (n: number, style?: Style): Cell =>
   n === 0
@@ -58,6 +59,12 @@ function detectorWords(day: DaySummary): string {
   return shown.join(", ") + (day.detectors.length > 6 ? ", …" : "");
 }
 
+function missingWords({ missing }: Incomplete): string {
+  const shown = missing.slice(0, missingShownMax).map(harmless).join(", ");
+  const more = missing.length - missingShownMax;
+  return more > 0 ? `${shown} and ${count(more)} more` : shown;
+}
+
 /** What the counts do not say: gaps, detectors, latency. */
 function detailLines(day: DaySummary, color: boolean): ReadonlyArray<string> {
   const lines: Array<string> = [];
@@ -72,10 +79,12 @@ function detailLines(day: DaySummary, color: boolean): ReadonlyArray<string> {
   if (day.exposures > 0) {
     lines.push(`exposures  ${count(day.exposures)}; detectors × exposures: ${detectorWords(day)}`);
     for (const one of incomplete.slice(0, incompleteShownMax)) {
-      lines.push(`           ${one.exposure} has only ${plural(one.detectors, "detector")}`);
+      lines.push(
+        `           ${one.exposure} has ${plural(one.detectors, "detector")}, without ${missingWords(one)}`,
+      );
     }
     const more = incomplete.length - incompleteShownMax;
-    if (more > 0) lines.push(`           and ${count(more)} more with fewer than usual (--json lists them)`);
+    if (more > 0) lines.push(`           and ${count(more)} more without some (--json lists them)`);
   }
   if (latencyMs !== null) {
     const { p50, p90, p99, max } = latencyMs;

@@ -22,6 +22,13 @@ export interface Sequence {
   readonly gaps: ReadonlyArray<Range>;
 }
 
+export interface Incomplete {
+  readonly exposure: string;
+  /** How many it has. */
+  readonly detectors: number;
+  readonly missing: ReadonlyArray<string>;
+}
+
 export interface DaySummary {
   readonly lane: string;
   readonly instrument: string;
@@ -45,8 +52,8 @@ export interface DaySummary {
   readonly seq: Sequence | null;
   /** How many exposures have that many detectors; most detectors first. */
   readonly detectors: ReadonlyArray<{ readonly detectors: number; readonly exposures: number }>;
-  /** Exposures with fewer detectors than most have. */
-  readonly incomplete: ReadonlyArray<{ readonly exposure: string; readonly detectors: number }>;
+  /** Exposures without some of the detectors that most of the day's exposures have, and which they lack. */
+  readonly incomplete: ReadonlyArray<Incomplete>;
   readonly latencyMs: Latency | null;
 }
 
@@ -176,14 +183,25 @@ export class Tally {
     const counts = [...byCount]
       .map(([detectors, exposures]) => ({ detectors, exposures }))
       .sort((a, b) => b.detectors - a.detectors);
-    const usual = counts.reduce((best, one) => (one.exposures > best.exposures ? one : best), {
-      detectors: 0,
-      exposures: 0,
-    }).detectors;
-    const incomplete = [...this.#detectors]
-      .filter(([, detectors]) => detectors.size < usual)
-      .map(([exposure, detectors]) => ({ exposure, detectors: detectors.size }))
-      .sort((a, b) => a.exposure.localeCompare(b.exposure));
+    const usual = this.#usualDetectors();
+    const incomplete: Array<Incomplete> = [];
+    for (const [exposure, known] of this.#detectors) {
+      const missing = usual.filter((detector) => !known.has(detector));
+      if (missing.length > 0) incomplete.push({ exposure, detectors: known.size, missing });
+    }
+    incomplete.sort((a, b) => a.exposure.localeCompare(b.exposure));
     return { counts, incomplete };
+  }
+
+  /** Detectors that more than half of the exposures have, by name: a camera's own, whatever of it was switched off. */
+  #usualDetectors(): ReadonlyArray<string> {
+    const having = new Map<string, number>();
+    for (const known of this.#detectors.values()) {
+      for (const detector of known) having.set(detector, (having.get(detector) ?? 0) + 1);
+    }
+    return [...having]
+      .filter(([, exposures]) => exposures * 2 > this.#detectors.size)
+      .map(([detector]) => detector)
+      .sort();
   }
 }

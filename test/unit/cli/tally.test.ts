@@ -79,7 +79,7 @@ describe("a day's counts", () => {
     });
   });
 
-  it("show exposures with fewer detectors than most, and gaps only among what is known", () => {
+  it("show exposures without detectors that most have, and gaps only among what is known", () => {
     const tally = new Tally("raw", "LSSTCam", "20251121");
     for (const [seq, exposure] of [
       [1, "e1"],
@@ -98,9 +98,28 @@ describe("a day's counts", () => {
         { detectors: 2, exposures: 2 },
         { detectors: 1, exposures: 1 },
       ],
-      incomplete: [{ exposure: "e5", detectors: 1 }],
+      incomplete: [{ exposure: "e5", detectors: 1, missing: ["R22_S12"] }],
       parked: 1,
     });
+  });
+
+  it("name what an exposure lacks of what most have, and not what only some have", () => {
+    const tally = new Tally("raw", "LSSTCam", "20251121");
+    const exposures: Readonly<Record<string, ReadonlyArray<string>>> = {
+      // As many as the others, and yet not the same.
+      e1: ["S11", "S12", "SG0"],
+      e2: ["S10", "S11", "S12"],
+      e3: ["S10", "S12"],
+      e4: ["S10", "S11", "S12", "SG0"],
+    };
+    for (const [exposure, detectors] of Object.entries(exposures)) {
+      for (const detector of detectors)
+        tally.record(record(`${exposure}${detector}`, "known", { exposure, detector }));
+    }
+    expect(tally.summary().incomplete).toEqual([
+      { exposure: "e1", detectors: 3, missing: ["S10"] },
+      { exposure: "e3", detectors: 2, missing: ["S11"] },
+    ]);
   });
 
   it("count what somebody gave up for good apart from what is parked", () => {
