@@ -134,6 +134,12 @@ export const visitBytesMax = 262_144;
 /** Between takes of files that become visits: what comes meanwhile is written once. */
 export const visitsEveryMs = 150;
 
+/** Pointings, hours or days that the date range of an input may reach, either way. */
+export const rangeUnitsMax = 10_000;
+/** Files of one job catalogue, and the size of each. */
+export const catalogueFilesMax = 256;
+export const catalogueFileBytesMax = 4 * 1_048_576;
+
 /** A drain (SIGTERM) ends within this: claims are released, the process gone. */
 export const drainMs = 1_500;
 
