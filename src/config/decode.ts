@@ -7,27 +7,39 @@ import { didYouMean, nearMiss } from "./nearMiss.ts";
 import type { Finding } from "./document.ts";
 import type { Path } from "./SiteFileError.ts";
 import { SiteSchema } from "./SiteSchema.ts";
-import type { SiteFile } from "./SiteSchema.ts";
 
-const decodeSite = Schema.decodeUnknownExit(SiteSchema, {
-  errors: "all",
-  onExcessProperty: "error",
-  reportInput: true,
-});
-
-export type Decoded =
-  | { readonly ok: true; readonly file: SiteFile }
+export type Decoded<A> =
+  | { readonly ok: true; readonly file: A }
   | { readonly ok: false; readonly findings: ReadonlyArray<Finding> };
 
-export function decodeSiteFile(value: unknown): Decoded {
-  const exit = decodeSite(value);
-  if (Exit.isSuccess(exit)) return { ok: true, file: exit.value };
-  const findings = exit.cause.reasons.flatMap((reason) =>
-    reason._tag === "Fail" ? findingsOf(reason.error.issue, []) : [],
-  );
-  if (findings.length > 0) return { ok: false, findings: distinct(findings) };
-  throw new Error("a site file was refused without a reason: a defect of its schema", { cause: exit.cause });
+const seeSiteFile = "see docs/site-file.md";
+
+/** A decoder of one form of YAML file. `docs` is where its keys are described: the fix of what has no better one. */
+export function decoderOf<S extends Schema.Codec<unknown, unknown>>(
+  schema: S,
+  docs: string,
+): (value: unknown) => Decoded<S["Type"]> {
+  const decode = Schema.decodeUnknownExit(schema, {
+    errors: "all",
+    onExcessProperty: "error",
+    reportInput: true,
+  });
+  return (value) => {
+    const exit = decode(value);
+    if (Exit.isSuccess(exit)) return { ok: true, file: exit.value };
+    const findings = exit.cause.reasons.flatMap((reason) =>
+      reason._tag === "Fail" ? findingsOf(reason.error.issue, []) : [],
+    );
+    if (findings.length === 0)
+      throw new Error("a file was refused without a reason: a defect of its schema", { cause: exit.cause });
+    const fixed = findings.map((finding) =>
+      finding.fix === seeSiteFile ? { ...finding, fix: `see ${docs}` } : finding,
+    );
+    return { ok: false, findings: distinct(fixed) };
+  };
 }
+
+export const decodeSiteFile = decoderOf(SiteSchema, "docs/site-file.md");
 
 /** 0.5 is neither whole nor within bounds, and both checks say the same of it. */
 function distinct(findings: ReadonlyArray<Finding>): ReadonlyArray<Finding> {
@@ -46,7 +58,7 @@ function findingsOf(issue: SchemaIssue.Issue, path: Path): ReadonlyArray<Finding
     case "Filter": {
       const message = text(issue.filter.annotations, "message");
       if (message === null) return findingsOf(issue.issue, path);
-      return [{ path, message, fix: text(issue.filter.annotations, "fix") ?? "see docs/site-file.md" }];
+      return [{ path, message, fix: text(issue.filter.annotations, "fix") ?? seeSiteFile }];
     }
     case "Encoding":
       return findingsOf(issue.issue, path);
@@ -61,13 +73,13 @@ function findingsOf(issue: SchemaIssue.Issue, path: Path): ReadonlyArray<Finding
         {
           path,
           message: text(issue.annotations, "message") ?? "is not allowed here",
-          fix: text(issue.annotations, "fix") ?? "see docs/site-file.md",
+          fix: text(issue.annotations, "fix") ?? seeSiteFile,
         },
       ];
     case "AnyOf":
       return anyOf(issue, path);
     default:
-      return [{ path, message: "is not allowed here", fix: "see docs/site-file.md" }];
+      return [{ path, message: "is not allowed here", fix: seeSiteFile }];
   }
 }
 

@@ -1,16 +1,17 @@
 /** Loads a site file: text → YAML → schema → rules → surroundings → `Site`. */
 import { dirname, resolve } from "node:path";
 import * as Effect from "effect/Effect";
-import { decodeSiteFile, isRecord } from "./decode.ts";
+import { decodeSiteFile } from "./decode.ts";
 import { readDocument } from "./document.ts";
 import type { Finding, SiteDocument } from "./document.ts";
 import { lintSite } from "./lint.ts";
 import type { Environment } from "./references.ts";
-import { readSiteText, resolveSite } from "./resolve.ts";
-import { show } from "./show.ts";
+import { problemOf } from "./problems.ts";
+import { readSiteText } from "./readText.ts";
+import { resolveSite } from "./resolve.ts";
 import type { Site } from "./Site.ts";
-import { formatPath, SiteFileError } from "./SiteFileError.ts";
-import type { Path, Problem } from "./SiteFileError.ts";
+import { SiteFileError } from "./SiteFileError.ts";
+import type { Problem } from "./SiteFileError.ts";
 
 export interface LoadOptions {
   /** The node's name from the command line; it comes before all others. */
@@ -68,36 +69,6 @@ function understand(document: SiteDocument, path: string, options: LoadOptions |
     node: options?.node,
   });
   return { site: resolved.site, findings: [...lintSite(decoded.file, document.value), ...resolved.findings] };
-}
-
-function problemOf(finding: Finding, document: SiteDocument | null): Problem {
-  const { path } = finding;
-  const value = finding.value === undefined ? valueAt(document?.value, path) : finding.value;
-  const line =
-    finding.line ?? (document === null || isOutside(path) ? null : document.lineOf(path, finding.atKey));
-  return {
-    severity: finding.severity ?? "error",
-    path: isOutside(path) ? String(path[0]) : formatPath(path),
-    line,
-    value: show(value, path),
-    message: finding.message,
-    fix: finding.fix,
-  };
-}
-
-/** Not from the file, but from the command line or the environment. */
-function isOutside(path: Path): boolean {
-  return path[0] === "--node" || path[0] === "ORRERY_NODE";
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  let here = value;
-  for (const part of path) {
-    if (Array.isArray(here) && typeof part === "number") here = here[part];
-    else if (isRecord(here) && Object.hasOwn(here, part)) here = here[String(part)];
-    else return undefined;
-  }
-  return path.length === 0 ? undefined : here;
 }
 
 function byPlace(a: Problem, b: Problem): number {

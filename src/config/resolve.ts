@@ -1,5 +1,5 @@
 /** From a site file that is right in itself to a `Site`: the node's name, paths, secrets, programs. Reads the disk and the environment. */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { extname, isAbsolute, resolve } from "node:path";
 import * as Redacted from "effect/Redacted";
@@ -420,32 +420,5 @@ class Resolver {
     if (result.ok) return result.value;
     this.#found.push({ path: at, value: reference, message: result.message, fix: result.fix });
     return "";
-  }
-}
-
-/** A site file is written by hand: anything larger is another file. */
-const siteFileBytesMax = 1_048_576;
-
-export type Text =
-  | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly finding: Finding };
-
-/** The text of a site file; never throws. */
-export function readSiteText(path: string): Text {
-  const failed = (message: string, fix: string): Text => ({
-    ok: false,
-    finding: { path: [], value: null, message, fix },
-  });
-  try {
-    const about = statSync(path);
-    if (!about.isFile()) return failed("is no file", "name the site file itself: config/demo.yaml");
-    if (about.size > siteFileBytesMax)
-      return failed(`is larger than ${siteFileBytesMax} bytes`, "is it the right file?");
-    return { ok: true, text: new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)) };
-  } catch (error) {
-    if (error instanceof TypeError) return failed("is not UTF-8 text", "save it as UTF-8");
-    const code = errorCode(error);
-    const message = code === "ENOENT" ? "there is no such file" : `cannot be read (${code})`;
-    return failed(message, code === "EACCES" ? "make it readable for this user" : "check the path");
   }
 }
