@@ -67,6 +67,8 @@ export const commitSinglesMax = 32;
 /** Records accepted by this process and not yet committed; above it the answer is 503. */
 export const commitQueueMax = 20_000;
 export const commitDeadlineMs = 10_000;
+/** Counts of what was announced again that are kept in memory: one a lane, day and instrument. */
+export const repeatCountsMax = 256;
 /** What the front door parks goes in transactions of this many, two messages each. */
 export const parkRecordsMax = 300;
 
@@ -136,6 +138,8 @@ export const visitsEveryMs = 150;
 
 /** Pointings, hours or days that the date range of an input may reach, either way. */
 export const rangeUnitsMax = 10_000;
+/** Rows of a repoint table: its numbers have five digits. */
+export const calendarRowsMax = 100_002;
 /** Files of one job catalogue, and the size of each. */
 export const catalogueFilesMax = 256;
 export const catalogueFileBytesMax = 4 * 1_048_576;
