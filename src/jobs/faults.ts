@@ -13,8 +13,7 @@ export type FaultRule =
   | "cycle"
   | "unreachable"
   /** An output has another level than its job. */
-  | "level"
-  | "unused";
+  | "level";
 
 export interface Fault {
   /** `error`: refused. `warning`: allowed, and perhaps not meant. */

@@ -15,6 +15,8 @@ import type { MissionInput, MissionJob, MissionOutput } from "./missionFile.ts";
 
 export interface Imported {
   readonly catalogue: Catalogue;
+  /** Every job that was written, also a second one of a name: what lint looks at. */
+  readonly jobs: ReadonlyArray<CatalogueJob>;
   /** As the files say it. */
   readonly mission: ReadonlyArray<MissionJob>;
   /** What the files' form is wrong in; lint tells what is wrong with the catalogue as a whole. */
@@ -105,8 +107,10 @@ export function importMission(
   const schemes = missionSchemes(thirtyDays);
   const reads = documents.map(readMission);
   const mission = reads.flatMap((read) => read.jobs);
+  const jobs = mission.map((job) => importJob(job, schemes));
   return {
-    catalogue: catalogueOf(mission.map((job) => importJob(job, schemes))),
+    catalogue: catalogueOf(jobs),
+    jobs,
     mission,
     faults: reads.flatMap((read) => read.faults).sort(byPlace),
   };

@@ -44,9 +44,24 @@ export interface MissionRead {
   readonly faults: ReadonlyArray<Fault>;
 }
 
-/** `imap_swe_dependencies.yaml`; null for a file of another name. */
-export const missionSource = (file: string): string | null =>
-  /(?:^|[\\/])imap_([a-z0-9]+)_dependencies\.ya?ml$/.exec(file)?.[1] ?? null;
+/** The instrument in `imap_swe_dependencies.yaml`; null for a file of another name. */
+const sourceInName = (file: string): string | null =>
+  /(?:^|[\\/])imap_([a-z0-9]+)_[^\\/]*$/.exec(file)?.[1] ?? null;
+
+function sourceInOutputs(value: Readonly<Record<string, unknown>>): string | null {
+  for (const job of Object.values(value)) {
+    const outputs =
+      isRecord(job) && Array.isArray(job["outputs"]) ? (job["outputs"] as ReadonlyArray<unknown>) : [];
+    for (const output of outputs) {
+      if (isRecord(output) && typeof output["source"] === "string") return output["source"];
+    }
+  }
+  return null;
+}
+
+/** Whether a file holds the mission's own form: it has a key that is a pair in parentheses. */
+export const isMissionForm = (value: unknown): boolean =>
+  isRecord(value) && Object.keys(value).some((key) => key.trim().startsWith("("));
 
 export const missionPartitions: ReadonlyArray<string> = [
   "daily",
@@ -85,17 +100,14 @@ class Reader {
 
   jobs(): ReadonlyArray<MissionJob> {
     const { file, value } = this.#document;
-    const source = missionSource(file);
-    if (source === null) {
-      this.#refuse(
-        [],
-        "the file's name does not say whose jobs it holds",
-        "name it imap_<instrument>_dependencies.yaml",
-      );
-      return [];
-    }
     if (!isRecord(value)) {
       this.#refuse([], "expected jobs, each below a key like (l1a, all):", "see the mission's own files");
+      return [];
+    }
+    const source = sourceInName(file) ?? sourceInOutputs(value);
+    if (source === null) {
+      const fix = "name it imap_<instrument>_dependencies.yaml";
+      this.#refuse([], "neither the file's name nor an output says whose jobs it holds", fix);
       return [];
     }
     return Object.entries(value).flatMap(([key, body]) => {

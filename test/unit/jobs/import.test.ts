@@ -2,8 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { formatDateRange } from "../../../src/jobs/dateRange.ts";
 import { importMission } from "../../../src/jobs/import.ts";
-import { readMission } from "../../../src/jobs/missionFile.ts";
-import { dependencyDocuments, documentOf, haveImapData, imapText } from "../../support/imapData.ts";
+import { dependencyDocuments, haveImapData, imapText } from "../../support/imapData.ts";
 
 describe.skipIf(!haveImapData)("the eleven files of the mission", () => {
   const imported = importMission(haveImapData ? dependencyDocuments() : []);
