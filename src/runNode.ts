@@ -89,7 +89,7 @@ async function settled(
   id: string,
   withinMs: number,
 ): Promise<SettledItem> {
-  const key = recordKey({ mailbox: itemMailbox(actor), day: dayText(Date.now()), tail: encodeTail(id) });
+  const key = recordKey({ mailbox: itemMailbox(actor), day: dayText(node.nats.now()), tail: encodeTail(id) });
   const until = performance.now() + withinMs;
   for (;;) {
     const held = await getRecordUnsafe<Partial<ItemBody>>(node.nats, key);

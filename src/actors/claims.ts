@@ -483,7 +483,7 @@ async function claimItems<Body>(
         generation: item.generation,
         sequence: item.sequence,
       })),
-      new Date().toISOString(),
+      new Date(state.node.nats.now()).toISOString(),
       signal,
     );
   } catch (cause) {
@@ -536,7 +536,7 @@ async function settleItems<Body>(
   if (slot === null) return { type: "lost", how: "no slot" };
   let left = items;
   for (let round = 0; round < conflictRounds; round++) {
-    const moment: Moment = { now: Date.now(), random: Math.random(), node: node.name, claim: id };
+    const moment: Moment = { now: node.nats.now(), random: Math.random(), node: node.name, claim: id };
     const writes: Array<Write> = [];
     const touched = new Set<string>();
     for (const item of left) {

@@ -215,7 +215,7 @@ export const backlogPoll = (node: NodeContextService, site: Site, door: FrontDoo
         if (state !== null) door.backlog.set(lane, state.queued + state.inHand);
         if (state !== null) node.counters.backlog(lane, state.queued + state.inHand);
         if (replays !== null) node.counters.replays(lane, replays.queued + replays.inHand);
-        const now = Date.now();
+        const now = node.nats.now();
         const ageMs = now - Math.min(state?.oldestAt ?? now, replays?.oldestAt ?? now);
         if (ageMs < mailKeptMs / 2 || now - (alarmed.get(lane) ?? 0) < alarmEveryMs) continue;
         alarmed.set(lane, now);

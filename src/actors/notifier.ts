@@ -262,8 +262,8 @@ const conclude = (
     }
     yield* state.notified.update(of.key, of.exposure, (before) =>
       verdict.type === "accepted"
-        ? accepted(before, files, Date.now())
-        : refusedBy(before, files, verdict.reason, Date.now()),
+        ? accepted(before, files, state.node.nats.now())
+        : refusedBy(before, files, verdict.reason, state.node.nats.now()),
     );
     acknowledge(state, group.files);
   });

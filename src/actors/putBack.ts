@@ -219,7 +219,7 @@ function freeOne(
   const key = recordKey(place);
   const record = recordOrNull(key, entry.data);
   if (record === null) return null;
-  const now = Date.now();
+  const now = node.nats.now();
   if (record.state !== "waiting") return null;
   const late = record.waitUntil !== undefined && now >= record.waitUntil;
   if (!here && !late) return null;

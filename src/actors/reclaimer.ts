@@ -135,7 +135,7 @@ const tickLoop = (
       yield* guarded(node, "free what waited", freeTick(node, needs, picture, sweep));
       yield* guarded(node, "put back what is due", dueTick(node, needs, picture));
       if (purge) yield* guarded(node, "purge old days", purgeOldDays(node, needs.retention));
-      yield* pauseOrWake(picture, signal);
+      yield* pauseOrWake(node, picture, signal);
     }
   });
 
@@ -153,10 +153,14 @@ const guarded = <E>(
   );
 
 /** Sleeps until the next tick, the next due time, or a wake, whichever is first; never less than a breath. */
-const pauseOrWake = (picture: Picture, signal: { fire: () => void }): Effect.Effect<void> =>
+const pauseOrWake = (
+  node: NodeContextService,
+  picture: Picture,
+  signal: { fire: () => void },
+): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     let next = reclaimEveryMs;
-    const now = Date.now();
+    const now = node.nats.now();
     for (const { record } of picture.due.values()) {
       if (record.putBack === null) next = Math.min(next, Math.max(20, record.notBefore - now));
     }
@@ -181,7 +185,7 @@ const dueTick = (
   picture: Picture,
 ): Effect.Effect<void, Error> =>
   Effect.gen(function* () {
-    const now = Date.now();
+    const now = node.nats.now();
     const ripe: Array<{ key: string; record: DueRecord; revision: number }> = [];
     let fresh = 0;
     for (const [key, { record, revision }] of picture.due) {

@@ -136,7 +136,7 @@ const decideAll = (state: State, cases: Set<Case>, patient: boolean): Effect.Eff
 
 async function decideOne(state: State, of: Case, patient: boolean): Promise<void> {
   const { node } = state;
-  const decision = bounded(state.facts.decide(of, { now: Date.now(), node: node.name }), of);
+  const decision = bounded(state.facts.decide(of, { now: node.nats.now(), node: node.name }), of);
   if (decision.type === "nothing") return;
   if (decision.type === "tell" && decision.record.state === "blocked" && !patient) {
     state.patient.add(of);

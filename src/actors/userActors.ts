@@ -76,7 +76,7 @@ export async function sendItem(
   const write = itemWrite(actor, {
     v: recordVersion,
     id,
-    day: dayText(Date.now()),
+    day: dayText(node.nats.now()),
     etag,
     generation: 0,
     body,

@@ -14,7 +14,9 @@ import { readFileSync } from "node:fs";
 import { requestDeadlineMs } from "../limits.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 import { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
+import { kvStream, nodesBucket } from "../protocol/keys.ts";
 import { Asks } from "./asks.ts";
+import { serverTime, SiteClock } from "./SiteClock.ts";
 import { errorOfCode, unavailable } from "./wire.ts";
 
 export interface ConnectSettings {
@@ -49,6 +51,10 @@ export class Nats extends Context.Service<
     /** `$JS.API` or `$JS.<domain>.API`. */
     readonly apiPrefix: string;
     readonly link: () => LinkState;
+    /** Epoch milliseconds by the site's clock, for whatever nodes have to agree on. */
+    readonly now: () => number;
+    /** Asks the server for its time; fails when it does not answer. Done by itself every {@link clockEveryMs}. */
+    readonly setClock: Effect.Effect<void, NatsUnavailable>;
     /** As {@link request}, from plain code: rejects with whatever the client says. */
     readonly ask: Asks["ask"];
     /** One request, one answer, within the deadline. */
@@ -95,6 +101,26 @@ function connectionOptions(settings: ConnectSettings): ConnectionOptions {
   if (settings.tls) options.tls = tlsOptions(settings.tls);
   return options;
 }
+
+const clockEveryMs = 15_000;
+const clockFirstEveryMs = 1_000;
+
+/** Answers about a stream tell the server's time. Which stream it is does not matter, so it is the smallest that every site has. */
+const askTime = (
+  clock: SiteClock,
+  request: NatsService["request"],
+  apiPrefix: string,
+): Effect.Effect<void, NatsUnavailable> =>
+  Effect.suspend(() => {
+    const askedAt = performance.now();
+    return Effect.map(
+      request("ask the time", `${apiPrefix}.STREAM.INFO.${kvStream(nodesBucket)}`, ""),
+      (answer) => {
+        const serverMs = serverTime(answer.string());
+        if (serverMs !== null) clock.learn(serverMs, askedAt, performance.now());
+      },
+    );
+  });
 
 /** Connects, waiting for the first server for `firstMs` (default: for ever). The scope's end closes it. */
 export const connectNats = (
@@ -151,11 +177,25 @@ export const connectNats = (
         try: () => asks.ask(subject, payload, opts?.deadlineMs ?? requestDeadlineMs, opts?.headers),
         catch: unavailable(operation),
       });
+    const apiPrefix = settings.domain ? `$JS.${settings.domain}.API` : "$JS.API";
+    const clock = new SiteClock();
+    const setClock = askTime(clock, request, apiPrefix);
+    yield* Effect.forkScoped(
+      Effect.forever(
+        Effect.andThen(
+          Effect.suspend(() => Effect.sleep(clock.learnt ? clockEveryMs : clockFirstEveryMs)),
+          // Without an answer the clock goes on by itself.
+          Effect.ignore(setClock),
+        ),
+      ),
+    );
     return Nats.of({
       connection,
       jsm,
-      apiPrefix: settings.domain ? `$JS.${settings.domain}.API` : "$JS.API",
+      apiPrefix,
       link: () => state,
+      now: () => clock.now(),
+      setClock,
       ask: (subject, payload, deadlineMs, headers) => asks.ask(subject, payload, deadlineMs, headers),
       request,
     });

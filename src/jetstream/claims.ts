@@ -239,7 +239,7 @@ export async function reclaimSlot(
                 alone,
               },
               mailbox.rules,
-              { now: Date.now(), random: Math.random(), node: by, claim: slot.id },
+              { now: nats.now(), random: Math.random(), node: by, claim: slot.id },
               why,
             );
       writes.push(

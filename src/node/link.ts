@@ -114,6 +114,7 @@ export const openLink = (
     for (const change of changes) {
       log(change.kind === "refuse" ? "error" : "info", `topology: ${change.words}`);
     }
+    yield* untilAnswered(log, nats.setClock);
     const durability = yield* Effect.promise(() => readDurability(settings.monitor));
     const epoch = `${Date.now().toString(36)}${randomBytes(4).toString("hex")}`;
     const startedAt = new Date().toISOString();
