@@ -7,6 +7,7 @@ import { ledgerEnd, ledgerPut } from "../jetstream/transaction.ts";
 import type { Place } from "../protocol/keys.ts";
 import { kvStream, ledgerBucket, readyKey, recordKey, runMailbox } from "../protocol/keys.ts";
 import type { RetryRules } from "../protocol/lifecycle.ts";
+import type { LedgerRecord } from "../protocol/records.ts";
 import { encodeJson, recordVersion } from "../protocol/records.ts";
 import type { RunBody } from "../protocol/runs.ts";
 import { hashOfRun, readyOfSubject } from "../protocol/runs.ts";
@@ -44,6 +45,12 @@ const endsReady = (place: Place, generation: number): ReadonlyArray<Write> => [
  */
 export const putBackRun = (place: Place, generation: number): Write =>
   ledgerPut(readyKey(place, generation), encodeJson({ v: recordVersion, run: recordKey(place) }), 0);
+
+/** A run and its way to a runner, in one transaction with whatever says that it is ready. A conflict: it has begun already. */
+export const beginRun = (place: Place, run: LedgerRecord<RunBody>): ReadonlyArray<Write> => [
+  ledgerPut(recordKey(place), encodeJson(run), 0),
+  putBackRun(place, run.generation),
+];
 
 export const runReclaimRules = (site: Jobs, lane: string): ReclaimRules => ({
   rules: runRules(site, lane),

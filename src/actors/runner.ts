@@ -33,7 +33,7 @@ import type { Outcome } from "../protocol/lifecycle.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
 import { encodeJson } from "../protocol/records.ts";
 import type { RunBody, RunOutput, RunResult } from "../protocol/runs.ts";
-import { verdictOf } from "../protocol/runs.ts";
+import { partitionName, verdictOf } from "../protocol/runs.ts";
 import { claimsWorker, SystemFailure } from "./claims.ts";
 import type { ClaimInfo, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
@@ -240,7 +240,7 @@ function environment(
     ORRERY_JOB_VERSION: job.version,
     ORRERY_INSTRUMENT: body.partition.instrument,
     ORRERY_DAY: body.partition.day,
-    ORRERY_EXPOSURE: body.partition.exposure,
+    ORRERY_EXPOSURE: partitionName(body.partition),
     ORRERY_ATTEMPT: String(attempt),
     ORRERY_SCRATCH: scratch.root,
     ORRERY_INPUTS: scratch.manifest,

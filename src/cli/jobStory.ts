@@ -9,6 +9,7 @@ import { decodeKeyPart, encodeToken, ledgerBucket, placeOfRecordKey } from "../p
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import type { RunBody } from "../protocol/runs.ts";
+import { partitionName } from "../protocol/runs.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { Found } from "./ids.ts";
@@ -135,7 +136,7 @@ export const runStory = (
       name,
       key: found.key,
       standing,
-      summary: `${standing}: job ${job} (version ${version}) for ${partition.instrument} ${partition.exposure}`,
+      summary: `${standing}: job ${job} (version ${version}) for ${partition.instrument} ${partitionName(partition)}`,
       events: historyEvents(record.history),
       facts: [...inputs, ...resultFacts(body), ...outputs],
       ...(log === null || log.trim() === "" ? {} : { excerpt: excerptOf(log, `'${name}'`) }),
@@ -158,8 +159,8 @@ const findJobs = (
   const filter = partition === null ? job : `job.${job}.>`;
   return scan(link.nats, ledgerBucket, [filter], (entry) => {
     const record = decodeJob(entry.key, entry.data);
-    const { exposure } = record.partition;
-    if (partition === null || exposure === partition || exposure.endsWith(partition)) {
+    const name = partitionName(record.partition);
+    if (partition === null || name === partition || name.endsWith(partition)) {
       jobs.push({ key: entry.key, record });
     }
   }).pipe(
@@ -171,7 +172,8 @@ const findJobs = (
 /** Files of the partition that are not known: one of them may be what the job waits for. */
 const troubled = (link: SiteLink, record: JobRecord): Effect.Effect<ReadonlyArray<Fact>, CommandFailed> => {
   const facts: Array<Fact> = [];
-  const { day, exposure } = record.partition;
+  const { day } = record.partition;
+  const exposure = partitionName(record.partition);
   return scan(link.nats, ledgerBucket, [`file.*.${encodeToken(day)}.>`], (entry) => {
     const file = decodeRecord<FileBody>(entry.key, entry.data);
     const place = placeOfRecordKey(entry.key);
@@ -205,7 +207,7 @@ export const partitionStory = (
       );
     }
     if (others.length > 0) {
-      const names = found.slice(0, inputsShownMax).map((one) => `  ${one.record.partition.exposure}`);
+      const names = found.slice(0, inputsShownMax).map((one) => `  ${partitionName(one.record.partition)}`);
       return yield* misused(
         [`${JSON.stringify(partition)} could be any of ${found.length}; say more of it:`, ...names].join(
           "\n",
@@ -221,7 +223,7 @@ export const partitionStory = (
     }
     const blocked = record.state === "blocked";
     return {
-      name: `${record.job} ${record.partition.instrument} ${record.partition.exposure}`,
+      name: `${record.job} ${record.partition.instrument} ${partitionName(record.partition)}`,
       key: decodeKeyPart(key) ?? key,
       standing: record.state,
       summary: `${record.state}: job ${record.job} (version ${record.version})`,

@@ -7,6 +7,7 @@
  */
 import { recordKey, objectTail, placeOfIndexKey, placeOfWaitingKey, noDay } from "../protocol/keys.ts";
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
+import { partitionName } from "../protocol/runs.ts";
 import type { Evidence, Found, Presence } from "./evidence.ts";
 import { nameOfRecord } from "./evidence.ts";
 import type { PlannedExposure } from "./nightPlan.ts";
@@ -163,7 +164,8 @@ function nameless(
 function accountOfLooks(told: Told, evidence: Evidence, expected: Set<string>, faults: Array<string>): Tally {
   const byExposure = new Map<string, Array<string>>();
   for (const [key, { body }] of evidence.runs) {
-    byExposure.set(body.partition.exposure, [...(byExposure.get(body.partition.exposure) ?? []), key]);
+    const exposure = partitionName(body.partition);
+    byExposure.set(exposure, [...(byExposure.get(exposure) ?? []), key]);
   }
   let right = 0;
   let of = 0;

@@ -6,7 +6,7 @@ import type { Change } from "../jetstream/follower.ts";
 import { claimOfKey, noDay, placeOfRecordKey } from "../protocol/keys.ts";
 import type { ClaimSlot, FileBody, State } from "../protocol/records.ts";
 import { decodeRecord, decodeSlot } from "../protocol/records.ts";
-import { decodeRun } from "../protocol/runs.ts";
+import { decodeRun, partitionName } from "../protocol/runs.ts";
 
 export type Tone = "plain" | "good" | "warn" | "bad" | "note";
 
@@ -172,7 +172,7 @@ export class NightPicture {
 
   #learnRun(change: Change): void {
     const run = decodeRun(change.key, change.data);
-    const { exposure } = run.body.partition;
+    const exposure = partitionName(run.body.partition);
     const state = runState(run);
     const before = this.runs.get(change.key)?.state ?? null;
     this.runs.set(change.key, { exposure, state, products: run.body.outputs?.length ?? 0 });

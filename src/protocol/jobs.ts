@@ -11,11 +11,11 @@ import { createHash } from "node:crypto";
 import * as Schema from "effect/Schema";
 import { subjectBytesMax } from "../limits.ts";
 import type { Place } from "./keys.ts";
-import { encodeTail, encodeToken, isEncodable, jobKey, noDay, recordKey, runMailbox } from "./keys.ts";
+import { isEncodable, jobKey, noDay, recordKey } from "./keys.ts";
 import type { FileBody, Identity, LedgerRecord } from "./records.ts";
 import { LedgerCorrupt, recordVersion } from "./records.ts";
-import type { Partition, RunBody, RunInput } from "./runs.ts";
-import { runName } from "./runs.ts";
+import type { ExposurePartition, Partition, RunBody, RunInput } from "./runs.ts";
+import { newRun, partitionName, PartitionShape, placeOfRun } from "./runs.ts";
 
 export interface InputRule {
   readonly lane: string;
@@ -47,7 +47,7 @@ export interface FileFact {
 
 export type JobState = "blocked" | "ready" | "running" | "done" | "failed";
 
-/** `job.<job>.<day>.<instrument>/<exposure>`: how one job stands with one partition. */
+/** `job.<job>.<day>.<instrument>/<partition>`: how one job stands with one partition. */
 export interface JobRecord {
   readonly v: number;
   readonly job: string;
@@ -77,7 +77,7 @@ const detectorsNamedMax = 12;
 const partitionKeyMax = subjectBytesMax - 1_024;
 
 /** The partition of a file, or null: of no exposure, or with a name that no key can carry. */
-export function partitionOf(identity: Identity | null): Partition | null {
+export function partitionOf(identity: Identity | null): ExposurePartition | null {
   if (identity === null || identity.exposure === null || identity.exposure === "") return null;
   const partition = {
     instrument: identity.instrument ?? noDay,
@@ -90,13 +90,10 @@ export function partitionOf(identity: Identity | null): Partition | null {
 }
 
 export const partitionKey = (job: string, partition: Partition): string =>
-  jobKey(job, partition.day, `${partition.instrument}/${partition.exposure}`);
+  jobKey(job, partition.day, `${partition.instrument}/${partitionName(partition)}`);
 
-export const runPlace = (rule: JobRule, partition: Partition, hash: string): Place => ({
-  mailbox: runMailbox(rule.lane),
-  day: encodeToken(partition.day),
-  tail: encodeTail(runName({ job: rule.name, ...partition, hash })),
-});
+export const runPlace = (rule: JobRule, partition: Partition, hash: string): Place =>
+  placeOfRun(rule.lane, rule.name, partition, hash);
 
 /** The fact that a file record stands for; null unless the file is known. */
 export function factOf(lane: string, record: string, file: LedgerRecord<FileBody>): FileFact | null {
@@ -156,9 +153,9 @@ function lackOf(input: InputRule, found: ReadonlyArray<FileFact>): string | null
 
 /** Hash of what the run is made of: content, not the order or time of its coming. 16 hex digits. */
 function hashOf(rule: JobRule, partition: Partition, inputs: ReadonlyArray<RunInput>): string {
-  const { instrument, day, exposure } = partition;
+  const { instrument, day } = partition;
   const content = inputs.map(({ bucket, key, etag }) => [bucket, key, etag]);
-  const text = JSON.stringify([rule.name, rule.version, instrument, day, exposure, content]);
+  const text = JSON.stringify([rule.name, rule.version, instrument, day, partitionName(partition), content]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
@@ -225,34 +222,11 @@ export function decide(
   }
   const { inputs, hash } = evaluation;
   const place = runPlace(rule, partition, hash);
-  const time = new Date(at.now).toISOString();
   return {
     type: "start",
     record: { ...base, version, state: "ready", blockedOn: [], inputs: hash, run: recordKey(place) },
     place,
-    run: {
-      v: recordVersion,
-      state: "ready",
-      generation: 0,
-      etag: hash,
-      claim: null,
-      attempts: 0,
-      crashes: 0,
-      crashesAlone: 0,
-      errors: [],
-      history: [{ at: time, event: "ready", node: at.node, detail: `${inputs.length} inputs` }],
-      body: {
-        job: rule.name,
-        version,
-        partition,
-        hash,
-        inputs,
-        createdAt: time,
-        started: null,
-        outputs: null,
-        result: null,
-      },
-    },
+    run: newRun({ job: rule.name, version, partition, hash, inputs }, at),
   };
 }
 
@@ -293,7 +267,7 @@ const isJobRecord = Schema.is(
     v: Schema.Number,
     job: Schema.String,
     version: Schema.String,
-    partition: Schema.Struct({ instrument: Schema.String, day: Schema.String, exposure: Schema.String }),
+    partition: PartitionShape,
     state: Schema.Literals(["blocked", "ready", "running", "done", "failed"]),
     blockedOn: Schema.Array(Schema.String),
     inputs: Schema.NullOr(Schema.String),

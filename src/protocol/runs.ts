@@ -1,19 +1,55 @@
 /** One try at making something: its name, its record's body, its ready key, and what the end of its command means. */
 import * as Schema from "effect/Schema";
 import type { Place } from "./keys.ts";
-import { decodeKeyPart, kvSubject, ledgerBucket, runMailbox } from "./keys.ts";
+import { decodeKeyPart, encodeTail, encodeToken, kvSubject, ledgerBucket, runMailbox } from "./keys.ts";
 import type { LedgerRecord } from "./records.ts";
-import { decodeRecord, LedgerCorrupt } from "./records.ts";
+import { decodeRecord, LedgerCorrupt, recordVersion } from "./records.ts";
 
 /** Object bucket for the logs, manifests and results of runs. */
 export const runsBucket = "orrery-runs";
 
-/** What one run is for. Other kinds (day, pointing, window) become further shapes of this. */
-export interface Partition {
+/** An exposure: what the jobs of a site file are made for. */
+export interface ExposurePartition {
   readonly instrument: string;
   readonly day: string;
   readonly exposure: string;
 }
+
+export type StretchKind = "day" | "pointing" | "window" | "open";
+
+/** A stretch of time: what the jobs of the catalogue are made for. */
+export interface StretchPartition {
+  readonly kind: StretchKind;
+  readonly instrument: string;
+  /** Under which its records stand: the UTC day of its start, `-` for an open one. */
+  readonly day: string;
+  /** `20260310`, `repoint00209`, `20260101-20260111` (end exclusive) or `all`. */
+  readonly name: string;
+  /** ISO 8601, UTC, end exclusive; null for an open one. */
+  readonly range: { readonly start: string; readonly end: string } | null;
+  /** Number of the pointing; null for every other kind. */
+  readonly pointing: number | null;
+}
+
+/** What one run is for. Told apart by their fields: an exposure's stands in ledgers as it always has. */
+export type Partition = ExposurePartition | StretchPartition;
+
+export const partitionName = (of: Partition): string => ("exposure" in of ? of.exposure : of.name);
+export const partitionKind = (of: Partition): StretchKind | "exposure" =>
+  "exposure" in of ? "exposure" : of.kind;
+
+/** Schema of what stands in the ledger. */
+export const PartitionShape = Schema.Union([
+  Schema.Struct({ instrument: Schema.String, day: Schema.String, exposure: Schema.String }),
+  Schema.Struct({
+    kind: Schema.Literals(["day", "pointing", "window", "open"]),
+    instrument: Schema.String,
+    day: Schema.String,
+    name: Schema.String,
+    range: Schema.NullOr(Schema.Struct({ start: Schema.String, end: Schema.String })),
+    pointing: Schema.NullOr(Schema.Number),
+  }),
+]);
 
 export interface RunInput {
   /** Ledger key of the file. */
@@ -23,6 +59,10 @@ export interface RunInput {
   readonly etag: string;
   readonly uri: string;
   readonly detector: string | null;
+  /** Of a file that the catalogue names: its data set, its kind, and its name without folders. */
+  readonly dataset?: string;
+  readonly kind?: string;
+  readonly name?: string;
 }
 
 export interface RunOutput {
@@ -52,6 +92,30 @@ export interface RunResult {
   readonly node: string;
 }
 
+/** One file that a run of the catalogue must leave behind. */
+export interface PlannedOutput {
+  readonly dataset: string;
+  /** With its version, which a run that is done again writes again: `imap_swe_l1a_sci_20260310_v001.0001.cdf`. */
+  readonly name: string;
+  readonly bucket: string;
+  readonly key: string;
+}
+
+/** What was decided of a run of the catalogue when it became ready. Nothing of it changes from try to try. */
+export interface RunPlan {
+  readonly outputs: ReadonlyArray<PlannedOutput>;
+  /** Minor version of its outputs, from 1. */
+  readonly minor: number;
+  /** Made of what is there, not of all that could be. */
+  readonly incomplete: boolean;
+  /** Higher starts first. */
+  readonly priority: number;
+  /** Whatever is live starts before what is reprocessed. */
+  readonly origin: "live" | "reprocessing";
+  /** Of the runs that name the same instrument one runs at a time; null: as many as there are workers. */
+  readonly exclusive: string | null;
+}
+
 export interface RunBody {
   readonly job: string;
   readonly version: string;
@@ -73,13 +137,15 @@ export interface RunBody {
   /** All of them stand in their buckets: from here on the command is not run again. */
   readonly outputs: ReadonlyArray<RunOutput> | null;
   readonly result: RunResult | null;
+  /** Of a run of the catalogue; absent where the site file's job says what its outputs are. */
+  readonly plan?: RunPlan;
 }
 
 const isRunBody = Schema.is(
   Schema.Struct({
     job: Schema.String,
     version: Schema.String,
-    partition: Schema.Struct({ instrument: Schema.String, day: Schema.String, exposure: Schema.String }),
+    partition: PartitionShape,
     hash: Schema.String,
     inputs: Schema.Array(
       Schema.Struct({ record: Schema.String, bucket: Schema.String, key: Schema.String, uri: Schema.String }),
@@ -88,6 +154,23 @@ const isRunBody = Schema.is(
       Schema.Struct({ generation: Schema.Number, slot: Schema.String, claim: Schema.String }),
     ),
     outputs: Schema.NullOr(Schema.Array(Schema.Struct({ bucket: Schema.String, key: Schema.String }))),
+    plan: Schema.optional(
+      Schema.Struct({
+        outputs: Schema.Array(
+          Schema.Struct({
+            dataset: Schema.String,
+            name: Schema.String,
+            bucket: Schema.String,
+            key: Schema.String,
+          }),
+        ),
+        minor: Schema.Number,
+        incomplete: Schema.Boolean,
+        priority: Schema.Number,
+        origin: Schema.Literals(["live", "reprocessing"]),
+        exclusive: Schema.NullOr(Schema.String),
+      }),
+    ),
   }),
 );
 
@@ -98,15 +181,36 @@ export function decodeRun(key: string, data: Uint8Array): LedgerRecord<RunBody> 
   return record as LedgerRecord<RunBody>;
 }
 
-interface RunName {
-  readonly job: string;
-  readonly instrument: string;
-  readonly exposure: string;
-  readonly hash: string;
-}
+/** `<job>/<instrument>/<partition>/<hash>`: the same however many events, workers and nodes come to it. */
+export const runName = (job: string, partition: Partition, hash: string): string =>
+  `${job}/${partition.instrument}/${partitionName(partition)}/${hash}`;
 
-/** `<job>/<instrument>/<exposure>/<hash>`: the same however many events, workers and nodes come to it. */
-export const runName = (of: RunName): string => `${of.job}/${of.instrument}/${of.exposure}/${of.hash}`;
+export const placeOfRun = (lane: string, job: string, partition: Partition, hash: string): Place => ({
+  mailbox: runMailbox(lane),
+  day: encodeToken(partition.day),
+  tail: encodeTail(runName(job, partition, hash)),
+});
+
+/** The record of a run as it begins, with nothing tried yet. `hash`: 16 hex digits, of the inputs' content and the job's version. */
+export const newRun = (
+  of: Omit<RunBody, "createdAt" | "started" | "outputs" | "result">,
+  at: { readonly now: number; readonly node: string },
+): LedgerRecord<RunBody> => {
+  const time = new Date(at.now).toISOString();
+  return {
+    v: recordVersion,
+    state: "ready",
+    generation: 0,
+    etag: of.hash,
+    claim: null,
+    attempts: 0,
+    crashes: 0,
+    crashesAlone: 0,
+    errors: [],
+    history: [{ at: time, event: "ready", node: at.node, detail: `${of.inputs.length} inputs` }],
+    body: { ...of, createdAt: time, started: null, outputs: null, result: null },
+  };
+};
 
 /** The hash at the end of a run's name; null for a tail that is no run's. */
 export function hashOfRun(tail: string): string | null {
@@ -133,7 +237,13 @@ export function readyOfSubject(
 
 /** Fills `{exposure}`, `{day}`, `{instrument}` and `{run}` in; other words in braces stay as they are. */
 export function fillKey(template: string, partition: Partition, run: string): string {
-  const values: Readonly<Record<string, string>> = { ...partition, run };
+  const { day, instrument } = partition;
+  const values: Readonly<Record<string, string>> = {
+    day,
+    instrument,
+    exposure: partitionName(partition),
+    run,
+  };
   return template.replaceAll(
     /\{(exposure|day|instrument|run)\}/g,
     (whole, word: string) => values[word] ?? whole,
