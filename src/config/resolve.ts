@@ -248,7 +248,7 @@ const ownHeaders =
 /** Names of headers whose values are secrets. */
 const secretHeader = /authorization|cookie|token|secret|password|credential|signature|api-?key|access-?key/i;
 
-class Resolver {
+export class Resolver {
   readonly folder: string;
   readonly #env: Environment;
   readonly #node: string | undefined;

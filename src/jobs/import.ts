@@ -52,7 +52,7 @@ export function missionKind(source: string, dataType: string): string {
  * Which data set an input or output is of. The mission writes `historical` or `best` behind a kernel's kind, and treats both
  * alike: a file's name cannot tell them apart.
  */
-const datasetOf = (it: MissionInput | MissionOutput): string =>
+export const datasetOf = (it: MissionInput | MissionOutput): string =>
   datasetId(it.source, it.dataType, it.dataType === "spice" ? "historical" : it.descriptor);
 
 const inputOf = (input: MissionInput): CatalogueInput => ({
