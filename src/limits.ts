@@ -72,6 +72,12 @@ export const repeatCountsMax = 256;
 /** What the front door parks goes in transactions of this many, two messages each. */
 export const parkRecordsMax = 300;
 
+/** Marks of a purged day's files, eight bytes each, in one value; and how long they are kept. */
+export const seenMarksPerKeyMax = 65_536;
+export const seenKeptMs = 400 * 86_400_000;
+/** Purged days whose marks are kept in memory, about 2 MB each. */
+export const seenDaysCachedMax = 8;
+
 /** Longest wait a presence look-up may ask for. */
 export const presenceWaitSecondsMax = 300;
 /** Look-ups waiting at once in one process; above it `wait` answers at once. */
@@ -155,6 +161,7 @@ assert(
   claimItemsMax * recordsPerItemMax + 1 <= transactionMessagesMax,
   "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
 );
+assert(seenMarksPerKeyMax * 8 <= messageBytesMax / 2, "seenMarksPerKeyMax × 8 <= messageBytesMax / 2");
 assert(laterItemsMax <= claimItemsMax, "laterItemsMax <= claimItemsMax");
 assert(commitRecordsMax <= transactionMessagesMax, "commitRecordsMax <= transactionMessagesMax");
 assert(parkRecordsMax * 2 <= transactionMessagesMax, "parkRecordsMax × 2 <= transactionMessagesMax");

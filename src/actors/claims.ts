@@ -12,9 +12,8 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Schema from "effect/Schema";
 import { claimItemsMax, progressEveryMs } from "../limits.ts";
-import type { ClaimSource, ClaimedWork, Item } from "./claimSource.ts";
+import type { ClaimSource, ClaimedWork, Item, Taken, TakesFrom } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
-import type { Taken } from "./queues.ts";
 import { Queues } from "./queues.ts";
 import { reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
 import type { SettleResult } from "../jetstream/claims.ts";
@@ -39,6 +38,13 @@ export class SystemFailure extends Schema.TaggedError<SystemFailure>()("SystemFa
   }
 }
 
+/** What the work needs is in use: the claim is given back, nothing is recorded, and the worker goes on with whatever else there is. */
+export class NotNow extends Schema.TaggedError<NotNow>()("NotNow", {
+  detail: Schema.String,
+  /** The delivery comes again after this. */
+  againMs: Schema.Number,
+}) {}
+
 const backoffFirstMs = 250;
 const backoffMostMs = 10_000;
 const conflictRounds = 5;
@@ -52,7 +58,7 @@ const whileConnected = new AbortController().signal;
 interface WorkerState<Body> {
   readonly node: NodeContextService;
   readonly source: ClaimSource<Body>;
-  readonly queues: Queues;
+  readonly queues: TakesFrom;
   readonly mailbox: Mailbox;
   readonly slotKey: string;
   /** Reply subjects of everything in hand, extended while the work goes on. */
@@ -72,7 +78,7 @@ export const claimsWorker = <Body, R>(
   Effect.scoped(
     Effect.gen(function* () {
       const queues = yield* Effect.acquireRelease(
-        Effect.sync(() => new Queues(node.nats, source)),
+        Effect.sync(() => source.queues?.(node.nats) ?? new Queues(node.nats, source)),
         (both) => Effect.sync(() => both.close()),
       );
       const state: WorkerState<Body> = {
@@ -285,6 +291,14 @@ async function judgeTaken<Body>(
     if (mayBeKnown || decoded.generation > 0) toRead.push(item);
   }
   if (toRead.length > 0) await readAndJudge(state, toRead, byKey, dropped);
+  if (source.settledBefore !== undefined) {
+    const unknown = [...byKey.values()].filter((item) => item.held === null && item.generation === 0);
+    for (const item of await source.settledBefore(unknown)) {
+      state.node.counters.duplicates(source.mailbox, 1);
+      byKey.delete(item.key);
+      dropped.push(...item.replies);
+    }
+  }
   const together: Array<Item<Body>> = [];
   const alone: Array<Array<Item<Body>>> = [];
   for (const item of byKey.values()) {
@@ -401,7 +415,7 @@ const claimAndWork = <Body, R>(
       if (outcome !== undefined) outcomes.set(item, outcome);
     });
     // Not before all work is done: it may take hours, what is fetched would wait for it, and be somebody else's by then.
-    if (last) state.mailbox.prefetch(state.source.batchMax);
+    if (last) state.queues.prefetch();
     const result = yield* Effect.promise(() => settleItems(state, id, items, outcomes));
     if (result.type === "settled") {
       for (const reply of replies) done(state, reply);
@@ -438,7 +452,7 @@ const unfinished = <Body>(
   state: WorkerState<Body>,
   id: string,
   replies: ReadonlyArray<string>,
-  cause: Cause.Cause<SystemFailure>,
+  cause: Cause.Cause<SystemFailure | NotNow>,
 ): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
     const failure = Cause.findErrorOption(cause);
@@ -449,7 +463,8 @@ const unfinished = <Body>(
       for (const reply of replies) state.inHand.delete(reply);
       return yield* Effect.failCause(cause as Cause.Cause<never>);
     }
-    if (failure._tag === "Some") {
+    const notNow = failure._tag === "Some" && failure.value._tag === "NotNow" ? failure.value : null;
+    if (failure._tag === "Some" && failure.value._tag === "SystemFailure") {
       state.node.troubles.met(state.source.mailbox, failure.value.what, failure.value.detail);
       state.node.log("warn", failure.value.message, { slot: state.slotKey, claim: id });
     }
@@ -465,8 +480,8 @@ const unfinished = <Body>(
         });
       }
     }
-    yield* giveBack(state, replies, interrupted ? 1 : state.backoffMs);
-    return interrupted ? "stop" : "away";
+    yield* giveBack(state, replies, interrupted ? 1 : (notNow?.againMs ?? state.backoffMs));
+    return interrupted ? "stop" : notNow === null ? "away" : "on";
   });
 
 async function claimItems<Body>(
@@ -545,7 +560,9 @@ async function settleItems<Body>(
       const settlement = settlementOf(state, item, outcome, items.length === 1, moment);
       writes.push(...writesOf(item.key, item.expected, settlement));
       for (const key of settlement.touches) touched.add(key);
-      if (source.endsOf !== undefined) writes.push(...source.endsOf(item.place, item));
+      if (source.endsOf !== undefined) {
+        writes.push(...source.endsOf(item.place, item, item.held?.record ?? null));
+      }
     }
     for (const key of touched) writes.push(ledgerPut(key, touch(source.mailbox, moment.now)));
     const result = await slot.settle(id, writes, whileConnected);

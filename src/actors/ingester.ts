@@ -33,6 +33,7 @@ import type { Outcome } from "../protocol/lifecycle.ts";
 import type { FileBody, Identity } from "../protocol/records.ts";
 import { clipText } from "../protocol/records.ts";
 import { keyFacts, profiled } from "../protocol/route.ts";
+import { seenMark } from "../protocol/seen.ts";
 import { readMetadata, sidecarBeside } from "../storage/metadata.ts";
 import type { MetadataFault, MetadataOptions } from "../storage/metadata.ts";
 import type { ReadError } from "../storage/errors.ts";
@@ -42,6 +43,8 @@ import { SystemFailure } from "./claims.ts";
 import type { ClaimedWork, ClaimSource, Decoded, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { announceGroups } from "./presence.ts";
+import { isPast } from "./retention.ts";
+import type { SeenDays } from "./seen.ts";
 
 export interface IngesterNeeds {
   readonly site: Site;
@@ -97,7 +100,27 @@ function decodeFile(lane: Lane, delivery: Delivery): Decoded<FileBody> {
   };
 }
 
-export function fileSource(lane: Lane): ClaimSource<FileBody> {
+/** Arrivals of days past their retention whose files were here before the day was purged. */
+async function hereBefore(
+  seen: SeenDays,
+  lane: Lane,
+  items: ReadonlyArray<Item<FileBody>>,
+): Promise<ReadonlySet<Item<FileBody>>> {
+  const now = Date.now();
+  const past = items.filter(({ place }) => isPast(place.day, now, lane.retentionDays));
+  const before = new Set<Item<FileBody>>();
+  for (const day of new Set(past.map(({ place }) => place.day))) {
+    const marks = await seen.marksOf(lane.name, day);
+    if (marks.count === 0) continue;
+    for (const item of past) {
+      const { place, etag } = item;
+      if (place.day === day && marks.has(seenMark(place.tail, etag))) before.add(item);
+    }
+  }
+  return before;
+}
+
+export function fileSource(lane: Lane, seen: SeenDays): ClaimSource<FileBody> {
   return {
     mailbox: lane.name,
     stream: arrivalsStream,
@@ -108,6 +131,7 @@ export function fileSource(lane: Lane): ClaimSource<FileBody> {
     onContentChange: lane.onContentChange,
     good: "known",
     reads: "doubtful",
+    settledBefore: (items) => hereBefore(seen, lane, items),
     decode: (delivery) => decodeFile(lane, delivery),
   };
 }

@@ -1,12 +1,18 @@
 /**
  * Retention: whole days are purged by filter, without markers. Single keys are never removed from the ledger, because a value whose
  * successor is removed comes back when the server is killed (docs/decisions/nothing-is-removed.md).
+ *
+ * Invariant: before a file's record is purged its mark is on disk, so that the file is known when it comes again
+ * (docs/decisions/duplicates-after-a-purge.md).
  */
 import * as Effect from "effect/Effect";
 import { managed } from "../jetstream/Nats.ts";
-import { scan } from "../jetstream/ledger.ts";
-import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
+import { lastRevisionUnsafe, scan } from "../jetstream/ledger.ts";
+import { kvStream, kvSubject, ledgerBucket, placeOfRecordKey } from "../protocol/keys.ts";
+import { recordOrNull } from "../protocol/records.ts";
+import { seenMark } from "../protocol/seen.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import { readMarks, storeMarks } from "./seen.ts";
 
 export interface RetentionRule {
   readonly lane: string;
@@ -29,6 +35,25 @@ export function expiredDays(now: number, days: number): ReadonlyArray<string> {
   return Array.from({ length: lookBackDays }, (_, i) => dayText(now - (days + 1 + i) * dayMs));
 }
 
+/** Whether the day is past the retention, however long: what came of it may have been purged. */
+export function isPast(day: string, now: number, days: number): boolean {
+  return /^\d{8}$/.test(day) && day <= dayText(now - (days + 1) * dayMs);
+}
+
+const ofLane = ({ lane }: RetentionRule, day: string): ReadonlyArray<string> => [
+  `file.${lane}.${day}.>`,
+  `due.${lane}.${day}.>`,
+  `parked.${lane}.${day}.>`,
+];
+
+/** All lanes' files of the day are gone by then: what indexes of theirs, of runs and of items are left are ended ones. */
+const ofNoLane = (day: string): ReadonlyArray<string> => [
+  ...["exposure", "visit", "notified", "job", "run", "ready", "item", "due", "parked"].map(
+    (kind) => `${kind}.*.${day}.>`,
+  ),
+  `waiting.*.*.${day}.>`,
+];
+
 /** Purges days in which nothing is due, waiting or parked any more. Idempotent: every node may do it. */
 export const purgeOldDays = (
   node: NodeContextService,
@@ -36,7 +61,11 @@ export const purgeOldDays = (
 ): Effect.Effect<void, Error> =>
   Effect.gen(function* () {
     const now = Date.now();
-    const stream = kvStream(ledgerBucket);
+    // What is written from here on is not purged this time: it may be the way back of a file that comes just now.
+    const upTo = yield* Effect.tryPromise({
+      try: () => lastRevisionUnsafe(node.nats, ledgerBucket),
+      catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause))),
+    });
     const open = new Set<string>();
     // Ended keys stand there as markers, so only keys with a value count. Parked items hold their day until somebody decides.
     yield* scan(node.nats, ledgerBucket, ["due.>", "waiting.>", "parked.>"], (entry) => {
@@ -45,17 +74,52 @@ export const purgeOldDays = (
     for (const rule of rules) {
       for (const day of expiredDays(now, rule.days)) {
         if (open.has(day)) continue;
-        const filters = rule.exposures
-          ? ["exposure", "visit", "notified", "job", "run", "ready"].map((kind) => `${kind}.*.${day}.>`)
-          : [`file.${rule.lane}.${day}.>`, `due.${rule.lane}.${day}.>`, `parked.${rule.lane}.${day}.>`];
-        for (const filter of filters) {
-          const purged = yield* managed(`purge ${filter}`, () =>
-            node.nats.jsm.streams.purge(stream, { filter: kvSubject(ledgerBucket, filter) }),
-          );
-          if (purged.purged > 0) {
-            node.log("info", "purged a day past its retention", { filter, keys: purged.purged });
-          }
+        if (!rule.exposures) yield* noteFiles(node, rule.lane, day, upTo);
+        for (const filter of rule.exposures ? ofNoLane(day) : ofLane(rule, day)) {
+          yield* purge(node, filter, upTo);
         }
       }
     }
+  });
+
+const purge = (node: NodeContextService, filter: string, upTo: number): Effect.Effect<void, Error> =>
+  Effect.gen(function* () {
+    const purged = yield* managed(`purge ${filter}`, () =>
+      node.nats.jsm.streams.purge(kvStream(ledgerBucket), {
+        filter: kvSubject(ledgerBucket, filter),
+        seq: upTo + 1,
+      }),
+    );
+    if (purged.purged > 0) {
+      node.log("info", "purged a day past its retention", { filter, keys: purged.purged });
+    }
+  });
+
+/** Marks of every content that a record of the day stands for, also of what was discarded or superseded. */
+const noteFiles = (
+  node: NodeContextService,
+  lane: string,
+  day: string,
+  upTo: number,
+): Effect.Effect<void, Error> =>
+  Effect.gen(function* () {
+    const marks = new Set<bigint>();
+    yield* scan(node.nats, ledgerBucket, [`file.${lane}.${day}.>`], (entry) => {
+      if (entry.revision > upTo) return;
+      const record = recordOrNull(entry.key, entry.data);
+      const tail = placeOfRecordKey(entry.key)?.tail;
+      if (record === null || tail === undefined) return;
+      for (const { etag } of [record, ...(record.superseded ?? []), ...(record.refused ?? [])]) {
+        marks.add(seenMark(tail, etag));
+      }
+    });
+    if (marks.size === 0) return;
+    yield* Effect.tryPromise({
+      try: async () => {
+        const known = await readMarks(node.nats, lane, day);
+        const news = new Set([...marks].filter((mark) => !known.has(mark)));
+        await storeMarks(node.nats, lane, day, upTo, news);
+      },
+      catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause))),
+    });
   });

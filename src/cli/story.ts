@@ -51,6 +51,8 @@ export interface FileFacts {
   readonly runs: ReadonlyArray<{ readonly name: string; readonly state: string }>;
   /** What those that follow the ledger have made of it. */
   readonly followers?: ReadonlyArray<readonly [name: string, words: string]>;
+  /** It has no record because its day was purged; what arrived had been here before that. */
+  readonly purged?: boolean;
   readonly nodes: number;
 }
 
@@ -270,6 +272,14 @@ function unsettledOutlook(facts: FileFacts): Outlook {
       now: "The ledger has no record of it, and no arrival of it is kept.",
       next: "Nothing: nobody announced it, or the notification was lost. orrery replay announces what lies in a bucket.",
       commands: ["orrery replay BUCKET PREFIX --dry-run"],
+    };
+  }
+  if (facts.purged === true) {
+    return {
+      standing: "purged",
+      now: "It was settled, and its day was purged: it is past the lane's retention, so the ledger has no record of it.",
+      next: "Nothing: when it comes again it is dropped as a duplicate.",
+      commands: [],
     };
   }
   return {

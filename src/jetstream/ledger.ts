@@ -122,6 +122,12 @@ export async function lastSequenceUnsafe(
   return (await readStored(nats, stream, { last_by_subj: subject }))?.revision ?? 0;
 }
 
+/** Revision of whatever was written last into a bucket; 0 where nothing was. */
+export async function lastRevisionUnsafe(nats: NatsService, bucket: string): Promise<number> {
+  const info = await nats.jsm.streams.info(kvStream(bucket));
+  return info.state.last_seq;
+}
+
 /** A record of the ledger with the revision that the next write of it must expect. */
 export interface Held<Body> {
   readonly key: string;

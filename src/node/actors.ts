@@ -20,6 +20,7 @@ import { resolverActor } from "../actors/resolver.ts";
 import type { RetentionRule } from "../actors/retention.ts";
 import type { RunnerDeps } from "../actors/runner.ts";
 import { runLanes } from "../actors/runSource.ts";
+import { SeenDays } from "../actors/seen.ts";
 import { runnerWorker } from "../actors/runner.ts";
 import { claimsActor, followsActor, repliesActor, ticksActor } from "../actors/userActors.ts";
 import { visitsActor } from "../actors/visits.ts";
@@ -103,13 +104,14 @@ function storageOf(needs: ActorNeeds, lane: Lane): StorageDriver | null {
 
 function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   const { site, link } = needs;
+  const seen = new SeenDays(link.context.nats);
   return [...site.lanes.values()].flatMap((lane) =>
     Array.from({ length: lane.workers }, (_, index) =>
       worker(`ingest-${lane.name}-${index}`, (ready) =>
         Effect.gen(function* () {
           const driver = yield* needs.aroundDriver(lane, openDriver(lane, link.context.log));
           const work = ingestWork(link.context, { site, lane, storage: storageOf(needs, lane), driver });
-          return yield* claimsWorker(link.context, fileSource(lane), index, work, ready);
+          return yield* claimsWorker(link.context, fileSource(lane, seen), index, work, ready);
         }),
       ),
     ),

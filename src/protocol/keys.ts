@@ -212,8 +212,12 @@ export function placeOfWaitingKey(key: string): { readonly needed: string; reado
 export const exposureKey = (instrument: string, day: string, exposure: string): string =>
   `exposure.${encodeToken(instrument)}.${encodeToken(day)}.${encodeTail(exposure)}`;
 
-export const readyKey = (place: Place, generation: number): string =>
-  `ready.${mailboxName(place.mailbox)}.${place.day}.${place.tail}.${generation}`;
+/** @param queue of the lane; left out: the lane's ordinary one */
+export const readyKey = (
+  place: Place,
+  generation: number,
+  queue: string = mailboxName(place.mailbox),
+): string => `ready.${queue}.${place.day}.${place.tail}.${generation}`;
 
 export const jobKey = (job: string, day: string, partition: string): string =>
   `job.${job}.${encodeToken(day)}.${encodeTail(partition)}`;
@@ -231,6 +235,8 @@ export const presenceKey = (instrument: string, group: string, snap: number, det
 export const ledgerBucket = "ledger";
 export const nodesBucket = "nodes";
 export const presenceBucket = "presence";
+/** Marks of the files of purged days. */
+export const seenBucket = "seen";
 export const kvStream = (bucket: string): string => `KV_${bucket}`;
 export const kvSubject = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
 
