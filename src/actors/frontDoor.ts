@@ -6,22 +6,14 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import * as Redacted from "effect/Redacted";
 import type { Site, Lane } from "../config/Site.ts";
 import { commitQueueMax } from "../limits.ts";
-import { arrivalId, encodeArrival, replayed } from "../protocol/arrival.ts";
+import { arrivalId, encodeArrival, givenOf, replayed } from "../protocol/arrival.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
-import {
-  arrivalSubject,
-  encodeTail,
-  encodeToken,
-  namesFit,
-  noDay,
-  objectTail,
-  replaySubject,
-} from "../protocol/keys.ts";
+import { arrivalSubject, encodeTail, namesFit, noDay, objectTail, replaySubject } from "../protocol/keys.ts";
 import type { Place } from "../protocol/keys.ts";
 import type { Malformed, NotificationRecord, ObjectCreated } from "../protocol/notification.ts";
-import type { FileBody, LedgerRecord, ParkedIndex } from "../protocol/records.ts";
+import type { FileBody, Given, LedgerRecord, ParkedIndex } from "../protocol/records.ts";
 import { clipText, isoTime, recordVersion } from "../protocol/records.ts";
-import { otherDay, profiled, queuedRecord, Router } from "../protocol/route.ts";
+import { lanePlace, otherDay, profiled, queuedRecord, Router } from "../protocol/route.ts";
 import type { Committed } from "./committer.ts";
 import { Committer } from "./committer.ts";
 import { Parker } from "./Parker.ts";
@@ -30,7 +22,7 @@ import type { NodeContextService } from "./NodeContext.ts";
 /** Parked records that belong to no lane stand under this name. */
 export const unrouted = "unrouted";
 
-export interface Announced {
+export interface Announced extends Given {
   readonly bucket: string;
   readonly bucketAsSent?: string;
   readonly key: string;
@@ -132,11 +124,7 @@ export class FrontDoor {
     }
     const { lane, facts } = routed;
     if (object.bucket.length + object.key.length > surelyFits) {
-      const place = {
-        mailbox: lane.name,
-        day: encodeToken(facts.day),
-        tail: objectTail(object.bucket, object.key),
-      };
+      const place = lanePlace(lane, object.bucket, object.key, facts.day);
       const subject = arrivalSubject(lane.name, facts.instrument, facts.day);
       if (!namesFit(place, subject)) return this.#parkNameless(object, via);
     }
@@ -158,6 +146,7 @@ export class FrontDoor {
         generation: 0,
         via,
         receivedAt,
+        ...givenOf(object),
       }),
     });
     if (isError(committed)) return { type: "failed", error: committed };

@@ -13,26 +13,24 @@ import type { IngestDriver, IngestItem, IngestResult } from "../drivers/Driver.t
 import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
 import { arrivalsConsumer, replaysConsumer } from "../jetstream/topology.ts";
-import { decodeArrival } from "../protocol/arrival.ts";
+import { bodyGiven, decodeArrival } from "../protocol/arrival.ts";
 import { genericIdentity, groupSize, identityFromHeader, rubinIdentity } from "../protocol/identity.ts";
 import type { HeaderFields, HeaderIdentity } from "../protocol/identity.ts";
 import {
   arrivalsStream,
   encodeTail,
-  encodeToken,
   exposureKey,
   isEncodable,
   kvSubject,
   ledgerBucket,
   namesFit,
   noDay,
-  objectTail,
   waitingKey,
 } from "../protocol/keys.ts";
 import type { Outcome } from "../protocol/lifecycle.ts";
 import type { FileBody, Identity } from "../protocol/records.ts";
 import { clipText } from "../protocol/records.ts";
-import { keyFacts, profiled } from "../protocol/route.ts";
+import { laneFacts, lanePlace, profiled } from "../protocol/route.ts";
 import { seenMark } from "../protocol/seen.ts";
 import { readMetadata, sidecarBeside } from "../storage/metadata.ts";
 import type { MetadataFault, MetadataOptions } from "../storage/metadata.ts";
@@ -41,6 +39,7 @@ import type { StorageDriver } from "../storage/Storage.ts";
 import { laterItemsMax, objectKeyBytesMax, subjectBytesMax } from "../limits.ts";
 import { SystemFailure } from "./claims.ts";
 import type { ClaimedWork, ClaimSource, Decoded, Item } from "./claimSource.ts";
+import { readDataset } from "./datasets.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { announceGroups } from "./presence.ts";
 import { isPast } from "./retention.ts";
@@ -79,11 +78,7 @@ function decodeFile(lane: Lane, delivery: Delivery): Decoded<FileBody> {
     };
   }
   return {
-    place: {
-      mailbox: lane.name,
-      day: encodeToken(arrival.day),
-      tail: objectTail(arrival.bucket, arrival.key),
-    },
+    place: lanePlace(lane, arrival.bucket, arrival.key, arrival.day),
     etag: arrival.etag,
     generation: arrival.generation,
     body: {
@@ -96,6 +91,7 @@ function decodeFile(lane: Lane, delivery: Delivery): Decoded<FileBody> {
       via: arrival.via,
       receivedAt: arrival.receivedAt,
       sequence: delivery.sequence,
+      ...bodyGiven(arrival),
     },
   };
 }
@@ -196,11 +192,13 @@ const prepareAll = (
   needs: IngesterNeeds,
   items: ReadonlyArray<Item<FileBody>>,
 ): Effect.Effect<ReadonlyArray<Preparation>> =>
-  needs.lane.metadata === "key"
+  needs.lane.metadata === "key" && needs.lane.names === null
     ? Effect.sync(() => items.map((item) => prepareFromKey(needs, item)))
-    : Effect.forEach(items, (item) => prepareFromHeader(needs, item), {
-        concurrency: needs.lane.readsMax,
-      });
+    : Effect.forEach(
+        items,
+        (item) => (needs.lane.names === null ? prepareFromHeader(needs, item) : prepareFromName(needs, item)),
+        { concurrency: needs.lane.readsMax },
+      );
 
 function permanent(reason: string, detail: string): Preparation {
   return { type: "outcome", outcome: { type: "permanent", reason, detail } };
@@ -283,18 +281,37 @@ function ready(
 function prepareFromKey(needs: IngesterNeeds, item: Item<FileBody>): Preparation {
   const fault = misunderstood(item);
   if (fault !== null) return fault;
-  const facts = keyFacts(needs.lane.pattern, item.body.key);
+  const facts = laneFacts(needs.lane, item.body.key);
   return facts.understood
     ? ready(needs, item, facts.identity, {}, null)
     : permanent("KeyNotUnderstood", `the lane's pattern does not match ${item.body.key}`);
 }
+
+const prepareFromName = (needs: IngesterNeeds, item: Item<FileBody>): Effect.Effect<Preparation> =>
+  Effect.gen(function* () {
+    const fault = misunderstood(item);
+    if (fault !== null) return fault;
+    const { lane, storage } = needs;
+    const read = yield* readDataset(lane, storage, item.body);
+    switch (read.type) {
+      case "permanent":
+        return permanent(read.reason, read.detail);
+      case "unread":
+        return faultOf(read.error);
+      case "facts": {
+        const { identity } = laneFacts(lane, item.body.key);
+        const size = item.body.size ?? read.size;
+        return ready(needs, item, identity, { dataset: read.facts, size }, null);
+      }
+    }
+  });
 
 const prepareFromHeader = (needs: IngesterNeeds, item: Item<FileBody>): Effect.Effect<Preparation> =>
   Effect.gen(function* () {
     const fault = misunderstood(item);
     if (fault !== null) return fault;
     const { lane, storage } = needs;
-    const facts = keyFacts(lane.pattern, item.body.key);
+    const facts = laneFacts(lane, item.body.key);
     if (!facts.understood) {
       return permanent("KeyNotUnderstood", `the lane's pattern does not match ${item.body.key}`);
     }

@@ -31,7 +31,7 @@ import {
 import { announcedKey } from "../protocol/presence.ts";
 import type { Identity } from "../protocol/records.ts";
 import { decodeDue } from "../protocol/records.ts";
-import { keyFacts } from "../protocol/route.ts";
+import { fileName, laneFacts } from "../protocol/route.ts";
 import { decodeRun } from "../protocol/runs.ts";
 import type { CommandFailed } from "./failures.ts";
 import { ofCause, ofJetStream } from "./failures.ts";
@@ -48,18 +48,22 @@ const plainDay = (place: Place): string => decodeKeyPart(place.day) ?? place.day
 
 /** Every arrival of one object that the stream still holds. Reads the whole lane, instrument and day. */
 const arrivalsOf = (nats: NatsService, lane: Lane | null, place: Place): Ask<ReadonlyArray<ArrivalFact>> => {
-  const object = objectOfTail(place.tail);
+  const named = lane !== null && lane.names !== null;
+  const object = named ? { bucket: "", key: nameOf(place) } : objectOfTail(place.tail);
   if (object === null) return Effect.succeed([]);
-  const instrument = lane === null ? null : keyFacts(lane.pattern, object.key).instrument;
+  const instrument = lane === null ? null : laneFacts(lane, object.key).instrument;
   const filter =
     instrument === null
       ? `*.${place.mailbox}.*.${place.day}`
       : arrivalSubject(place.mailbox, instrument, plainDay(place)).replace(/^arrive/, "*");
   return readAll(nats, arrivalsStream, filter, (data) => {
     const arrival = decodeArrival(data);
-    return arrival !== null && arrival.key === object.key && arrival.bucket === object.bucket
-      ? arrival
-      : null;
+    if (arrival === null) return null;
+    // In a lane with names a file is the same one whichever folder or bucket it came by.
+    const same = named
+      ? fileName(arrival.key) === object.key
+      : arrival.key === object.key && arrival.bucket === object.bucket;
+    return same ? arrival : null;
   });
 };
 

@@ -12,7 +12,6 @@ import type { Place } from "../protocol/keys.ts";
 import {
   arrivalsStream,
   decodeKeyPart,
-  encodeToken,
   isEncodable,
   kvStream,
   kvSubject,
@@ -26,7 +25,7 @@ import {
 } from "../protocol/keys.ts";
 import { bucketName } from "../protocol/notification.ts";
 import { decodeRecord } from "../protocol/records.ts";
-import { Router } from "../protocol/route.ts";
+import { laneFacts, lanePlace, Router } from "../protocol/route.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import { standingOf } from "./standing.ts";
@@ -65,11 +64,10 @@ export function objectOf(id: string): ObjectName | null {
 /** Where an object's record stands: its lane's place, and the one of what no lane takes. */
 export function placesOf(site: Site, object: ObjectName): ReadonlyArray<Place> {
   if (!isEncodable(object.bucket) || !isEncodable(object.key)) return [];
-  const tail = objectTail(object.bucket, object.key);
   const routed = new Router(site.lanes.values()).route(object.bucket, object.key);
-  const lost: Place = { mailbox: unrouted, day: noDay, tail };
+  const lost: Place = { mailbox: unrouted, day: noDay, tail: objectTail(object.bucket, object.key) };
   return routed.type === "lane"
-    ? [{ mailbox: routed.lane.name, day: encodeToken(routed.facts.day), tail }, lost]
+    ? [lanePlace(routed.lane, object.bucket, object.key, routed.facts.day), lost]
     : [lost];
 }
 
@@ -85,6 +83,13 @@ async function holdUnsafe(nats: NatsService, place: Place): Promise<Found> {
 
 const hold = (nats: NatsService, place: Place): Effect.Effect<Found, CommandFailed> =>
   Effect.tryPromise({ try: () => holdUnsafe(nats, place), catch: ofCause });
+
+/** Where a mission's file stands, by its name alone. */
+const namedPlaces = (site: Site, name: string): ReadonlyArray<Place> =>
+  [...site.lanes.values()].flatMap((lane) => {
+    if (lane.names?.recognise(name).ok !== true) return [];
+    return [lanePlace(lane, "", name, laneFacts(lane, name).day)];
+  });
 
 /** A lane's name instead of the bucket's: every bucket of the lane is tried. */
 function laneObjects(site: Site, object: ObjectName): ReadonlyArray<ObjectName> {
@@ -197,7 +202,7 @@ export const findRecord = (site: Site, nats: NatsService, id: string): Effect.Ef
     }
     const object = objectOf(id);
     const objects = object === null ? [] : [object, ...laneObjects(site, object)];
-    const places = objects.flatMap((one) => placesOf(site, one));
+    const places = [...objects.flatMap((one) => placesOf(site, one)), ...namedPlaces(site, id)];
     const expected = places.find((place) => place.mailbox !== unrouted);
     for (const place of places) {
       const found = yield* hold(nats, place);

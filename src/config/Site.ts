@@ -3,6 +3,8 @@
  * This is what every other part of the program sees; the YAML form and its checks live beside it.
  */
 import type * as Redacted from "effect/Redacted";
+import type { Recogniser } from "../jobs/names.ts";
+import type { JobCatalogue } from "./JobCatalogue.ts";
 
 export interface Site {
   readonly name: string;
@@ -18,6 +20,8 @@ export interface Site {
   readonly watch: ReadonlyArray<WatchSettings>;
   readonly presence: PresenceSettings;
   readonly jobs: ReadonlyMap<string, JobSettings>;
+  /** Jobs of a mission, which start when their inputs' data sets are there; null: none. */
+  readonly catalogue: JobCatalogue | null;
   /** Receivers that are told of each exposure's files. */
   readonly webhooks: ReadonlyMap<string, WebhookSettings>;
   /** null: no visits are defined. */
@@ -96,6 +100,8 @@ export interface Lane {
    * `day` may hold `/` and `-` (`2025/11/21`): whoever reads it takes them out.
    */
   readonly pattern: RegExp | null;
+  /** What the names of its files say; null: the lane is of no mission. Then `pattern` is null. */
+  readonly names: Recogniser | null;
   /** `key`: named groups only. `header`: the sidecar, else the FITS primary header. */
   readonly metadata: "key" | "header";
   /** How header fields become identity. */
@@ -114,7 +120,7 @@ export interface Lane {
   readonly workDeadlineMs: number;
   readonly onContentChange: "refuse" | "supersede";
   readonly needs: ReadonlyArray<LaneNeed>;
-  /** Days of records kept; whole days beyond are purged. */
+  /** Days of records kept; whole days beyond are purged. In lanes with names as long as can be: jobs are decided on all that is known. */
   readonly retentionDays: number;
   /** Arrivals pending above this are refused with 503. */
   readonly backlogMax: number;

@@ -18,6 +18,7 @@ import {
   Text,
   wholeNumber,
 } from "./fields.ts";
+import { retentionDaysMax } from "./laneDefaults.ts";
 import { formatSize, msPerDay, msPerMinute } from "./quantity.ts";
 import type { Role } from "./Site.ts";
 
@@ -192,6 +193,11 @@ const Lane = Schema.Struct({
     null,
     "Named groups give identity from the key: instrument, day, exposure, group, snap, detector, seq.",
   ),
+  names: optional(
+    Schema.NullOr(Text),
+    null,
+    "Names file of a mission, e.g. imap/names.yaml: what a file is, by its name; instead of a pattern, kind object only.",
+  ),
   metadata: optional(
     Schema.NullOr(Schema.Literals(["key", "header"])),
     null,
@@ -231,7 +237,7 @@ const Lane = Schema.Struct({
   ),
   needs: optional(Schema.Array(LaneNeed), [], "Objects that wait for something before they are worked on."),
   retention: optional(
-    duration(msPerDay, 36_500 * msPerDay),
+    duration(msPerDay, retentionDaysMax * msPerDay),
     "7 days",
     "Records kept; whole days beyond it are purged.",
   ),
@@ -409,6 +415,11 @@ export const SiteSchema = Schema.Struct({
     Schema.Record(Schema.String, Job),
     {},
     "What to make when files have arrived, by a name of your own.",
+  ),
+  catalogue: optional(
+    Schema.NullOr(Text),
+    null,
+    "Job catalogue of a mission, e.g. imap/catalogue.yaml: what is made of which data sets.",
   ),
   webhooks: optional(
     Schema.Record(Schema.String, Webhook),

@@ -50,6 +50,7 @@ export function describeSite(site: Site): SiteDescription {
       deleteWhenSeen: site.presence.deleteWhenSeen,
     },
     jobs: describeAll(site.jobs, describeJob),
+    catalogue: describeCatalogue(site.catalogue),
     webhooks: describeAll(site.webhooks, describeWebhook),
     visits:
       site.visits === null
@@ -98,6 +99,7 @@ function describeLane(lane: Lane): Described {
     storage: lane.storage,
     accept: lane.accept.source,
     pattern: lane.pattern?.source ?? null,
+    names: lane.names === null ? null : [...lane.names.kinds.keys()],
     metadata: lane.metadata,
     identity: lane.identity,
     sidecar: lane.sidecar,
@@ -172,6 +174,18 @@ function describeJob(job: JobSettings): Described {
     timeLimit: formatDuration(job.timeLimitMs),
     attemptsMax: job.attemptsMax,
     workers: job.workers,
+  };
+}
+
+/** How much there is of it: the jobs themselves are in files of their own. */
+function describeCatalogue(catalogue: Site["catalogue"]): Described {
+  if (catalogue === null) return null;
+  return {
+    file: catalogue.file,
+    jobs: catalogue.jobs.size,
+    drivers: [...catalogue.drivers.keys()],
+    lanes: [...catalogue.lanes.keys()],
+    teams: [...catalogue.teams.keys()],
   };
 }
 

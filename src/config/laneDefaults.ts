@@ -2,6 +2,9 @@
 import type { Lane } from "./Site.ts";
 import type { LaneFile } from "./SiteSchema.ts";
 
+/** A hundred years. */
+export const retentionDaysMax = 36_500;
+
 const fitsFiles = /fits$/u;
 // Not a dot: a key may be a line break alone.
 const everything = /^/u;

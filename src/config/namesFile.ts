@@ -60,6 +60,11 @@ const Kind = Schema.Struct({
     "day",
     "A name with a start and no end is of that day, or of all time since.",
   ),
+  rangeGiven: optional(
+    Schema.Boolean,
+    false,
+    "The range of its content may be given with the file: the lane's sidecar and the store's metadata are asked for it.",
+  ),
   rules: optional(Schema.Record(Schema.String, Rule), {}, "What the groups may hold, by their names."),
   product: optional(
     Schema.NullOr(Text),

@@ -4,8 +4,11 @@ import { hostname } from "node:os";
 import { extname, isAbsolute, resolve } from "node:path";
 import * as Redacted from "effect/Redacted";
 import type { Finding } from "./document.ts";
+import type { Recogniser } from "../jobs/names.ts";
 import { bucketName } from "../protocol/notification.ts";
-import { acceptOf, metadataOf } from "./laneDefaults.ts";
+import { acceptOf, metadataOf, retentionDaysMax } from "./laneDefaults.ts";
+import type { LoadedNames } from "./namesFile.ts";
+import { loadNames } from "./namesFile.ts";
 import { didYouMean } from "./nearMiss.ts";
 import { msPerDay } from "./quantity.ts";
 import { dereference, errorCode, isReference } from "./references.ts";
@@ -34,8 +37,8 @@ export interface Surroundings {
 }
 
 export interface Resolved {
-  /** To be used only where `findings` holds no error. */
-  readonly site: Site;
+  /** To be used only where `findings` holds no error. Its catalogue is in files of its own, read by catalogue.ts. */
+  readonly site: Omit<Site, "catalogue">;
   readonly findings: ReadonlyArray<Finding>;
 }
 
@@ -43,7 +46,7 @@ type EnvironmentFile = JobFile["env"];
 
 export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolved {
   const resolver = new Resolver(surroundings);
-  const site: Site = {
+  const site: Resolved["site"] = {
     name: file.name,
     node: resolver.node(file.node.name),
     roles: new Set(file.node.roles),
@@ -141,6 +144,7 @@ function laneOf(name: string, lane: LaneFile, resolver: Resolver): Lane {
     storage: lane.storage,
     accept: acceptOf(lane),
     pattern: lane.pattern,
+    names: lane.names === null ? null : resolver.names(lane.names, ["lanes", name, "names"]),
     metadata: metadataOf(lane),
     identity: lane.identity,
     sidecar: lane.sidecar === null || lane.sidecar.startsWith(".") ? lane.sidecar : `.${lane.sidecar}`,
@@ -155,7 +159,7 @@ function laneOf(name: string, lane: LaneFile, resolver: Resolver): Lane {
     workDeadlineMs: lane.workDeadline,
     onContentChange: lane.onContentChange,
     needs: lane.needs.map((need) => ({ match: need.match, needs: need.needs, waitMaxMs: need.waitMax })),
-    retentionDays: Math.ceil(lane.retention / msPerDay),
+    retentionDays: lane.names === null ? Math.ceil(lane.retention / msPerDay) : retentionDaysMax,
     backlogMax: lane.backlogMax,
   };
 }
@@ -253,6 +257,8 @@ export class Resolver {
   readonly #env: Environment;
   readonly #node: string | undefined;
   readonly #found: Array<Finding> = [];
+  /** By path: lanes may share a names file. */
+  readonly #names = new Map<string, LoadedNames>();
 
   constructor(surroundings: Surroundings) {
     this.folder = surroundings.folder;
@@ -301,6 +307,21 @@ export class Resolver {
       failed(`${full} cannot be read (${errorCode(error)})`);
     }
     return full;
+  }
+
+  /** Null where it is not to be had; why stands among the findings. */
+  names(path: string, at: Path): Recogniser | null {
+    const full = this.path(path);
+    const known = this.#names.get(full) ?? loadNames(full);
+    const reported = this.#names.has(full);
+    this.#names.set(full, known);
+    if (known.ok) return known.recogniser;
+    if (reported) return null;
+    for (const { path: place, line, message, fix } of known.problems) {
+      const where = `${path}${line === null ? "" : `:${line}`}${place === "" ? "" : ` ${place}`}`;
+      this.#found.push({ path: at, value: path, message: `${where}: ${message}`, fix });
+    }
+    return null;
   }
 
   secret(reference: string | null, at: Path): Redacted.Redacted | null {

@@ -32,6 +32,8 @@ export interface DatasetKind {
   readonly makesStale: boolean;
   /** Inputs of one job whose kinds share this word are one slot: one covering kind is enough, all that cover are handed over. */
   readonly alternatives: string | null;
+  /** Its content may have another range than its name says; then that is given with the file. */
+  readonly rangeGiven: boolean;
 }
 
 /** One known file, as the resolver sees it. */

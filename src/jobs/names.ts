@@ -38,6 +38,8 @@ export interface KindDeclaration {
   readonly selection: Selection;
   readonly makesStale: boolean;
   readonly alternatives: string | null;
+  /** The range of its content may be given with the file: then the sidecar and the store's metadata are asked for it. */
+  readonly rangeGiven: boolean;
   /** Anchored by whoever writes it. */
   readonly pattern: RegExp;
   /** `{source}/{level}/{descriptor}`: words of the pattern's groups, or plain text. */
@@ -104,9 +106,6 @@ export interface Recogniser {
   readonly kindOf: (dataset: DatasetId) => DatasetKind | null;
 }
 
-/** The name alone of an object's key. */
-export const fileName = (key: string): string => key.slice(key.lastIndexOf("/") + 1);
-
 interface Kind {
   readonly declared: KindDeclaration;
   readonly datasetParts: ReadonlyArray<Part>;
@@ -152,11 +151,12 @@ export function makeRecogniser(declaration: NamesDeclaration): Recogniser {
   };
 }
 
-const datasetKind = ({ name, selection, makesStale, alternatives }: KindDeclaration): DatasetKind => ({
-  name,
-  selection,
-  makesStale,
-  alternatives,
+const datasetKind = (declared: KindDeclaration): DatasetKind => ({
+  name: declared.name,
+  selection: declared.selection,
+  makesStale: declared.makesStale,
+  alternatives: declared.alternatives,
+  rangeGiven: declared.rangeGiven,
 });
 
 function couldBe({ declared, datasetOutline }: Kind, dataset: DatasetId): boolean {

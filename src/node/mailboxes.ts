@@ -8,7 +8,14 @@ import type { ReclaimRules } from "../jetstream/claims.ts";
 import { getSequenceUnsafe } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { arrivalsConsumer, replaysConsumer, runsConsumer } from "../jetstream/topology.ts";
-import { arrivalId, decodeArrival, encodeArrival, replayed } from "../protocol/arrival.ts";
+import {
+  arrivalId,
+  bodyGiven,
+  decodeArrival,
+  encodeArrival,
+  givenOf,
+  replayed,
+} from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
 import {
   arrivalsStream,
@@ -23,7 +30,7 @@ import {
   runMailbox,
 } from "../protocol/keys.ts";
 import type { ClaimedItem, FileBody, LedgerRecord } from "../protocol/records.ts";
-import { keyFacts } from "../protocol/route.ts";
+import { laneFacts } from "../protocol/route.ts";
 
 export interface Mailboxes {
   readonly reclaim: (mailbox: string) => ReclaimRules | null;
@@ -45,6 +52,7 @@ async function fileBodyOf(nats: NatsService, place: Place, item: ClaimedItem): P
     via: arrival?.via ?? "unknown",
     receivedAt: arrival?.receivedAt ?? "",
     sequence: item.sequence,
+    ...(arrival === null ? {} : bodyGiven(arrival)),
   };
 }
 
@@ -58,7 +66,7 @@ function filePutBack(lane: Lane): PutBackRule {
     message: (place: Place, record: LedgerRecord) => {
       const body = record.body as FileBody;
       if (body.bucket === "" || body.key === "") return null;
-      const facts = keyFacts(lane.pattern, body.key);
+      const facts = laneFacts(lane, body.key);
       const day = place.day === noDay ? noDay : facts.day;
       const subjectOf = isReplayed(record) ? replaySubject : arrivalSubject;
       return {
@@ -74,6 +82,7 @@ function filePutBack(lane: Lane): PutBackRule {
           generation: record.generation,
           via: body.via,
           receivedAt: body.receivedAt,
+          ...(body.given === undefined ? {} : givenOf(body.given)),
         }),
       };
     },

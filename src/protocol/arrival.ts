@@ -1,9 +1,10 @@
 /** The message of an arrival: "object K of bucket B now exists". MessagePack on the wire, `orrery decode` shows it. */
 import { Packr } from "msgpackr";
 import * as Schema from "effect/Schema";
+import type { FileBody, Given } from "./records.ts";
 import { recordVersion } from "./records.ts";
 
-export interface Arrival {
+export interface Arrival extends Given {
   readonly v: number;
   readonly bucket: string;
   readonly key: string;
@@ -36,6 +37,8 @@ const isArrival = Schema.is(
     generation: Schema.Number,
     via: Schema.String,
     receivedAt: Schema.String,
+    range: Schema.optionalKey(Schema.Tuple([Schema.String, Schema.String])),
+    pointing: Schema.optionalKey(Schema.Int),
   }),
 );
 
@@ -50,6 +53,16 @@ export function pack(value: unknown): Uint8Array {
 export function unpack(data: Uint8Array): unknown {
   return packr.unpack(data);
 }
+
+/** What an arrival, an announcement or a record was given, and nothing else of it. */
+export const givenOf = ({ range, pointing }: Given): Given => ({
+  ...(range === undefined ? {} : { range }),
+  ...(pointing === undefined ? {} : { pointing }),
+});
+
+/** As a record keeps it: nothing where nothing was given. */
+export const bodyGiven = (given: Given): Pick<FileBody, "given"> =>
+  given.range === undefined && given.pointing === undefined ? {} : { given: givenOf(given) };
 
 export function encodeArrival(arrival: Omit<Arrival, "v">): Uint8Array {
   return packr.pack({ v: recordVersion, ...arrival });

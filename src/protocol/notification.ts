@@ -7,9 +7,10 @@
 import * as Predicate from "effect/Predicate";
 import { bucketNameBytesMax, etagBytesMax, objectKeyBytesMax } from "../limits.ts";
 import { isEncodable } from "./keys.ts";
+import type { Given } from "./records.ts";
 import { clipText } from "./records.ts";
 
-export interface ObjectCreated {
+export interface ObjectCreated extends Pick<Given, "range"> {
   readonly type: "created";
   /** Bucket without its `profile@` or `tenant:` prefix. */
   readonly bucket: string;
@@ -158,5 +159,29 @@ function readRecord(record: unknown): NotificationRecord {
     size: sizeOf(field(object, "size")),
     sequencer,
     secret,
+    ...rangeOf(object),
   };
+}
+
+/**
+ * `x-amz-meta-range` of the object, where the sender passes it on: Ceph as `metadata: [{key, val}]`, MinIO as `userMetadata: {…}`.
+ * Whether it is a range is judged with the file; what is none is passed on so that it is seen.
+ */
+function rangeOf(object: unknown): Pick<Given, "range"> {
+  const listed = field(object, "metadata");
+  const named = field(object, "userMetadata");
+  const pairs: ReadonlyArray<readonly [unknown, unknown]> = [
+    ...(Array.isArray(listed)
+      ? listed.slice(0, 64).map((pair: unknown) => [field(pair, "key"), field(pair, "val")] as const)
+      : []),
+    ...(Predicate.isObject(named) && !Array.isArray(named) ? Object.entries(named) : []),
+  ];
+  const found = pairs.find(
+    ([name]) => typeof name === "string" && name.toLowerCase() === "x-amz-meta-range",
+  )?.[1];
+  if (typeof found !== "string") return {};
+  const [start = "", end = "", more] = found
+    .split("/")
+    .map((part) => part.trim().slice(0, 64).toWellFormed());
+  return { range: [start, more === undefined ? end : `${end}/${more}`] };
 }

@@ -52,6 +52,35 @@ export interface Identity {
   readonly seq: number | null;
 }
 
+/** What a mission's file is: by its name, and where more is known of its content or of the run that made it, by that. */
+export interface DatasetFacts {
+  /** Name without folders: within a mission, one name is one file. */
+  readonly name: string;
+  readonly kind: string;
+  /** `source/level/descriptor`. */
+  readonly dataset: string;
+  /** Null exactly where the calendar has it: a pointing is the time key, and nobody gave a range. */
+  readonly range: {
+    /** ISO 8601, UTC, end exclusive; null where that side is open. */
+    readonly start: string | null;
+    readonly end: string | null;
+    readonly from: RangeSource;
+  } | null;
+  readonly pointing: number | null;
+  /** `v001.0002`, or the older `v012`. */
+  readonly version: string;
+}
+
+/** `arrival`: with what announced it, be that a run or a store's notification. `metadata`: the store's own, of the object. */
+export type RangeSource = "name" | "arrival" | "sidecar" | "metadata";
+
+/** What came with an arrival beside the object itself. */
+export interface Given {
+  /** ISO 8601, UTC; an open side is "-". */
+  readonly range?: readonly [string, string];
+  readonly pointing?: number;
+}
+
 export interface FileBody {
   readonly bucket: string;
   readonly key: string;
@@ -67,6 +96,10 @@ export interface FileBody {
   readonly sequence: number;
   /** The catalog had it before it was ever handed over: a duplicate, of which nobody is told. */
   readonly catalogHadIt?: true;
+  /** Only in lanes with names. */
+  readonly dataset?: DatasetFacts;
+  /** As it came with the arrival: it must go along when that is put back. */
+  readonly given?: Given;
   /** What could not be understood, as it came; only in records parked by the enqueuer. */
   readonly raw?: string;
 }

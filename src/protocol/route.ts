@@ -1,6 +1,16 @@
 /** From an object's name to its lane and what its key says of it. Pure; the lane's pattern is the site's. */
-import { noDay } from "./keys.ts";
+import type { Place } from "./keys.ts";
+import { encodeTail, encodeToken, noDay, objectTail } from "./keys.ts";
 import type { Identity } from "./records.ts";
+
+/** A mission's reading of file names; jobs/names.ts makes one. */
+export interface NameReader {
+  readonly recognise: (
+    name: string,
+  ) =>
+    | { readonly ok: true; readonly file: { readonly dataset: string; readonly day: string | null } }
+    | { readonly ok: false };
+}
 
 export interface LaneRoute {
   readonly name: string;
@@ -8,6 +18,8 @@ export interface LaneRoute {
   readonly buckets: ReadonlyArray<string>;
   readonly accept: RegExp;
   readonly pattern: RegExp | null;
+  /** Where names say what the files are: then there is no pattern. */
+  readonly names?: NameReader | null;
 }
 
 /** What the named groups of a lane's pattern say. */
@@ -61,6 +73,38 @@ export function keyFacts(pattern: RegExp | null, key: string): KeyFacts {
   };
 }
 
+/** The name alone of an object's key. */
+export const fileName = (key: string): string => key.slice(key.lastIndexOf("/") + 1);
+
+/** What a lane reads of an object's key. */
+export function laneFacts(lane: Pick<LaneRoute, "pattern" | "names">, key: string): KeyFacts {
+  const { names } = lane;
+  if (names === null || names === undefined) return keyFacts(lane.pattern, key);
+  const found = names.recognise(fileName(key));
+  if (!found.ok) return { understood: false, instrument: "-", day: noDay, identity: nobody };
+  const { dataset, day } = found.file;
+  const instrument = dataset.slice(0, dataset.indexOf("/"));
+  return { understood: true, instrument, day: day ?? noDay, identity: { ...nobody, instrument, day } };
+}
+
+/**
+ * Where the record of an object stands. In a lane with names that is under the name alone: within a mission one name is one file,
+ * whichever folder or bucket it comes by, so a second one of other content meets the first one's record and is refused there. Bucket and
+ * key of the file that is known stand in its record. A path made from the name was rejected: it would say nothing that the name does not.
+ *
+ * @param day as {@link laneFacts} says it
+ */
+export const lanePlace = (
+  lane: Pick<LaneRoute, "name" | "names">,
+  bucket: string,
+  key: string,
+  day: string,
+): Place => ({
+  mailbox: lane.name,
+  day: encodeToken(day),
+  tail: lane.names === null || lane.names === undefined ? objectTail(bucket, key) : encodeTail(fileName(key)),
+});
+
 export type Routed<L extends LaneRoute> =
   | { readonly type: "lane"; readonly lane: L; readonly facts: KeyFacts }
   | { readonly type: "skipped" }
@@ -84,9 +128,7 @@ export class Router<L extends LaneRoute> {
     const lanes = this.#lanes.get(bucket);
     if (lanes === undefined) return { type: "unknown-bucket" };
     const lane = lanes.find((candidate) => candidate.accept.test(key));
-    return lane === undefined
-      ? { type: "skipped" }
-      : { type: "lane", lane, facts: keyFacts(lane.pattern, key) };
+    return lane === undefined ? { type: "skipped" } : { type: "lane", lane, facts: laneFacts(lane, key) };
   }
 }
 

@@ -22,6 +22,8 @@ export interface ObjectInfo {
   readonly etag: string;
   /** Epoch milliseconds. */
   readonly lastModified: number;
+  /** What the object's writer said of it, by lower-case name; only from `head`, of stores that keep such. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 export interface ObjectBytes {

@@ -148,7 +148,12 @@ function driver(
         const answer = await client.send(new sdk.HeadObjectCommand({ Bucket: bucket, Key: key }), {
           abortSignal,
         });
-        return infoOf(key, answer.ContentLength ?? 0, answer);
+        const info = infoOf(key, answer.ContentLength ?? 0, answer);
+        const said = Object.entries(answer.Metadata ?? {});
+        // Servers differ in the case that they give names back in.
+        return said.length === 0
+          ? info
+          : { ...info, metadata: Object.fromEntries(said.map(([name, value]) => [name.toLowerCase(), value])) };
       } catch (cause) {
         // An answer to HEAD has no body, so it cannot say whether the object or the whole bucket is missing.
         if (statusOf(cause) === 404) {

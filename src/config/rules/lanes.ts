@@ -3,6 +3,7 @@ import type { Finding } from "../document.ts";
 import { groupNames, knowsExposures, metadataOf } from "../laneDefaults.ts";
 import { didYouMean } from "../nearMiss.ts";
 import { msPerDay } from "../quantity.ts";
+import type { Path } from "../SiteFileError.ts";
 import type { LaneFile, SiteFile } from "../SiteSchema.ts";
 
 const knownGroups = ["instrument", "day", "exposure", "group", "snap", "detector", "seq"];
@@ -21,6 +22,7 @@ export function laneRules(file: SiteFile): ReadonlyArray<Finding> {
   return Object.entries(file.lanes).flatMap(([name, lane]) => [
     ...storageRules(name, lane, file),
     ...patternRules(name, lane),
+    ...namesRules(name, lane),
     ...boundRules(name, lane),
   ]);
 }
@@ -54,7 +56,7 @@ function storageRules(name: string, lane: LaneFile, file: SiteFile): ReadonlyArr
       fix: "add storage: NAME, or set metadata: key",
     });
   }
-  if (lane.sidecar !== null && metadataOf(lane) === "key") {
+  if (lane.sidecar !== null && metadataOf(lane) === "key" && lane.names === null) {
     findings.push({
       severity: "warning",
       path: ["lanes", name, "sidecar"],
@@ -97,7 +99,7 @@ function patternRules(name: string, lane: LaneFile): ReadonlyArray<Finding> {
       fix: `name it one of ${knownGroups.join(", ")}, or write (?:…)`,
     });
   }
-  if (!groups.includes("day")) {
+  if (!groups.includes("day") && lane.names === null) {
     findings.push({
       severity: "warning",
       path,
@@ -115,6 +117,50 @@ function patternRules(name: string, lane: LaneFile): ReadonlyArray<Finding> {
       value: pattern.source,
       message: "repeats what is itself repeated: some keys would take it minutes to refuse",
       fix: "write the inner repetition once: (?:a+)+ is a+",
+    });
+  }
+  return findings;
+}
+
+/** A mission's names say what a pattern, a header and a newer content would say otherwise. */
+function namesRules(name: string, lane: LaneFile): ReadonlyArray<Finding> {
+  if (lane.names === null) return [];
+  const at = (key: string): Path => ["lanes", name, key];
+  const findings: Array<Finding> = [];
+  if (lane.kind !== "object") {
+    findings.push({
+      path: at("kind"),
+      message: "a lane with names is of kind object: its files stand alone",
+      fix: "write kind: object, or remove names",
+    });
+  }
+  if (lane.pattern !== null) {
+    findings.push({
+      path: at("pattern"),
+      value: lane.pattern.source,
+      message: "names say what a file is, so a pattern has nothing to say",
+      fix: "remove the pattern, or names; which keys the lane takes is said by accept",
+    });
+  }
+  if (lane.metadata === "header") {
+    findings.push({
+      path: at("metadata"),
+      message: "names say what a file is, so no header is read",
+      fix: "remove it; a range is read from the sidecar and the store's metadata of the kinds with rangeGiven",
+    });
+  }
+  if (lane.onContentChange === "supersede") {
+    findings.push({
+      path: at("onContentChange"),
+      message: "within a mission one name is one file: other content comes under a higher version",
+      fix: "remove it: other content is refused, visibly",
+    });
+  }
+  if (lane.sidecar !== null && lane.storage === null) {
+    findings.push({
+      path: at("sidecar"),
+      message: "no storage says where the sidecars are",
+      fix: "add storage: NAME",
     });
   }
   return findings;
