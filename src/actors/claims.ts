@@ -12,8 +12,9 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Schema from "effect/Schema";
 import { claimItemsMax, progressEveryMs } from "../limits.ts";
-import type { ClaimSource, ClaimedWork, Item, Taken, TakesFrom } from "./claimSource.ts";
+import type { ClaimSource, ClaimedWork, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import type { Taken } from "./queues.ts";
 import { Queues } from "./queues.ts";
 import { reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
 import type { SettleResult } from "../jetstream/claims.ts";
@@ -38,13 +39,6 @@ export class SystemFailure extends Schema.TaggedError<SystemFailure>()("SystemFa
   }
 }
 
-/** What the work needs is in use: the claim is given back, nothing is recorded, and the worker goes on with whatever else there is. */
-export class NotNow extends Schema.TaggedError<NotNow>()("NotNow", {
-  detail: Schema.String,
-  /** The delivery comes again after this. */
-  againMs: Schema.Number,
-}) {}
-
 const backoffFirstMs = 250;
 const backoffMostMs = 10_000;
 const conflictRounds = 5;
@@ -58,7 +52,7 @@ const whileConnected = new AbortController().signal;
 interface WorkerState<Body> {
   readonly node: NodeContextService;
   readonly source: ClaimSource<Body>;
-  readonly queues: TakesFrom;
+  readonly queues: Queues;
   readonly mailbox: Mailbox;
   readonly slotKey: string;
   /** Reply subjects of everything in hand, extended while the work goes on. */
@@ -78,7 +72,7 @@ export const claimsWorker = <Body, R>(
   Effect.scoped(
     Effect.gen(function* () {
       const queues = yield* Effect.acquireRelease(
-        Effect.sync(() => source.queues?.(node.nats) ?? new Queues(node.nats, source)),
+        Effect.sync(() => new Queues(node.nats, source)),
         (both) => Effect.sync(() => both.close()),
       );
       const state: WorkerState<Body> = {
@@ -415,7 +409,7 @@ const claimAndWork = <Body, R>(
       if (outcome !== undefined) outcomes.set(item, outcome);
     });
     // Not before all work is done: it may take hours, what is fetched would wait for it, and be somebody else's by then.
-    if (last) state.queues.prefetch();
+    if (last) state.mailbox.prefetch(state.source.batchMax);
     const result = yield* Effect.promise(() => settleItems(state, id, items, outcomes));
     if (result.type === "settled") {
       for (const reply of replies) done(state, reply);
@@ -452,7 +446,7 @@ const unfinished = <Body>(
   state: WorkerState<Body>,
   id: string,
   replies: ReadonlyArray<string>,
-  cause: Cause.Cause<SystemFailure | NotNow>,
+  cause: Cause.Cause<SystemFailure>,
 ): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
     const failure = Cause.findErrorOption(cause);
@@ -463,8 +457,7 @@ const unfinished = <Body>(
       for (const reply of replies) state.inHand.delete(reply);
       return yield* Effect.failCause(cause as Cause.Cause<never>);
     }
-    const notNow = failure._tag === "Some" && failure.value._tag === "NotNow" ? failure.value : null;
-    if (failure._tag === "Some" && failure.value._tag === "SystemFailure") {
+    if (failure._tag === "Some") {
       state.node.troubles.met(state.source.mailbox, failure.value.what, failure.value.detail);
       state.node.log("warn", failure.value.message, { slot: state.slotKey, claim: id });
     }
@@ -480,8 +473,8 @@ const unfinished = <Body>(
         });
       }
     }
-    yield* giveBack(state, replies, interrupted ? 1 : (notNow?.againMs ?? state.backoffMs));
-    return interrupted ? "stop" : notNow === null ? "away" : "on";
+    yield* giveBack(state, replies, interrupted ? 1 : state.backoffMs);
+    return interrupted ? "stop" : "away";
   });
 
 async function claimItems<Body>(
@@ -560,9 +553,7 @@ async function settleItems<Body>(
       const settlement = settlementOf(state, item, outcome, items.length === 1, moment);
       writes.push(...writesOf(item.key, item.expected, settlement));
       for (const key of settlement.touches) touched.add(key);
-      if (source.endsOf !== undefined) {
-        writes.push(...source.endsOf(item.place, item, item.held?.record ?? null));
-      }
+      if (source.endsOf !== undefined) writes.push(...source.endsOf(item.place, item));
     }
     for (const key of touched) writes.push(ledgerPut(key, touch(source.mailbox, moment.now)));
     const result = await slot.settle(id, writes, whileConnected);

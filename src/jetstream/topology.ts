@@ -20,7 +20,6 @@ import {
   presenceBucket,
   seenBucket,
 } from "../protocol/keys.ts";
-import { readySubjects, runsConsumer } from "../protocol/runQueue.ts";
 import type { NatsService } from "./Nats.ts";
 import { turnsGroup } from "./mailbox.ts";
 import { managed } from "./Nats.ts";
@@ -30,10 +29,8 @@ const ns = (ms: number): number => ms * 1_000_000;
 export interface TopologyNeeds {
   /** Lanes whose arrivals are claimed. */
   readonly lanes: ReadonlyArray<string>;
-  /** Queues of runs: a lane's ordinary one has its name. */
+  /** Lanes on which runs of jobs are claimed. */
   readonly runLanes: ReadonlyArray<string>;
-  /** Queues whose runs go one at a time. */
-  readonly oneAtATime?: ReadonlyArray<string>;
   /** User actors with a mailbox of their own. */
   readonly items: ReadonlyArray<string>;
   /** User actors that follow the ledger from a durable cursor, with the keys they follow. */
@@ -57,6 +54,7 @@ export interface Topology {
 export const arrivalsConsumer = (lane: string): string => `ingest-${lane}`;
 /** A lane's second queue: what is announced once more by `orrery replay`. */
 export const replaysConsumer = (lane: string): string => `replay-${lane}`;
+export const runsConsumer = (lane: string): string => `run-${lane}`;
 export const itemsConsumer = (actor: string): string => `item-${actor}`;
 export const followsConsumer = (actor: string): string => `follow-${actor}`;
 export const receiverConsumer = (webhook: string): string => `notify-${webhook}`;
@@ -99,7 +97,7 @@ function mail(name: string, subjects: ReadonlyArray<string>, needs: TopologyNeed
 }
 
 /** A claims consumer: short ack_wait, delivered for ever; attempts are counted in the ledger. */
-function claims(durable: string, filter: string, inHandMax = 20_000) {
+function claims(durable: string, filter: string) {
   return {
     durable_name: durable,
     description: `Orrery: mailbox ${durable}`,
@@ -108,7 +106,7 @@ function claims(durable: string, filter: string, inHandMax = 20_000) {
     deliver_policy: DeliverPolicy.All,
     ack_wait: ns(ackWaitMs),
     max_deliver: -1,
-    max_ack_pending: inHandMax,
+    max_ack_pending: 20_000,
     max_waiting: 512,
   };
 }
@@ -148,14 +146,9 @@ export function topologyOf(needs: TopologyNeeds): Topology {
         stream: arrivalsStream,
         config: claims(replaysConsumer(lane), `replay.${lane}.>`),
       })),
-      ...needs.runLanes.map((queue) => ({
+      ...needs.runLanes.map((lane) => ({
         stream: kvStream(ledgerBucket),
-        config: claims(runsConsumer(queue), readySubjects(queue)),
-      })),
-      // One delivery at a time only saves the others the way: that no two run at once is the lock's.
-      ...(needs.oneAtATime ?? []).map((queue) => ({
-        stream: kvStream(ledgerBucket),
-        config: claims(runsConsumer(queue), readySubjects(queue), 1),
+        config: claims(runsConsumer(lane), `$KV.${ledgerBucket}.ready.${lane}.>`),
       })),
       ...needs.items.map((actor) => ({
         stream: itemsStream,
