@@ -91,9 +91,10 @@ const oneLife = (state: State, ready: Effect.Effect<void>): Effect.Effect<never>
         },
         caughtUp,
       ).pipe(Effect.orDie, Effect.forkScoped);
+      // Ready before it has read what stands: of a large ledger that is a matter of many seconds, and nobody waits for it.
+      yield* ready;
       // Nothing is decided on half of the facts.
       yield* Deferred.await(caughtUp);
-      yield* ready;
       yield* Effect.forkScoped(onTheBeat(state));
       for (;;) {
         yield* Queue.take(state.wake);
