@@ -1,5 +1,5 @@
 /** One record for the eyes: its fields, its errors, its history. */
-import type { FileBody, LedgerRecord } from "../protocol/records.ts";
+import type { DatasetFacts, FileBody, LedgerRecord } from "../protocol/records.ts";
 import { standingOf, standingStyle } from "./standing.ts";
 import { paint } from "./table.ts";
 import { bytes, clock, date, harmless, timeOf } from "./words.ts";
@@ -54,9 +54,26 @@ function bodyFields(body: Partial<FileBody>): ReadonlyArray<Field> {
       ["sequence", body.sequence],
       ["raw", body.raw],
     ]),
+    ...datasetFields(body.dataset),
     ...identity,
     ...metadata,
   ];
+}
+
+/** `2025-12-26T00:00:00 to 2025-12-26T12:00:00 (sidecar)`, an open side as `-`. */
+function datasetFields(facts: DatasetFacts | undefined): ReadonlyArray<Field> {
+  if (facts === undefined) return [];
+  const { kind, dataset, range, pointing, version } = facts;
+  return present([
+    ["kind", kind],
+    ["dataset", dataset],
+    ["pointing", pointing],
+    [
+      "range",
+      range === null ? "the pointing's" : `${range.start ?? "-"} to ${range.end ?? "-"} (${range.from})`,
+    ],
+    ["version", version],
+  ]);
 }
 
 export function renderRecord(

@@ -153,7 +153,10 @@ function driver(
         // Servers differ in the case that they give names back in.
         return said.length === 0
           ? info
-          : { ...info, metadata: Object.fromEntries(said.map(([name, value]) => [name.toLowerCase(), value])) };
+          : {
+              ...info,
+              metadata: Object.fromEntries(said.map(([name, value]) => [name.toLowerCase(), value])),
+            };
       } catch (cause) {
         // An answer to HEAD has no body, so it cannot say whether the object or the whole bucket is missing.
         if (statusOf(cause) === 404) {
