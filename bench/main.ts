@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { actor } from "./cases/actor.ts";
+import { nights } from "./cases/night.ts";
 import { notify } from "./cases/notify.ts";
 import { presenceHttp, presenceNats } from "./cases/presence.ts";
 import { reclaim } from "./cases/reclaim.ts";
@@ -22,8 +23,13 @@ const cases: ReadonlyArray<Case> = [
   reclaim,
 ];
 
+/** Several minutes: only where they are named. */
+const long: ReadonlyArray<Case> = [...nights];
+const all = [...cases, ...long];
+
 const usage = `npm run bench -- [NAME…] [--quick] [--json]    (npm run --silent bench -- --json: the document and nothing else)
 Names: ${cases.map(({ name }) => name).join(" ")}
+Long ones, only by name: ${long.map(({ name }) => name).join(" ")}
 `;
 
 async function main(): Promise<number> {
@@ -35,12 +41,12 @@ async function main(): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  const unknown = positionals.filter((name) => !cases.some((one) => one.name === name));
+  const unknown = positionals.filter((name) => !all.some((one) => one.name === name));
   if (unknown.length > 0) {
     process.stderr.write(`no bench is called ${unknown.join(", ")}\n${usage}`);
     return 2;
   }
-  const chosen = cases.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const chosen = positionals.length === 0 ? cases : all.filter(({ name }) => positionals.includes(name));
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   const results: Array<Result> = [];
   for (const one of chosen) {

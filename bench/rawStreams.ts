@@ -1,6 +1,6 @@
 /** Streams for the plain programs, with the settings that Orrery's own have. */
 import type { NatsService } from "../src/jetstream/Nats.ts";
-import { topologyOf } from "../src/jetstream/topology.ts";
+import { arrivalsConsumer, topologyOf } from "../src/jetstream/topology.ts";
 import { arrivalsStream, kvStream, ledgerBucket } from "../src/protocol/keys.ts";
 
 export interface RawStreams {
@@ -39,6 +39,7 @@ export async function rawStreams(nats: NatsService, name: string): Promise<RawSt
     }
   }
   for (const { config } of ours.consumers) {
+    if (config.durable_name !== arrivalsConsumer("raw")) continue;
     const { filter_subject: _, ...rest } = config;
     await nats.jsm.consumers.add(names.stream, { ...rest, durable_name: names.consumer });
   }

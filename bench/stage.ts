@@ -47,6 +47,8 @@ export interface NodeSettings {
   readonly actors?: string;
   readonly lane?: Readonly<Record<string, unknown>>;
   readonly env?: NodeJS.ProcessEnv;
+  /** A site file of its own; then `roles` and `lane` are not looked at. */
+  readonly site?: (natsUrl: string, dataDir: string) => string;
 }
 
 export const lane = "camera";
@@ -86,6 +88,17 @@ export function cpuMsOf(pid: number): number | null {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return (Number(fields[11]) + Number(fields[12])) * 10;
+  } catch {
+    // Another system, or the process is gone.
+    return null;
+  }
+}
+
+/** The most memory that a process has ever held, MB; null where the system does not say. */
+export function peakMbOf(pid: number): number | null {
+  try {
+    const kb = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return kb === undefined ? null : Number(kb) / 1_024;
   } catch {
     // Another system, or the process is gone.
     return null;
@@ -175,7 +188,8 @@ export async function withStage<A>(play: (stage: Stage) => Promise<A>): Promise<
         const own = join(folder, settings.name);
         await mkdir(own, { recursive: true });
         const site = join(own, "site.yaml");
-        await writeFile(site, siteText(server.url, folder, settings));
+        const sited = (url: string, dataDir: string): string => siteText(url, dataDir, settings);
+        await writeFile(site, (settings.site ?? sited)(server.url, folder));
         return start("node", [site, settings.name, settings.actors ?? ""], settings.env);
       },
     });

@@ -21,7 +21,7 @@ interface Load {
 }
 
 /** As Ceph writes it. */
-export function notification(key: string, etag: string): string {
+export function notification(key: string, etag: string, from: string = bucket, secret = ""): string {
   return JSON.stringify({
     Records: [
       {
@@ -37,9 +37,9 @@ export function notification(key: string, etag: string): string {
           s3SchemaVersion: "1.0",
           configurationId: "orrery",
           bucket: {
-            name: bucket,
+            name: from,
             ownerIdentity: { principalId: "camera" },
-            arn: `arn:aws:s3:default::${bucket}`,
+            arn: `arn:aws:s3:default::${from}`,
             id: "1d3f.1",
           },
           object: {
@@ -53,7 +53,7 @@ export function notification(key: string, etag: string): string {
           },
         },
         eventId: `1.${etag}`,
-        opaqueData: "",
+        opaqueData: secret,
       },
     ],
   });

@@ -142,7 +142,7 @@ const ourAnnouncements: Announced = {
 };
 const rawAnnouncements: Announced = {
   wildcard: "rawPresent.>",
-  subjectOf: (group) => `rawPresent.${group.replaceAll(/[^A-Za-z0-9-]/g, "_")}.R22`,
+  subjectOf: (group) => `rawPresent.${group.replaceAll(/[^A-Za-z0-9-]/g, "_")}.1.R22_S11`,
 };
 
 export const webhookToPresent: Case = {

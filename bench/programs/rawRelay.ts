@@ -53,8 +53,9 @@ await serve(async ([url = "", stream = "", subject = "", consumer = "", bucket =
     for await (const message of messages) {
       const file: { readonly bucket: string; readonly key: string } = message.json();
       const sidecar = await readFile(join(folder, file.bucket, file.key.replace(/\.fits$/, ".json")), "utf8");
-      const header = JSON.parse(sidecar) as { readonly GROUPID: string; readonly RAFTBAY: string };
-      const key = `${header.GROUPID.replaceAll(/[^A-Za-z0-9-]/g, "_")}.${header.RAFTBAY}`;
+      const header = JSON.parse(sidecar) as Record<"GROUPID" | "CURINDEX" | "RAFTBAY" | "CCDSLOT", string>;
+      const group = header.GROUPID.replaceAll(/[^A-Za-z0-9-]/g, "_");
+      const key = `${group}.${header.CURINDEX}.${header.RAFTBAY}_${header.CCDSLOT}`;
       const uri = `file://${join(folder, file.bucket, file.key)}`;
       await kv.put(key, uri);
       nc.publish(`rawPresent.${key}`, uri);

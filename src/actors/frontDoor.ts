@@ -18,6 +18,7 @@ import type { Committed } from "./committer.ts";
 import { Committer } from "./committer.ts";
 import { Parker } from "./Parker.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import { Repeats } from "./Repeats.ts";
 
 /** Parked records that belong to no lane stand under this name. */
 export const unrouted = "unrouted";
@@ -55,6 +56,7 @@ export class FrontDoor {
   readonly #router: Router<Lane>;
   readonly #committer: Committer;
   readonly #parker: Parker;
+  readonly #repeats: Repeats;
   readonly #secretDigest: Buffer | null;
   /** Pending arrivals by lane, as last polled. */
   readonly backlog = new Map<string, number>();
@@ -66,6 +68,7 @@ export class FrontDoor {
     this.#router = new Router(site.lanes.values());
     this.#committer = new Committer(node.nats);
     this.#parker = new Parker(node.nats);
+    this.#repeats = new Repeats(node);
     this.#secretDigest = site.enqueuer.secret === null ? null : digest(Redacted.value(site.enqueuer.secret));
   }
 
@@ -150,8 +153,10 @@ export class FrontDoor {
       }),
     });
     if (isError(committed)) return { type: "failed", error: committed };
-    if (committed.duplicate) this.#node.counters.skipped("duplicate", 1);
-    else {
+    if (committed.duplicate) {
+      this.#node.counters.skipped("duplicate", 1);
+      await this.#repeats.note(lane.name, facts.day, facts.instrument);
+    } else {
       this.#node.counters.received(lane.name, 1);
       const other = otherDay(lane.kind, facts);
       if (other !== null) {

@@ -15,6 +15,7 @@ import {
 } from "../protocol/keys.ts";
 import type { FileBody } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
+import { decodeRepeats, placeOfRepeats } from "../protocol/repeats.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
@@ -85,7 +86,12 @@ const tallies = (
         }),
       catch: ofCause,
     });
-    yield* scan(link.nats, ledgerBucket, [`file.${lane}.${day}.>`], (entry) => {
+    yield* scan(link.nats, ledgerBucket, [`file.${lane}.${day}.>`, `repeats.${lane}.${day}.>`], (entry) => {
+      const repeated = placeOfRepeats(entry.key);
+      if (repeated !== null) {
+        tallyOf(repeated.lane, repeated.instrument, repeated.day).repeated(decodeRepeats(entry.data).count);
+        return;
+      }
       const place = placeOfRecordKey(entry.key);
       if (place === null) return;
       const record = decodeRecord<FileBody>(entry.key, entry.data);

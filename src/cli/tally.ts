@@ -104,6 +104,7 @@ export class Tally {
   readonly instrument: string;
   readonly day: string;
   #received = 0;
+  #repeated = 0;
   #putBack = 0;
   readonly #contents = new Set<string>();
   readonly #objects = new Set<string>();
@@ -131,6 +132,11 @@ export class Tally {
     this.#contents.add(`${object}\n${etag}`);
   }
 
+  /** Accepted and not stored a second time. */
+  repeated(count: number): void {
+    this.#repeated += count;
+  }
+
   record(record: LedgerRecord<FileBody>): void {
     const { bucket, key, identity } = record.body;
     this.#recorded.add(`${bucket}/${key}`);
@@ -156,8 +162,8 @@ export class Tally {
       lane: this.lane,
       instrument: this.instrument,
       day: this.day,
-      received: this.#received,
-      duplicates: this.#received - this.#contents.size,
+      received: this.#received + this.#repeated,
+      duplicates: this.#received - this.#contents.size + this.#repeated,
       putBack: this.#putBack,
       open,
       known: state("known"),
