@@ -13,19 +13,26 @@ import { decodeArrival } from "../../src/protocol/arrival.ts";
 import { arrivalsStream, claimOfKey } from "../../src/protocol/keys.ts";
 import type { ClaimSlot, LedgerRecord } from "../../src/protocol/records.ts";
 import { isTerminal } from "../../src/protocol/records.ts";
+import { Link } from "../support/link.ts";
 import { NodeProcess } from "../support/nodeProcess.ts";
 import type { IngestNote, LogNote, NodePlan } from "../support/nodePlan.ts";
 import { ServerProcess } from "../support/server.ts";
 import type { Evidence, Life, Revision } from "./checker.ts";
 import { unfinished, violations } from "./checker.ts";
 import { History } from "./history.ts";
-import { bucket, lane, recordOf, Sender } from "./sender.ts";
+import { bucket, lane, recordIn, Sender } from "./sender.ts";
 
 export interface ClusterOptions {
   /** Further lines of the lane in the site file. */
   readonly lane?: Readonly<Record<string, string | number>>;
   readonly syncAlways?: boolean;
   readonly duplicateWindow?: string;
+  /** A second lane. What it needs of the site file, for each node: begins with the lane itself, as the file ends with the lanes. */
+  readonly second?: { readonly lane: string; readonly text: (node: string, folder: string) => string };
+  /** Nodes reach the server through a link each, which can be cut. */
+  readonly links?: boolean;
+  /** The server's store lies on a disk that can be filled, where this user may mount one. */
+  readonly ownDisk?: boolean;
 }
 
 const siteFile = (url: string, options: ClusterOptions): string => `name: chaos
@@ -48,6 +55,9 @@ lanes:
 ${Object.entries({ backoffBase: "100 ms", backoffMax: "500 ms", ...options.lane })
   .map(([name, value]) => `    ${name}: ${value}\n`)
   .join("")}`;
+
+const lanesOf = ({ second }: ClusterOptions): ReadonlyArray<string> =>
+  second === undefined ? [lane] : [lane, second.lane];
 
 type Behaviour = Partial<Pick<NodePlan, "delayMs" | "killOn">>;
 
@@ -72,10 +82,20 @@ export class Cluster {
   readonly nodes = new Map<string, NodeProcess>();
   readonly #started = new Set<NodeProcess>();
   readonly lives: Array<Life> = [];
+  /** By node; empty unless the cluster was asked for them. */
+  readonly links = new Map<string, Link>();
+  readonly #options: ClusterOptions;
   readonly #scope: Scope.Closeable;
   #plans = 0;
 
-  private constructor(server: ServerProcess, nats: NatsService, history: History, scope: Scope.Closeable) {
+  private constructor(
+    server: ServerProcess,
+    nats: NatsService,
+    history: History,
+    scope: Scope.Closeable,
+    options: ClusterOptions,
+  ) {
+    this.#options = options;
     this.server = server;
     this.nats = nats;
     this.history = history;
@@ -84,16 +104,18 @@ export class Cluster {
   }
 
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
-    const server = await ServerProcess.start({ syncAlways: options.syncAlways ?? false });
+    const server = await ServerProcess.start({
+      syncAlways: options.syncAlways ?? false,
+      ownDisk: options.ownDisk ?? false,
+    });
     const scope = Scope.makeUnsafe();
     try {
-      writeFileSync(join(server.folder, "site.yaml"), siteFile(server.url, options));
       const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
         Effect.runPromise(Scope.provide(effect, scope));
       const nats = await run(connectNats({ servers: [server.url], name: "test" }, { firstMs: 10_000 }));
       const none = { runLanes: [], items: [], follows: [], replicas: 1, duplicateWindowMs: 120_000 };
-      await run(apply(nats, topologyOf({ ...none, lanes: [lane] })));
-      return new Cluster(server, nats, await History.start(nats, server.url), scope);
+      await run(apply(nats, topologyOf({ ...none, lanes: lanesOf(options) })));
+      return new Cluster(server, nats, await History.start(nats, server.url), scope, options);
     } catch (cause) {
       await Effect.runPromise(Scope.close(scope, Exit.void));
       await server.end();
@@ -103,6 +125,8 @@ export class Cluster {
 
   /** Starts a node, or starts it again; resolves once it is ready. */
   async node(name: string, behaviour: Behaviour = {}): Promise<NodeProcess> {
+    if (this.#options.links === true && !this.links.has(name))
+      this.links.set(name, await Link.start(this.server.url));
     const node = this.launch(name, behaviour);
     await node.ready;
     return node;
@@ -111,8 +135,12 @@ export class Cluster {
   /** Starts a node without waiting for it. */
   launch(name: string, behaviour: Behaviour = {}): NodeProcess {
     const { folder } = this.server;
+    const site = join(folder, `site-${name}.yaml`);
+    const url = this.links.get(name)?.url ?? this.server.url;
+    const second = this.#options.second?.text(name, folder) ?? "";
+    writeFileSync(site, siteFile(url, this.#options) + second);
     const plan: NodePlan = {
-      site: join(folder, "site.yaml"),
+      site,
       node: name,
       logFile: join(folder, `${name}.log`),
       ingestFile: join(folder, "ingest.jsonl"),
@@ -148,6 +176,17 @@ export class Cluster {
 
   cont(name: string): void {
     this.#of(name).cont();
+    this.lives.push({ node: name, from: Date.now(), to: Infinity });
+  }
+
+  /** Cuts the node's link, or makes it silent: nobody can know that the node is alive. */
+  sever(name: string, how: "cut" | "silence"): void {
+    this.#lifeEnds(name);
+    this.links.get(name)?.[how]();
+  }
+
+  mend(name: string): void {
+    this.links.get(name)?.heal();
     this.lives.push({ node: name, from: Date.now(), to: Infinity });
   }
 
@@ -219,9 +258,18 @@ export class Cluster {
     }
   }
 
+  /** Of all lanes together: what any of them has not acknowledged is above the floor. */
   async #consumer(): Promise<{ readonly pending: number; readonly ackFloor: number }> {
-    const info = await this.nats.jsm.consumers.info(arrivalsStream, arrivalsConsumer(lane));
-    return { pending: info.num_pending + info.num_ack_pending, ackFloor: info.ack_floor.stream_seq };
+    const infos = await Promise.all(
+      lanesOf(this.#options).map((one) =>
+        this.nats.jsm.consumers.info(arrivalsStream, arrivalsConsumer(one)),
+      ),
+    );
+    const behind = infos.filter((info) => info.num_pending + info.num_ack_pending > 0);
+    return {
+      pending: behind.reduce((sum, info) => sum + info.num_pending + info.num_ack_pending, 0),
+      ackFloor: Math.min(...(behind.length > 0 ? behind : infos).map((info) => info.ack_floor.stream_seq)),
+    };
   }
 
   async evidence(): Promise<Evidence> {
@@ -229,8 +277,8 @@ export class Cluster {
     await readStreamUnsafe(this.nats, arrivalsStream, "arrive.>", ({ seq, data }) => {
       const arrival = decodeArrival(data);
       if (arrival === null) return;
-      const { key, etag, generation } = arrival;
-      arrivals.push({ sequence: seq, record: recordOf(key), etag, generation });
+      const { bucket, key, etag, generation } = arrival;
+      arrivals.push({ sequence: seq, record: recordIn(bucket, key), etag, generation });
     });
     return {
       accepted: this.sender.accepted,
@@ -299,6 +347,7 @@ export class Cluster {
     this.#ending = true;
     for (const node of this.#started) await node.kill9();
     await this.history.end();
+    for (const link of this.links.values()) await link.end();
     this.server.resume();
     await Effect.runPromise(Scope.close(this.#scope, Exit.void));
     await this.server.end();

@@ -1,172 +1,185 @@
 /** Random faults over a site under load: what is done when comes from the seed alone. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { Cluster } from "./cluster.ts";
+import { Arena, givenUp } from "./arena.ts";
 import { unfinished, violations } from "./checker.ts";
+import type { Fault } from "./draw.ts";
+import { faultsOf, randomOf } from "./draw.ts";
+import { inject, involves } from "./inject.ts";
+import type { Done, KindRow } from "./recovery.ts";
+import { recoveries } from "./recovery.ts";
+import { outOfOrder, toldWrongly } from "./told.ts";
 
 export interface FaultSettings {
   readonly faults: number;
   readonly seed: number;
   readonly nodes: number;
+  readonly brisk: boolean;
 }
 
-const restMsMax = 90_000;
-const delayMs = 150;
+/** After the last fault is over each node settles something of each lane within this, the load going on. */
+export const worksAgainMsMax = 30_000;
+/** After the load is over everything is settled and told within this. */
+export const restMsMax = 60_000;
 
-/** A small generator whose numbers, in [0, 1), the seed alone decides (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
+export interface FaultReport {
+  readonly settings: FaultSettings;
+  readonly done: ReadonlyArray<Done>;
+  readonly rows: ReadonlyArray<KindRow>;
+  readonly lost: ReadonlyArray<string>;
+  readonly twice: ReadonlyArray<string>;
+  readonly stuck: ReadonlyArray<string>;
+  /** Every other violation, and why the run did not end as it should. */
+  readonly wrong: ReadonlyArray<string>;
+  readonly timeline: ReadonlyArray<string>;
+  /** The last errors of the nodes' logs. */
+  readonly errors: ReadonlyArray<string>;
+  readonly files: number;
+  readonly told: number;
+  readonly lookUps: number;
+  readonly seconds: number;
+  /** From the end of the load until all was settled and told; null: not within the bound. */
+  readonly restedMs: number | null;
+  readonly disk: boolean;
 }
 
-export interface Fault {
-  /** `stop` is SIGSTOP and, later, SIGCONT; `end` is SIGTERM. */
-  readonly type: "kill" | "end" | "stop";
-  /** `server`, or a node. */
-  readonly whom: string;
-  /** Until it is started, or goes on, again. */
-  readonly downMs: number;
-  /** Since the fault before it began. */
-  readonly afterMs: number;
-}
+export const isGood = ({ lost, twice, stuck, wrong }: FaultReport): boolean =>
+  lost.length + twice.length + stuck.length + wrong.length === 0;
 
-const server = "server";
+class Run {
+  readonly arena: Arena;
+  readonly timeline: Array<string> = [];
+  readonly done: Array<Done> = [];
+  readonly failures: Array<string> = [];
+  restedMs: number | null = null;
 
-/** The faults of a seed. */
-export function faultsOf({ faults, seed, nodes }: FaultSettings): ReadonlyArray<Fault> {
-  const random = randomOf(seed);
-  return Array.from({ length: faults }, () => {
-    const dice = random();
-    const node = `n${Math.floor(random() * nodes)}`;
-    const afterMs = Math.round(200 + random() * 2_000);
-    const long = random();
-    if (dice < 0.35) return { type: "kill", whom: node, downMs: Math.round(long * 3_000), afterMs };
-    if (dice < 0.5) return { type: "end", whom: node, downMs: Math.round(long * 1_000), afterMs };
-    if (dice < 0.75) return { type: "stop", whom: node, downMs: Math.round(300 + long * 6_000), afterMs };
-    if (dice < 0.9) return { type: "kill", whom: server, downMs: Math.round(long * 1_500), afterMs };
-    return { type: "stop", whom: server, downMs: Math.round(200 + long * 5_000), afterMs };
-  });
-}
-
-/** Kinds of objects: most are good, some are tried again, some are bad. */
-function nameOf(i: number): string {
-  const kind = i % 7 === 3 ? "flaky" : i % 11 === 5 ? "bad" : "plain";
-  return `20260101/${kind}-${i}.fits`;
-}
-
-async function injectServer(cluster: Cluster, { type, downMs }: Fault): Promise<void> {
-  if (type === "stop") {
-    cluster.server.pause();
-    await sleep(downMs);
-    cluster.server.resume();
-    return;
+  constructor(arena: Arena) {
+    this.arena = arena;
   }
-  await cluster.server.kill9();
-  await sleep(downMs);
-  await cluster.server.start();
-}
 
-async function injectNode(cluster: Cluster, { type, whom, downMs }: Fault): Promise<void> {
-  if (type === "stop") {
-    cluster.stop(whom);
-    await sleep(downMs);
-    cluster.cont(whom);
-    return;
+  at(line: string): void {
+    this.timeline.push(`${new Date().toISOString()}  ${line}`);
   }
-  const node = cluster.nodes.get(whom);
-  if (type === "kill") await node?.kill9();
-  else {
-    const how = await node?.term();
-    if (how !== 0) throw new Error(`node ${whom} was told to end and ended with ${how}`);
-  }
-  await sleep(downMs);
-  await cluster.node(whom, { delayMs });
-}
 
-/** Sends until it is told to end; a handful of notifications are under way at once. */
-async function load(cluster: Cluster, over: AbortSignal): Promise<void> {
-  let i = 0;
-  const one = async (): Promise<void> => {
-    while (!over.aborted) {
-      const keys = [nameOf(i++), nameOf(i++)];
-      await Promise.all([cluster.sender.send(keys.map((key) => ({ key, etag: "1" }))), sleep(40)]);
-    }
-  };
-  await Promise.all(Array.from({ length: 4 }, one));
-}
-
-/** @returns the process's exit code: 0 when nothing was lost, settled twice or left behind */
-export async function runFaults(settings: FaultSettings, say: (line: string) => void): Promise<number> {
-  const names = Array.from({ length: settings.nodes }, (_, i) => `n${i}`);
-  const cluster = await Cluster.start({ syncAlways: true });
-  const began = performance.now();
-  const timeline: Array<string> = [];
-  const at = (line: string): void => {
-    timeline.push(`${new Date().toISOString()}  ${line}`);
-  };
-  let done = 0;
-  let failure: string | null = null;
-  say(`seed ${settings.seed}, ${settings.faults} faults, ${settings.nodes} nodes`);
-  try {
-    for (const name of names) await cluster.node(name, { delayMs });
-    const over = new AbortController();
-    const loading = load(cluster, over.signal);
+  async one(fault: Fault): Promise<void> {
+    this.at(`${fault.kind}, ${fault.whom}, for ${fault.downMs} ms`);
     try {
-      // Faults of different processes overlap; one process has one at a time.
-      const under = new Map<string, Promise<void>>();
-      for (const fault of faultsOf(settings)) {
-        await sleep(fault.afterMs);
-        const { type, whom, downMs } = fault;
-        await under.get(whom);
-        at(`${type} ${whom}, for ${downMs} ms`);
-        const over = whom === server ? injectServer(cluster, fault) : injectNode(cluster, fault);
-        // Who waits for it is told; nobody may be waiting yet.
-        over.catch(() => undefined);
-        under.set(whom, over);
-        done++;
-        if (done % 10 === 0) say(`${done} faults, ${cluster.sender.accepted.length} files accepted`);
-      }
-      await Promise.all(under.values());
+      const done = { fault, ...(await inject(this.arena, fault)) };
+      this.done.push(done);
+      const notes = [done.missed === true ? "its moment did not come" : "", done.note ?? ""].filter(Boolean);
+      this.at(`  over: ${fault.kind}, ${fault.whom}${notes.map((note) => `; ${note}`).join("")}`);
+    } catch (cause) {
+      this.failures.push(`${fault.kind}, ${fault.whom}: ${String(cause)}`);
+      this.at(`  failed: ${fault.kind}, ${fault.whom}: ${String(cause)}`);
+    }
+  }
+
+  /** Faults of different things overlap; one thing has one at a time. */
+  async all(faults: ReadonlyArray<Fault>, progress: (begun: number) => void): Promise<void> {
+    const under = new Map<string, Promise<unknown>>();
+    let begun = 0;
+    for (const fault of faults) {
+      await sleep(fault.afterMs);
+      const whom = involves(fault, this.arena.nodes);
+      for (const one of whom) await under.get(one);
+      const over = this.one(fault);
+      for (const one of whom) under.set(one, over);
+      progress(++begun);
+    }
+    await Promise.all(under.values());
+  }
+
+  /** The load goes on until every node works again; then all comes to rest. */
+  async settleDown(over: AbortController, loading: Promise<void>): Promise<void> {
+    const healed = Date.now();
+    this.at("the faults are over");
+    await this.arena.allWork(healed, worksAgainMsMax);
+    this.at("each node works again");
+    over.abort();
+    await loading;
+    const ended = Date.now();
+    await this.arena.rest(restMsMax);
+    this.restedMs = Date.now() - ended;
+    this.at("everything is at rest");
+  }
+}
+
+/** Runs the faults of the seed, and judges what came of them. */
+export async function runFaults(settings: FaultSettings, say: (line: string) => void): Promise<FaultReport> {
+  const nodes = Array.from({ length: settings.nodes }, (_, i) => `n${i}`);
+  const arena = await Arena.start({ nodes, seed: settings.seed });
+  const began = performance.now();
+  const run = new Run(arena);
+  const disk = arena.cluster.server.ownDisk;
+  say(
+    `seed ${settings.seed}, ${settings.faults} faults, ${settings.nodes} nodes${disk ? "" : "; no disk can be mounted here, so none is filled"}`,
+  );
+  try {
+    const over = new AbortController();
+    const loading = arena.load(over.signal);
+    // Told by whoever awaits it; a load that fails ends the run.
+    loading.catch(() => undefined);
+    try {
+      const { cluster, receiver } = arena;
+      await run.all(faultsOf({ ...settings, disk }), (begun) => {
+        if (begun % 10 !== 0) return;
+        say(
+          `${begun} faults, ${cluster.sender.accepted.length} files accepted, ${receiver.accepted.length} requests told`,
+        );
+      });
+      await run.settleDown(over, loading);
     } finally {
       over.abort();
       await loading;
     }
-    at("the faults are over");
-    await cluster.rest(restMsMax);
-    at("everything is at rest");
+    await arena.exposures.askAll(randomOf(settings.seed));
   } catch (cause) {
-    failure = String(cause);
+    run.failures.push(String(cause));
   }
-  const evidence = await cluster.evidence();
-  const wrong = violations(evidence);
-  const stuck = unfinished(evidence);
-  const lost = wrong.filter((words) => words.startsWith("lost"));
-  const twice = wrong.filter((words) => words.includes("twice"));
-  const ended = failure === null && wrong.length === 0 && stuck.length === 0;
-  if (!ended) {
-    for (const line of timeline) say(line);
-    for (const words of [...wrong, ...stuck].slice(0, 50)) say(words);
-    if (failure !== null) say(failure);
-    for (const name of names) {
-      const errors = cluster.log(name).filter(({ level }) => level === "error");
-      for (const { at, message, fields } of errors.slice(-10)) {
-        say(`${new Date(at).toISOString()}  ${name}: ${message} ${JSON.stringify(fields)}`);
-      }
-    }
-    say(
-      `to see it again: npm run chaos -- --faults ${settings.faults} --seed ${settings.seed} --nodes ${settings.nodes}`,
-    );
+  try {
+    return await judged(run, settings, performance.now() - began);
+  } finally {
+    await arena.end();
   }
-  await cluster.end();
-  const files = evidence.accepted.length;
-  say(
-    `${files} files accepted in ${Math.round((performance.now() - began) / 1_000)} s; ${wrong.length} violations`,
+}
+
+async function judged(run: Run, settings: FaultSettings, tookMs: number): Promise<FaultReport> {
+  const { arena } = run;
+  const evidence = await arena.cluster.evidence();
+  const outside = arena.outside(evidence.ledger);
+  const broken = violations(evidence);
+  const told = run.restedMs === null ? [] : [...toldWrongly(outside), ...outOfOrder(outside)];
+  const isStuck = (words: string): boolean => /\bstuck\b|not within/.test(words);
+  const isLost = (words: string): boolean => /^(?:lost|untold)\b/.test(words);
+  const all = [...broken, ...givenUp(evidence.ledger), ...told, ...run.failures, ...arena.ownEnds];
+  const isTwice = (words: string): boolean => /\btwice\b/.test(words) && !isLost(words);
+  const errors = arena.nodes.flatMap((name) =>
+    arena.cluster
+      .log(name)
+      .filter(({ level }) => level === "error")
+      .slice(-10)
+      .map(
+        ({ at, message, fields }) =>
+          `${new Date(at).toISOString()}  ${name}: ${message} ${JSON.stringify(fields)}`,
+      ),
   );
-  say(`${done} faults, ${lost.length} lost, ${twice.length} twice, ${stuck.length} stuck`);
-  return ended ? 0 : 1;
+  return {
+    settings,
+    done: run.done,
+    rows: recoveries(run.done, {
+      history: evidence.history,
+      toldAt: arena.receiver.accepted.map(({ at }) => at),
+    }),
+    lost: all.filter(isLost),
+    twice: all.filter(isTwice),
+    stuck: [...all.filter(isStuck), ...unfinished(evidence)],
+    wrong: all.filter((words) => !isLost(words) && !isTwice(words) && !isStuck(words)),
+    timeline: run.timeline,
+    errors,
+    files: evidence.accepted.length,
+    told: arena.receiver.accepted.length,
+    lookUps: arena.exposures.lookUps.length,
+    seconds: tookMs / 1_000,
+    restedMs: run.restedMs,
+    disk: arena.cluster.server.ownDisk,
+  };
 }

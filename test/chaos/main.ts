@@ -1,12 +1,17 @@
 /**
- * `npm run chaos -- --faults N --seed S`: random faults, the same ones for the same seed, over node processes and a server under load.
+ * `npm run chaos -- --faults N --seed S [--json]`: random faults, the same ones for the same seed, over node processes and a server under load.
+ * `npm run chaos -- --receiver`: a receiver of webhooks that is away for a minute, and slow, beside a steady stream of exposures.
  * `npm run chaos -- --mutations`: takes each rule out of a copy of the source and looks whether its test fails.
  */
 import { parseArgs } from "node:util";
-import { runFaults } from "./faults.ts";
+import type { FaultReport } from "./faults.ts";
+import { isGood, runFaults } from "./faults.ts";
 import { judge, mutations } from "./mutations.ts";
+import { runReceiver } from "./receiverDown.ts";
+import { recoveryTable } from "./recovery.ts";
 
-const usage = `Usage: npm run chaos -- [--faults N] [--seed S] [--nodes N]
+const usage = `Usage: npm run chaos -- [--faults N] [--seed S] [--nodes N] [--brisk] [--json]
+       npm run chaos -- --receiver [--json]
        npm run chaos -- --mutations [--only WORD]`;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -30,12 +35,37 @@ async function runMutations(only: string): Promise<number> {
   return green;
 }
 
+/** What happened, where something is wrong; the table; and in the last line what it comes to. */
+function tell(report: FaultReport): void {
+  const { settings, done, lost, twice, stuck, wrong } = report;
+  if (!isGood(report)) {
+    for (const line of report.timeline) say(line);
+    for (const words of [...lost, ...twice, ...stuck, ...wrong].slice(0, 60)) say(words);
+    for (const words of report.errors) say(words);
+    const { faults, seed, nodes, brisk } = settings;
+    say(
+      `to see it again: npm run chaos -- --faults ${faults} --seed ${seed} --nodes ${nodes}${brisk ? " --brisk" : ""}`,
+    );
+  }
+  for (const line of recoveryTable(report.rows)) say(line);
+  const rested =
+    report.restedMs === null ? "never" : `${(report.restedMs / 1_000).toFixed(1)} s after the load`;
+  say(
+    `seed ${settings.seed}: ${report.files} files accepted, ${report.told} requests told and ${report.lookUps} questions answered in ` +
+      `${Math.round(report.seconds)} s; at rest ${rested}; ${wrong.length} other violations`,
+  );
+  say(`${done.length} faults, ${lost.length} lost, ${twice.length} twice, ${stuck.length} stuck`);
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       faults: { type: "string", default: "20" },
       seed: { type: "string", default: String(Math.floor(Math.random() * 1_000_000)) },
       nodes: { type: "string", default: "3" },
+      brisk: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      receiver: { type: "boolean", default: false },
       mutations: { type: "boolean", default: false },
       only: { type: "string", default: "" },
       help: { type: "boolean", default: false },
@@ -46,12 +76,26 @@ async function main(): Promise<number> {
     return 0;
   }
   if (values.mutations) return (await runMutations(values.only)) === 0 ? 0 : 1;
+  const progress = values.json ? (line: string): void => void process.stderr.write(`${line}\n`) : say;
+  if (values.receiver) {
+    const report = await runReceiver({ phaseMs: 20_000, downMs: 60_000, slowMs: 5_000 }, progress);
+    if (values.json) say(JSON.stringify(report, null, 2));
+    for (const words of report.wrong.slice(0, 50)) progress(words);
+    progress(
+      `${report.exposures} exposures told in ${report.requests} requests, ${report.wrong.length} violations`,
+    );
+    return report.wrong.length === 0 ? 0 : 1;
+  }
   const [faults, seed, nodes] = [values.faults, values.seed, values.nodes].map(Number);
   if (!Number.isInteger(faults) || !Number.isInteger(seed) || !Number.isInteger(nodes)) {
     say(usage);
     return 2;
   }
-  return runFaults({ faults: faults ?? 0, seed: seed ?? 0, nodes: nodes ?? 0 }, say);
+  const wanted = { faults: faults ?? 0, seed: seed ?? 0, nodes: nodes ?? 0, brisk: values.brisk };
+  const report = await runFaults(wanted, progress);
+  if (values.json) say(JSON.stringify(report, null, 2));
+  else tell(report);
+  return isGood(report) ? 0 : 1;
 }
 
 // Through the exit handlers, which end every process that was started.

@@ -6,6 +6,8 @@ import type { Accepted } from "./checker.ts";
 export interface Announced {
   readonly key: string;
   readonly etag: string;
+  /** Default: {@link bucket}. */
+  readonly bucket?: string;
 }
 
 export const bucket = "chaos";
@@ -14,17 +16,22 @@ export const lane = "files";
 const answerMsMax = 4_000;
 const triesMax = 200;
 
-/** The ledger key of an object: keys begin with their day. */
-export function recordOf(key: string): string {
-  const day = /^(\d{8})\//.exec(key)?.[1] ?? noDay;
-  return recordKey({ mailbox: lane, day, tail: objectTail(bucket, key) });
+/** Lane and bucket have one name where there is a second lane. */
+const laneOf = (of: string): string => (of === bucket ? lane : of);
+
+/** The ledger key of an object: the first folder of eight digits in its key is its day. */
+export function recordIn(of: string, key: string): string {
+  const day = /(?:^|\/)(\d{8})\//.exec(key)?.[1] ?? noDay;
+  return recordKey({ mailbox: laneOf(of), day, tail: objectTail(of, key) });
 }
+
+export const recordOf = (key: string): string => recordIn(bucket, key);
 
 export const notification = (objects: ReadonlyArray<Announced>): string =>
   JSON.stringify({
-    Records: objects.map(({ key, etag }) => ({
+    Records: objects.map(({ key, etag, bucket: of = bucket }) => ({
       eventName: "s3:ObjectCreated:Put",
-      s3: { bucket: { name: bucket }, object: { key: encodeURIComponent(key), eTag: etag, size: 1 } },
+      s3: { bucket: { name: of }, object: { key: encodeURIComponent(key), eTag: etag, size: 1 } },
     })),
   });
 
@@ -48,7 +55,8 @@ export class Sender {
       const urls = this.#urls();
       const url = urls[this.#turn++ % Math.max(1, urls.length)];
       if (url !== undefined && (await post(url, body)) === 200) {
-        for (const { key, etag } of objects) this.accepted.push({ record: recordOf(key), etag });
+        for (const { key, etag, bucket: of = bucket } of objects)
+          this.accepted.push({ record: recordIn(of, key), etag });
         return;
       }
       this.refused++;

@@ -48,7 +48,12 @@ const watched = (inner: IngestDriver): IngestDriver => ({
       if (killOn !== null && items.some((item) => item.key.includes(killOn)))
         process.kill(process.pid, "SIGKILL");
       if (plan.delayMs > 0) yield* Effect.sleep(plan.delayMs);
-      yield* inner.ingest(items);
+      const results = yield* inner.ingest(items);
+      if (inner.name !== "native") {
+        const good = items.filter((_, i) => /^(?:ingested|duplicate)$/.test(results[i]?.status ?? ""));
+        note("end", good);
+        return results;
+      }
       note("end", items);
       return items.map(answer);
     }),

@@ -9,12 +9,16 @@ export interface Received {
   readonly key: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: unknown;
+  /** Epoch milliseconds. */
+  readonly at: number;
   /** What it was answered; null while it is held, or was never. */
   status: number | null;
 }
 
-/** A status, or `hold`: no answer until {@link Receiver.release}. */
-export type Behaviour = (received: Received) => number | "hold";
+/** A status, at once or after a while, or `hold`: no answer until {@link Receiver.release}. */
+export type Behaviour = (
+  received: Received,
+) => number | "hold" | { readonly status: number; readonly afterMs: number };
 
 export class Receiver {
   readonly requests: Array<Received> = [];
@@ -53,12 +57,14 @@ export class Receiver {
           key: String(request.headers["idempotency-key"]),
           headers: request.headers,
           body,
+          at: Date.now(),
           status: null,
         };
         this.requests.push(received);
         const how = this.behaviour(received);
         if (how === "hold") this.#held.push({ received, response });
-        else answer(received, response, how);
+        else if (typeof how === "number") answer(received, response, how);
+        else setTimeout(() => answer(received, response, how.status), how.afterMs).unref();
       });
     });
     this.#server = server;
@@ -94,7 +100,9 @@ export class Receiver {
   }
 }
 
+/** An answer that its sender no longer waits for is none. */
 function answer(received: Received, response: ServerResponse, status: number): void {
+  if (response.destroyed) return;
   received.status = status;
   response.writeHead(status, { "content-type": "text/plain" });
   response.end(status === 200 ? "thanks" : `no, with ${status}`);
