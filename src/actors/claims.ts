@@ -328,6 +328,26 @@ async function readAndJudge<Body>(
       dropped.push(...item.replies);
     }
   }
+  for (const item of await sameAsKnown(state, toRead)) {
+    byKey.delete(item.key);
+    dropped.push(...item.replies);
+  }
+}
+
+/** What was refused by its tag and has the content that is known. */
+async function sameAsKnown<Body>(
+  state: WorkerState<Body>,
+  items: ReadonlyArray<Item<Body>>,
+): Promise<ReadonlySet<Item<Body>>> {
+  const { sameContent, mailbox } = state.source;
+  const same = new Set<Item<Body>>();
+  if (sameContent === undefined) return same;
+  for (const item of items) {
+    if (item.refused !== true || !(await sameContent(item))) continue;
+    state.node.counters.duplicates(mailbox, 1);
+    same.add(item);
+  }
+  return same;
 }
 
 function heldOf<Body>(
@@ -567,7 +587,8 @@ async function settleItems<Body>(
     left.forEach((item, i) => {
       if (standsAfterConflict(state, item, entries[i] ?? null)) kept.push(item);
     });
-    left = kept;
+    const same = await sameAsKnown(state, kept);
+    left = kept.filter((item) => !same.has(item));
   }
   // The slot is still ours and full: opened anew, it puts its items back as a crash.
   return { type: "conflict" };

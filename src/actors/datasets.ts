@@ -2,8 +2,10 @@
  * What the files of a lane with names are: by their names, and for the kinds that declare it by a range that was given with the file.
  * Where more than one says it: the arrival, then the sidecar, then the store's metadata of the object, then the name.
  */
+import { createHash } from "node:crypto";
 import * as Effect from "effect/Effect";
 import * as Result from "effect/Result";
+import * as Stream from "effect/Stream";
 import type { Lane } from "../config/Site.ts";
 import type { RangeFact } from "../jobs/indexed.ts";
 import { factsOf, readRange } from "../jobs/indexed.ts";
@@ -13,6 +15,7 @@ import { fileName } from "../protocol/route.ts";
 import type { ReadError } from "../storage/errors.ts";
 import { parseSidecar, sidecarBeside } from "../storage/metadata.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
+import type { Item } from "./claimSource.ts";
 
 /** `permanent`: it is the file's own fault. */
 export type DatasetRead =
@@ -37,9 +40,12 @@ export const readDataset = (
       return permanent("NameNotRecognised", `${recognised.reason}${as}`);
     }
     const { file } = recognised;
+    const digested = yield* Effect.result(digestOf(storage, body.bucket, body.key));
+    if (Result.isFailure(digested)) return { type: "unread", error: digested.failure };
+    const digest = digested.success === null ? {} : { digest: digested.success };
     const facts = (fact: RangeFact | null, size: number | null): DatasetRead => ({
       type: "facts",
-      facts: factsOf(file, fact, body.given?.pointing ?? null),
+      facts: { ...factsOf(file, fact, body.given?.pointing ?? null), ...digest },
       size,
     });
     if (body.given?.range !== undefined)
@@ -52,6 +58,43 @@ export const readDataset = (
     if (from === "fault") return permanent("RangeUnusable", value);
     return judged(from, value, (fact) => facts(fact, size));
   });
+
+/**
+ * A digest of the content where the store's tag is none: a folder's files have size, time and inode as their tag, so that the same file
+ * copied there once more would look like another one. Null elsewhere, and for what is announced and not there.
+ */
+const digestOf = (
+  storage: StorageDriver | null,
+  bucket: string,
+  key: string,
+): Effect.Effect<string | null, ReadError> => {
+  if (storage?.kind !== "file") return Effect.succeed(null);
+  return storage.stream(bucket, key).pipe(
+    Stream.runFold(
+      () => createHash("sha256"),
+      (hash, chunk) => hash.update(chunk),
+    ),
+    Effect.map((hash): string | null => hash.digest("hex")),
+    // Written anew while it was read: its next arrival is about to come, or has come.
+    Effect.catchTags({
+      ObjectMissing: () => Effect.succeed(null),
+      ObjectChanged: () => Effect.succeed(null),
+      ObjectTooLarge: () => Effect.succeed(null),
+    }),
+  );
+};
+
+/** Whether what arrived under a known name has the content that is known. What cannot be read now is not taken for it. */
+export const sameContent = (storage: StorageDriver, { body, held }: Item<FileBody>): Promise<boolean> => {
+  const known = held?.record.body.dataset?.digest;
+  if (known === undefined) return Promise.resolve(false);
+  return Effect.runPromise(
+    digestOf(storage, body.bucket, body.key).pipe(
+      Effect.map((digest) => digest === known),
+      Effect.catch(() => Effect.succeed(false)),
+    ),
+  );
+};
 
 function judged(
   from: RangeFact["from"],

@@ -39,7 +39,7 @@ import type { StorageDriver } from "../storage/Storage.ts";
 import { laterItemsMax, objectKeyBytesMax, subjectBytesMax } from "../limits.ts";
 import { SystemFailure } from "./claims.ts";
 import type { ClaimedWork, ClaimSource, Decoded, Item } from "./claimSource.ts";
-import { readDataset } from "./datasets.ts";
+import { readDataset, sameContent } from "./datasets.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { announceGroups } from "./presence.ts";
 import { isPast } from "./retention.ts";
@@ -116,7 +116,7 @@ async function hereBefore(
   return before;
 }
 
-export function fileSource(lane: Lane, seen: SeenDays): ClaimSource<FileBody> {
+export function fileSource(lane: Lane, seen: SeenDays, storage: StorageDriver | null): ClaimSource<FileBody> {
   return {
     mailbox: lane.name,
     stream: arrivalsStream,
@@ -128,6 +128,7 @@ export function fileSource(lane: Lane, seen: SeenDays): ClaimSource<FileBody> {
     good: "known",
     reads: "doubtful",
     settledBefore: (items) => hereBefore(seen, lane, items),
+    ...(lane.names === null || storage === null ? {} : { sameContent: (item) => sameContent(storage, item) }),
     decode: (delivery) => decodeFile(lane, delivery),
   };
 }

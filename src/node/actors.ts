@@ -111,7 +111,13 @@ function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
         Effect.gen(function* () {
           const driver = yield* needs.aroundDriver(lane, openDriver(lane, link.context.log));
           const work = ingestWork(link.context, { site, lane, storage: storageOf(needs, lane), driver });
-          return yield* claimsWorker(link.context, fileSource(lane, seen), index, work, ready);
+          return yield* claimsWorker(
+            link.context,
+            fileSource(lane, seen, storageOf(needs, lane)),
+            index,
+            work,
+            ready,
+          );
         }),
       ),
     ),

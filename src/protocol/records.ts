@@ -69,6 +69,8 @@ export interface DatasetFacts {
   readonly pointing: number | null;
   /** `v001.0002`, or the older `v012`. */
   readonly version: string;
+  /** SHA-256 of the content, hexadecimal; only of files in stores whose tags say when a file was written and not what is in it. */
+  readonly digest?: string;
 }
 
 /** `arrival`: with what announced it, be that a run or a store's notification. `metadata`: the store's own, of the object. */

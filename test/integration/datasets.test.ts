@@ -153,6 +153,32 @@ describe("duplicates, other content, bad names", () => {
     expect([...parked.values()].map((entry) => entry["reason"])).toEqual(["ContentChanged"]);
   });
 
+  it("in a folder, whose tags are no digests, the content decides", async () => {
+    const product = "imap_swe_l1a_sci_20260310_v001.0001.cdf";
+    const write = (bucket: string, content: string): void =>
+      writeFileSync(join(root, bucket, product), content);
+    write("sdc", "a product");
+    await notify({ etag: "9-18b-1" }, product);
+    const first = await settled(product);
+    expect(first.body.dataset?.digest).toMatch(/^[0-9a-f]{64}$/);
+    const before = counted(site, "duplicates.imap");
+    write("mirror", "a product");
+    await notify({ bucket: "mirror", etag: "9-18c-2" }, product);
+    await until(
+      () => counted(site, "duplicates.imap"),
+      (count) => count === before + 1,
+    );
+    expect(await recordOf(product)).toEqual(first);
+    write("mirror", "an other");
+    await notify({ bucket: "mirror", etag: "9-18d-2" }, product);
+    const record = await until(
+      () => recordOf(product),
+      (found) => (found?.refused?.length ?? 0) > 0,
+    );
+    expect(record?.refused?.map((other) => other.etag)).toEqual(["9-18d-2"]);
+    expect(record?.body).toEqual(first.body);
+  });
+
   it.each([
     ["imap_mag_l0_raw_202040101_v001.pkts", "start 202040101 is no date of the form YYYYMMDD"],
     ["imap_mag_l1a_burst_20210101-repoint0001_v001.0001.cdf", "a repoint number has five digits"],
