@@ -4,6 +4,7 @@
  */
 import * as Command from "effect/cli/Command";
 import { parked, replay, send } from "./actCommands.ts";
+import { jobs } from "./jobsCommands.ts";
 import { decode, file, log, presence, stats, status, why } from "./lookCommands.ts";
 import { check, demo, start, topology } from "./runCommands.ts";
 import { root } from "./spec.ts";
@@ -16,7 +17,7 @@ export const orrery = root.pipe(
     { group: "Run", commands: [start, check, topology, demo] },
     { group: "Look", commands: [status, stats, why, file, presence, log] },
     { group: "Act", commands: [parked, replay, send] },
-    { group: "Tools", commands: [decode] },
+    { group: "Tools", commands: [jobs, decode] },
   ]),
   Command.withExamples([
     { command: "orrery status --watch" },

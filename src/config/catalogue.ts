@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { catalogueFileBytesMax, catalogueFilesMax } from "../limits.ts";
-import type { Catalogue, CatalogueJob, PartitionScheme } from "../jobs/catalogue.ts";
+import type { CatalogueJob, PartitionScheme } from "../jobs/catalogue.ts";
 import type { Fault } from "../jobs/faults.ts";
 import { byPlace } from "../jobs/faults.ts";
 import { catalogueOf } from "../jobs/import.ts";
@@ -19,58 +19,25 @@ import type { CatalogueFile, DriverFile, InstrumentFile, WindowFile } from "./ca
 import { decoderOf, isRecord } from "./decode.ts";
 import { readDocument } from "./document.ts";
 import type { Finding, SiteDocument } from "./document.ts";
+import type { JobCatalogue, JobDriver } from "./JobCatalogue.ts";
 import { loadNames } from "./namesFile.ts";
 import { errorCode } from "./references.ts";
 import type { Environment } from "./references.ts";
 import { Resolver } from "./resolve.ts";
 import type { Path } from "./SiteFileError.ts";
 
-/** What runs jobs. */
-export type JobDriver =
-  | {
-      readonly type: "process";
-      readonly command: ReadonlyArray<string>;
-      /** null: a scratch folder of the run. */
-      readonly cwd: string | null;
-      readonly env: Readonly<Record<string, string>>;
-    }
-  | {
-      readonly type: "docker";
-      readonly image: string;
-      readonly command: ReadonlyArray<string>;
-      readonly env: Readonly<Record<string, string>>;
-    };
-
-/** A queue of runs. */
-export interface JobLane {
-  readonly name: string;
-  /** Runs at once on each node. */
-  readonly workers: number;
-  /** One run at a time for each instrument, on all nodes together. */
-  readonly oneAtATime: boolean;
-}
-
-export interface Team {
-  readonly name: string;
-  readonly instruments: ReadonlyArray<string>;
-  readonly contact: string | null;
-}
-
-/** A catalogue, with what its jobs name. */
-export interface JobCatalogue extends Catalogue {
-  /** Absolute. */
-  readonly file: string;
-  readonly recogniser: Recogniser;
-  readonly drivers: ReadonlyMap<string, JobDriver>;
-  readonly lanes: ReadonlyMap<string, JobLane>;
-  readonly teams: ReadonlyMap<string, Team>;
-}
+export type { JobCatalogue, JobDriver, JobLane, Team } from "./JobCatalogue.ts";
 
 export interface CatalogueLoad {
   /** null exactly where a fault is an error. */
   readonly catalogue: JobCatalogue | null;
   /** In the order of the files, also where something is at fault. */
   readonly jobs: ReadonlyArray<CatalogueJob>;
+  /** catalogue.yaml and those of its files that hold jobs. */
+  readonly files: ReadonlyArray<string>;
+  /** null where the names file is at fault. */
+  readonly recogniser: Recogniser | null;
+  /** By file and line. */
   readonly faults: ReadonlyArray<Fault>;
 }
 
@@ -105,7 +72,9 @@ class Loader {
 
   load(): CatalogueLoad {
     const common = this.#read(this.#path, null, decodeCommon, () => []);
-    if (common === null) return { catalogue: null, jobs: [], faults: this.#faults };
+    if (common === null) {
+      return { catalogue: null, jobs: [], files: [this.#path], recogniser: null, faults: this.#faults };
+    }
     const schemes = this.#schemes(common);
     const recogniser = this.#names(common);
     const files = this.#instruments(common);
@@ -121,12 +90,18 @@ class Loader {
     if (recogniser !== null && !this.#faults.some((fault) => fault.severity === "error")) {
       this.#faults.push(...lintJobs(jobs, lintRules(common.file, recogniser)));
     }
-    const found = this.#faults.toSorted(byPlace);
-    if (recogniser === null || found.some((fault) => fault.severity === "error")) {
-      return { catalogue: null, jobs, faults: found };
+    const read = {
+      jobs,
+      files: [this.#path, ...common.file.instruments.map((path) => this.#beside(path))],
+      recogniser,
+      faults: this.#faults.toSorted(byPlace),
+    };
+    if (recogniser === null || read.faults.some((fault) => fault.severity === "error")) {
+      return { ...read, catalogue: null };
     }
     const { lanes, teams } = common.file;
     return {
+      ...read,
       catalogue: {
         ...catalogueOf(jobs),
         file: resolve(this.#path),
@@ -135,8 +110,6 @@ class Loader {
         lanes: new Map(Object.entries(lanes).map(([name, lane]) => [name, { name, ...lane }])),
         teams: new Map(Object.entries(teams).map(([name, team]) => [name, { name, ...team }])),
       },
-      jobs,
-      faults: found,
     };
   }
 

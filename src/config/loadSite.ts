@@ -1,6 +1,7 @@
 /** Loads a site file: text → YAML → schema → rules → surroundings → `Site`. */
 import { dirname, resolve } from "node:path";
 import * as Effect from "effect/Effect";
+import { loadCatalogue } from "./catalogue.ts";
 import { decodeSiteFile } from "./decode.ts";
 import { readDocument } from "./document.ts";
 import type { Finding, SiteDocument } from "./document.ts";
@@ -9,6 +10,7 @@ import type { Environment } from "./references.ts";
 import { problemOf } from "./problems.ts";
 import { readSiteText } from "./readText.ts";
 import { resolveSite } from "./resolve.ts";
+import type { Surroundings } from "./resolve.ts";
 import type { Site } from "./Site.ts";
 import { SiteFileError } from "./SiteFileError.ts";
 import type { Problem } from "./SiteFileError.ts";
@@ -63,12 +65,36 @@ function understand(document: SiteDocument, path: string, options: LoadOptions |
   if (document.findings.length > 0) return { site: null, findings: document.findings };
   const decoded = decodeSiteFile(document.value);
   if (!decoded.ok) return { site: null, findings: decoded.findings };
-  const resolved = resolveSite(decoded.file, {
+  const surroundings = {
     folder: dirname(resolve(path)),
     env: options?.env ?? process.env,
     node: options?.node,
-  });
-  return { site: resolved.site, findings: [...lintSite(decoded.file, document.value), ...resolved.findings] };
+  };
+  const resolved = resolveSite(decoded.file, surroundings);
+  const load = readCatalogue(decoded.file.catalogue, surroundings);
+  return {
+    site: { ...resolved.site, catalogue: load.catalogue },
+    findings: [...lintSite(decoded.file, document.value), ...resolved.findings, ...load.findings],
+  };
+}
+
+/** Errors alone: what is only to be warned of `orrery jobs lint` tells. */
+function readCatalogue(
+  file: string | null,
+  { folder, env }: Surroundings,
+): { readonly catalogue: Site["catalogue"]; readonly findings: ReadonlyArray<Finding> } {
+  if (file === null) return { catalogue: null, findings: [] };
+  const { catalogue, faults } = loadCatalogue(resolve(folder, file), { env });
+  const errors = faults.filter((fault) => fault.severity === "error");
+  return {
+    catalogue,
+    findings: errors.map(({ at, job, message, fix }) => ({
+      path: ["catalogue"],
+      value: null,
+      message: `${at.file}:${at.line}: ${job === null ? "" : `${job}: `}${message}`,
+      fix,
+    })),
+  };
 }
 
 function byPlace(a: Problem, b: Problem): number {

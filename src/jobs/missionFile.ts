@@ -48,8 +48,12 @@ export interface MissionRead {
 const sourceInName = (file: string): string | null =>
   /(?:^|[\\/])imap_([a-z0-9]+)_[^\\/]*$/.exec(file)?.[1] ?? null;
 
-function sourceInOutputs(value: Readonly<Record<string, unknown>>): string | null {
-  for (const job of Object.values(value)) {
+/** Whose jobs a file holds: as its name says, else its first output; null where neither does. */
+export const missionInstrument = ({ file, value }: CatalogueDocument): string | null =>
+  sourceInName(file) ?? sourceInOutputs(value);
+
+function sourceInOutputs(value: unknown): string | null {
+  for (const job of Object.values(isRecord(value) ? value : {})) {
     const outputs =
       isRecord(job) && Array.isArray(job["outputs"]) ? (job["outputs"] as ReadonlyArray<unknown>) : [];
     for (const output of outputs) {
@@ -99,12 +103,12 @@ class Reader {
   }
 
   jobs(): ReadonlyArray<MissionJob> {
-    const { file, value } = this.#document;
+    const { value } = this.#document;
     if (!isRecord(value)) {
       this.#refuse([], "expected jobs, each below a key like (l1a, all):", "see the mission's own files");
       return [];
     }
-    const source = sourceInName(file) ?? sourceInOutputs(value);
+    const source = missionInstrument(this.#document);
     if (source === null) {
       const fix = "name it imap_<instrument>_dependencies.yaml";
       this.#refuse([], "neither the file's name nor an output says whose jobs it holds", fix);
