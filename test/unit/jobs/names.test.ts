@@ -226,6 +226,7 @@ describe("the kind of a dataset", () => {
       selection: "covering",
       makesStale: false,
       alternatives: "ephemeris",
+      rangeGiven: true,
     });
     const never = [...names.kinds.values()].filter((kind) => !kind.makesStale).map((kind) => kind.name);
     expect(never).toEqual(
