@@ -271,7 +271,10 @@ function nameProduct(
     file.pointing !== product.pointing ||
     (file.version.legacy ? file.version.major : file.version.minor) !== lastNumber(product.version)
   ) {
-    return refused(`its name would be ${name}, which says ${file.kind} ${file.dataset} instead`);
+    const pointing = file.pointing === null ? "no pointing" : `pointing ${file.pointing}`;
+    return refused(
+      `its name would be ${name}, which says ${file.kind} ${file.dataset}, ${pointing}, ${formatVersion(file.version)}`,
+    );
   }
   return found;
 }

@@ -196,6 +196,7 @@ describe("a name that is refused says why", () => {
     ],
     ["imap_swe_l1a_sci_20260310_v001.0001.CDF", "extension CDF is not allowed"],
     ["imap_recon_2026_2027_v01.bsp", "start 2026 is no date of the form YYYYMMDD"],
+    ["imap_swe_l2_common_2025_v001.png", "start 2025 is no date of the form YYYYMMDD"],
     ["imap_2026_001_2026_100_2.ah.bc", "an attitude kernel is called"],
     ["Imap_swe_l1a_sci_20260310_v001.0001.cdf", "no kind of file is named like this"],
     ["imap_swe_l1a_sci_20260310_v001.0001.cdf.part", "version v001.0001.cdf is not allowed"],
@@ -287,6 +288,16 @@ describe("the name of a product", () => {
         range: day("2026-03-10"),
         pointing: null,
         version: { legacy: false, major: 1, minor: 10_000 },
+      },
+    ],
+    [
+      "refused: its name would be imap_dps_2026_069_2026_069_01.ah.bc, which says pointing_attitude pointing_attitude/spice/historical, no pointing, v001",
+      {
+        kind: "pointing_attitude",
+        dataset: "pointing_attitude/spice/historical",
+        range: day("2026-03-10"),
+        pointing: 209,
+        version: first,
       },
     ],
     [
