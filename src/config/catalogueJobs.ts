@@ -44,7 +44,9 @@ export function readJobs(
 ): JobsRead {
   const reader = new Reader(surroundings);
   const jobs = files.flatMap((file) => reader.jobsOf(file));
-  return { jobs, faults: [...reader.faults, ...reader.unused()] };
+  const isWhole = files.length === surroundings.common.file.instruments.length;
+  // Of a file that could not be read it is not known what would have fitted.
+  return { jobs, faults: [...reader.faults, ...(isWhole ? reader.unused() : [])] };
 }
 
 type InputFile = JobFile["inputs"][number];

@@ -46,7 +46,7 @@ const Policy = Schema.Struct({
     "After the window's end: then it is made of what is there, if that is enough.",
   ),
   coverage: optional(
-    Schema.Number.check(
+    Schema.Finite.check(
       Schema.isBetween(
         { minimum: 0, maximum: 1 },
         { message: "must be from 0 to 1", fix: "write a ratio: 0.9" },
