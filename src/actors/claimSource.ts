@@ -56,6 +56,8 @@ export interface ClaimSource<Body> {
    * purged. They are dropped as duplicates.
    */
   readonly settledBefore?: (items: ReadonlyArray<Item<Body>>) => Promise<ReadonlySet<Item<Body>>>;
+  /** What of a refused item's body is needed to take its content later; default: it lies where the known one does. */
+  readonly bodyOfRefused?: (body: Body) => object;
   /** Of content that is about to be refused for its tag: whether it is the known one nevertheless, and so a duplicate. Never rejects. */
   readonly sameContent?: (item: Item<Body>) => Promise<boolean>;
   /** Null: nothing to do with it, acknowledge. Bytes that cannot be understood become an item whose work parks it. */

@@ -544,6 +544,7 @@ function settlementOf<Body>(
         size: null,
         at: new Date(moment.now).toISOString(),
         sequence: item.sequence,
+        ...(state.source.bodyOfRefused === undefined ? {} : { body: state.source.bodyOfRefused(item.body) }),
       },
       moment,
     );

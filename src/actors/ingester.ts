@@ -116,6 +116,17 @@ async function hereBefore(
   return before;
 }
 
+/** In a lane with names, content that was refused may lie in another folder or bucket than the file that is known. */
+const whereItLies = ({ bucket, key, size, via, receivedAt, sequence, given = {} }: FileBody): object => ({
+  bucket,
+  key,
+  size,
+  via,
+  receivedAt,
+  sequence,
+  given,
+});
+
 export function fileSource(lane: Lane, seen: SeenDays, storage: StorageDriver | null): ClaimSource<FileBody> {
   return {
     mailbox: lane.name,
@@ -128,6 +139,7 @@ export function fileSource(lane: Lane, seen: SeenDays, storage: StorageDriver | 
     good: "known",
     reads: "doubtful",
     settledBefore: (items) => hereBefore(seen, lane, items),
+    ...(lane.names === null ? {} : { bodyOfRefused: whereItLies }),
     ...(lane.names === null || storage === null ? {} : { sameContent: (item) => sameContent(storage, item) }),
     decode: (delivery) => decodeFile(lane, delivery),
   };

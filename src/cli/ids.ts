@@ -25,7 +25,7 @@ import {
 } from "../protocol/keys.ts";
 import { bucketName } from "../protocol/notification.ts";
 import { decodeRecord } from "../protocol/records.ts";
-import { laneFacts, lanePlace, Router } from "../protocol/route.ts";
+import { fileName, laneFacts, lanePlace, Router } from "../protocol/route.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import { standingOf } from "./standing.ts";
@@ -84,9 +84,10 @@ async function holdUnsafe(nats: NatsService, place: Place): Promise<Found> {
 const hold = (nats: NatsService, place: Place): Effect.Effect<Found, CommandFailed> =>
   Effect.tryPromise({ try: () => holdUnsafe(nats, place), catch: ofCause });
 
-/** Where a mission's file stands, by its name alone. */
-const namedPlaces = (site: Site, name: string): ReadonlyArray<Place> =>
+/** Where a mission's file stands: its name alone says it, whatever folders stand before it. */
+const namedPlaces = (site: Site, id: string): ReadonlyArray<Place> =>
   [...site.lanes.values()].flatMap((lane) => {
+    const name = fileName(id);
     if (lane.names?.recognise(name).ok !== true) return [];
     return [lanePlace(lane, "", name, laneFacts(lane, name).day)];
   });

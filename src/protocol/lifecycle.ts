@@ -436,6 +436,7 @@ export function replayed<Body>(
       ...rest,
       claim: null,
       etag: latest?.etag ?? before.etag,
+      body: latest?.body === undefined ? before.body : { ...before.body, ...latest.body },
       attempts: 0,
       crashes: 0,
       crashesAlone: 0,

@@ -40,6 +40,8 @@ export interface OtherContent {
   readonly size: number | null;
   readonly at: string;
   readonly sequence: number | null;
+  /** Refused content that lies elsewhere than the known one: what its record's body takes over when it is accepted. */
+  readonly body?: object;
 }
 
 export interface Identity {

@@ -3,6 +3,7 @@
  * by a sidecar, by a real S3 server's metadata of the object, by the notification itself.
  */
 import { PutObjectCommand } from "@aws-sdk/client-s3";
+import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -15,6 +16,7 @@ import { getRecordUnsafe } from "../../src/jetstream/ledger.ts";
 import { lanePlace, laneFacts } from "../../src/protocol/route.ts";
 import { recordKey } from "../../src/protocol/keys.ts";
 import type { DatasetFacts } from "../../src/protocol/records.ts";
+import { runCli } from "../support/cli.ts";
 import type { FileRecord, TestSite } from "../support/testSite.ts";
 import { ask, counted, keysOf, startSite, until } from "../support/testSite.ts";
 import type { Versitygw } from "../support/versitygw.ts";
@@ -23,14 +25,17 @@ import { startVersitygw, versitygwCredentials } from "../support/versitygw.ts";
 const names = resolve(import.meta.dirname, "../../config/imap/names.yaml");
 const folder = mkdtempSync(join(tmpdir(), "orrery-datasets-"));
 const root = join(folder, "store");
+const env = {
+  S3_KEY: versitygwCredentials.accessKeyId,
+  S3_SECRET: versitygwCredentials.secretAccessKey,
+};
 let s3: Versitygw;
 let site: TestSite;
 
 beforeAll(async () => {
   for (const bucket of ["sdc", "mirror"]) mkdirSync(join(root, bucket), { recursive: true });
   s3 = await startVersitygw({ buckets: ["cloud"] });
-  site = await startSite(
-    `
+  const text = `
 name: datasets
 node: { name: one }
 dataDir: ${JSON.stringify(join(folder, "data"))}
@@ -58,15 +63,13 @@ lanes:
     buckets: [cloud]
     storage: cloud
     names: ${JSON.stringify(names)}
-`,
-    {
-      env: {
-        S3_KEY: versitygwCredentials.accessKeyId,
-        S3_SECRET: versitygwCredentials.secretAccessKey,
-      },
-    },
-  );
+`;
+  writeFileSync(join(folder, "site.yaml"), text);
+  site = await startSite(text, { env });
 }, 900_000);
+
+const orrery = (...argv: ReadonlyArray<string>) =>
+  runCli([...argv, "--site", join(folder, "site.yaml")], { env });
 
 afterAll(async () => {
   await site?.stop();
@@ -177,6 +180,29 @@ describe("duplicates, other content, bad names", () => {
     );
     expect(record?.refused?.map((other) => other.etag)).toEqual(["9-18d-2"]);
     expect(record?.body).toEqual(first.body);
+  });
+
+  it("refused content is taken from where it lies, when somebody decides so", async () => {
+    const product = "imap_swe_l1a_sci_20260310_v001.0001.cdf";
+    const replayed = await orrery("parked", "replay", product, "--note", "the second one is right");
+    expect(replayed.stderr).toBe("");
+    expect(replayed.exit).toBe(0);
+    const record = await until(
+      () => recordOf(product),
+      (found) => found?.state === "known" && found.etag === "9-18d-2",
+    );
+    expect(record?.body).toMatchObject({ bucket: "mirror", key: product });
+    expect(record?.body.dataset?.digest).toBe(createHash("sha256").update("an other").digest("hex"));
+    expect(record?.refused).toBeUndefined();
+  });
+
+  it("the command finds a file by its name, and tells of every way it came by", async () => {
+    const shown = await orrery("file", "get", name);
+    expect(shown.stdout).toMatch(/dataset +hit\/l0\/raw/);
+    const why = await orrery("why", name, "--json");
+    expect(why.exit).toBe(0);
+    expect(why.stdout).toContain("ContentChanged");
+    expect((await orrery("why", `elsewhere/${name}`)).exit).toBe(0);
   });
 
   it.each([
