@@ -4,6 +4,7 @@ import type { Held } from "../jetstream/ledger.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import type { Place } from "../protocol/keys.ts";
+import type { Order } from "../protocol/eventOrder.ts";
 import type { Outcome, RetryRules } from "../protocol/lifecycle.ts";
 import type { ClaimedItem, State } from "../protocol/records.ts";
 import type { SystemFailure } from "./claims.ts";
@@ -51,6 +52,8 @@ export interface ClaimSource<Body> {
   readonly keepsDone?: boolean;
   /** Each item is a claim of its own. */
   readonly alone?: boolean;
+  /** Whether the item's content is newer than what its record has; without it nobody can tell. */
+  readonly orderOf?: (body: Body, than: Body) => Order;
   /**
    * Of items that have no record as far as is known, those that had one: they were settled with this very content, and their day was
    * purged. They are dropped as duplicates.

@@ -361,7 +361,9 @@ function heldOf<Body>(
 
 /** Applies the judgement to the item; false where it is to be dropped. */
 function judgeItem<Body>(state: WorkerState<Body>, item: Item<Body>): boolean {
-  const verdict = judge(item, item.held?.record ?? null, state.source.onContentChange);
+  const record = item.held?.record ?? null;
+  const order = record === null ? "unknown" : state.source.orderOf?.(item.body, record.body);
+  const verdict = judge(item, record, state.source.onContentChange, order);
   switch (verdict.type) {
     case "drop":
       state.node.counters[verdict.why === "duplicate" ? "duplicates" : "stale"](state.source.mailbox, 1);

@@ -7,6 +7,7 @@ import * as Redacted from "effect/Redacted";
 import type { Site, Lane } from "../config/Site.ts";
 import { commitQueueMax } from "../limits.ts";
 import { arrivalId, encodeArrival, givenOf, replayed } from "../protocol/arrival.ts";
+import { eventOrder } from "../protocol/eventOrder.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 import { arrivalSubject, encodeTail, namesFit, noDay, objectTail, replaySubject } from "../protocol/keys.ts";
 import type { Place } from "../protocol/keys.ts";
@@ -30,6 +31,7 @@ export interface Announced extends Given {
   readonly etag: string;
   readonly size: number | null;
   readonly sequencer?: string;
+  readonly eventTime?: string;
 }
 
 export type Admission =
@@ -134,7 +136,11 @@ export class FrontDoor {
     const receivedAt = isoTime(Date.now());
     const again = via === replayed;
     const subjectOf = again ? replaySubject : arrivalSubject;
-    const id = arrivalId(object.bucket, object.key, object.etag, object.sequencer ?? "", 0);
+    const event =
+      lane.onContentChange === "supersede"
+        ? eventOrder(object.eventTime ?? "", object.sequencer ?? "")
+        : undefined;
+    const id = arrivalId(object.bucket, object.key, object.etag, object.sequencer ?? "", 0, event);
     const committed = await this.#committer.commit({
       subject: subjectOf(lane.name, facts.instrument, facts.day),
       // An id of its own: what a store announces now must not be taken for its replay, and wait with it.
@@ -150,6 +156,7 @@ export class FrontDoor {
         via,
         receivedAt,
         ...givenOf(object),
+        ...(event === undefined ? {} : { event }),
       }),
     });
     if (isError(committed)) return { type: "failed", error: committed };

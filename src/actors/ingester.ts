@@ -14,6 +14,7 @@ import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
 import { arrivalsConsumer, replaysConsumer } from "../jetstream/topology.ts";
 import { bodyGiven, decodeArrival } from "../protocol/arrival.ts";
+import { orderOf } from "../protocol/eventOrder.ts";
 import { genericIdentity, groupSize, identityFromHeader, rubinIdentity } from "../protocol/identity.ts";
 import type { HeaderFields, HeaderIdentity } from "../protocol/identity.ts";
 import {
@@ -92,6 +93,7 @@ function decodeFile(lane: Lane, delivery: Delivery): Decoded<FileBody> {
       receivedAt: arrival.receivedAt,
       sequence: delivery.sequence,
       ...bodyGiven(arrival),
+      ...(arrival.event === undefined ? {} : { event: arrival.event }),
     },
   };
 }
@@ -138,6 +140,7 @@ export function fileSource(lane: Lane, seen: SeenDays, storage: StorageDriver | 
     onContentChange: lane.onContentChange,
     good: "known",
     reads: "doubtful",
+    orderOf: (body, than) => orderOf(body.event, than.event),
     settledBefore: (items) => hereBefore(seen, lane, items),
     ...(lane.names === null ? {} : { bodyOfRefused: whereItLies }),
     ...(lane.names === null || storage === null ? {} : { sameContent: (item) => sameContent(storage, item) }),

@@ -53,6 +53,7 @@ async function fileBodyOf(nats: NatsService, place: Place, item: ClaimedItem): P
     receivedAt: arrival?.receivedAt ?? "",
     sequence: item.sequence,
     ...(arrival === null ? {} : bodyGiven(arrival)),
+    ...(arrival?.event === undefined ? {} : { event: arrival.event }),
   };
 }
 
@@ -83,6 +84,7 @@ function filePutBack(lane: Lane): PutBackRule {
           via: body.via,
           receivedAt: body.receivedAt,
           ...(body.given === undefined ? {} : givenOf(body.given)),
+          ...(body.event === undefined ? {} : { event: body.event }),
         }),
       };
     },

@@ -1,6 +1,7 @@
 /** The message of an arrival: "object K of bucket B now exists". MessagePack on the wire, `orrery decode` shows it. */
 import { Packr } from "msgpackr";
 import * as Schema from "effect/Schema";
+import type { EventOrder } from "./eventOrder.ts";
 import type { FileBody, Given } from "./records.ts";
 import { recordVersion } from "./records.ts";
 
@@ -20,6 +21,8 @@ export interface Arrival extends Given {
   readonly via: string;
   /** ISO 8601, UTC; clock of the node that accepted it. */
   readonly receivedAt: string;
+  /** Only on lanes where newer content supersedes: which of two is the newer. */
+  readonly event?: EventOrder;
 }
 
 /** What `orrery replay` announces: tonight's files go first. */
@@ -37,6 +40,12 @@ const isArrival = Schema.is(
     generation: Schema.Number,
     via: Schema.String,
     receivedAt: Schema.String,
+    event: Schema.optionalKey(
+      Schema.Struct({
+        time: Schema.optionalKey(Schema.String),
+        sequencer: Schema.optionalKey(Schema.String),
+      }),
+    ),
     range: Schema.optionalKey(Schema.Tuple([Schema.String, Schema.String])),
     pointing: Schema.optionalKey(Schema.Int),
   }),
@@ -87,14 +96,19 @@ function idPart(text: string): string {
   return text.toWellFormed().replaceAll(/[^\x21-\x24\x26-\x3f\x41-\x7e]/gu, encodeURIComponent);
 }
 
-/** Nats-Msg-Id of an arrival: the same content announced twice within the duplicate window is stored once. */
+/**
+ * Nats-Msg-Id of an arrival: the same content announced twice within the duplicate window is stored once. With an event it is the same
+ * event that is stored once: content that comes back after other content is announced by another one.
+ */
 export function arrivalId(
   bucket: string,
   key: string,
   etag: string,
   sequencer: string,
   generation: number,
+  event?: EventOrder,
 ): string {
   const content = etag === "" ? `@${idPart(sequencer)}` : idPart(etag);
-  return `${idPart(bucket)}/${idPart(key)}@${content}#${generation}`;
+  const when = event === undefined ? "" : `@${idPart(event.time ?? "")}@${idPart(event.sequencer ?? "")}`;
+  return `${idPart(bucket)}/${idPart(key)}@${content}#${generation}${when}`;
 }

@@ -5,6 +5,7 @@
  * Invariant: a record that is not terminal leaves here together with its way back, a `due` or a `waiting` index.
  */
 import { recordErrorsMax, recordHistoryMax } from "../limits.ts";
+import type { Order } from "./eventOrder.ts";
 import type { Place } from "./keys.ts";
 import { dueKey, parkedKey, waitingKey } from "./keys.ts";
 import type {
@@ -476,6 +477,8 @@ export function judge(
   delivery: { readonly etag: string; readonly generation: number },
   record: LedgerRecord | null,
   onContentChange: "refuse" | "supersede",
+  /** Whether the delivery's event is newer than the one that the record's content came by. */
+  order: Order = "unknown",
 ): Judgement {
   if (record === null) return { type: "work", generation: delivery.generation };
   if (record.etag === delivery.etag) {
@@ -486,7 +489,9 @@ export function judge(
   }
   // A put-back message carries the content of its time; the record has moved on since.
   if (delivery.generation > 0) return { type: "drop", why: "stale" };
-  if ((record.superseded ?? []).some((old) => old.etag === delivery.etag)) {
+  if (onContentChange === "supersede" && order === "older") return { type: "drop", why: "stale" };
+  // Known content that was superseded: announced late or twice, unless its event says that it was written once more.
+  if (order !== "newer" && (record.superseded ?? []).some((old) => old.etag === delivery.etag)) {
     return { type: "drop", why: "duplicate" };
   }
   if (record.state === "known" || record.state === "done") {

@@ -20,6 +20,8 @@ export interface ObjectCreated extends Pick<Given, "range"> {
   readonly etag: string;
   readonly size: number | null;
   readonly sequencer: string;
+  /** When the store says it was, ISO 8601; "" where it does not. */
+  readonly eventTime: string;
   /** Shared secret that Ceph carries in each record; null where there is none. */
   readonly secret: string | null;
 }
@@ -107,6 +109,8 @@ function decodeKey(key: string, plain: boolean): string | null {
   }
 }
 
+const eventTimeCharsMax = 40;
+
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
 const tagRule = `is no well-formed Unicode of at most ${etagBytesMax} bytes`;
@@ -150,6 +154,7 @@ function readRecord(record: unknown): NotificationRecord {
   const sequencer = textOf(field(object, "sequencer"));
   if (!isTag(etag)) return malformed(record, `s3.object.eTag ${tagRule}`, secret);
   if (!isTag(sequencer)) return malformed(record, `s3.object.sequencer ${tagRule}`, secret);
+  const eventTime = textOf(field(record, "eventTime"));
   return {
     type: "created",
     bucket: bucketName(bucket),
@@ -158,6 +163,8 @@ function readRecord(record: unknown): NotificationRecord {
     etag,
     size: sizeOf(field(object, "size")),
     sequencer,
+    // One that is no time says nothing, and must not become a part of what is kept.
+    eventTime: Number.isNaN(Date.parse(eventTime)) || eventTime.length > eventTimeCharsMax ? "" : eventTime,
     secret,
     ...rangeOf(object),
   };

@@ -4,6 +4,7 @@
  */
 import * as Schema from "effect/Schema";
 import { recordTextBytesMax } from "../limits.ts";
+import type { EventOrder } from "./eventOrder.ts";
 
 /** Version of the records and messages that this program writes. */
 export const recordVersion = 1;
@@ -98,6 +99,8 @@ export interface FileBody {
   readonly receivedAt: string;
   /** Stream sequence of the arrival in ARRIVALS. */
   readonly sequence: number;
+  /** The event that announced this content, on lanes where newer content supersedes. */
+  readonly event?: EventOrder;
   /** The catalog had it before it was ever handed over: a duplicate, of which nobody is told. */
   readonly catalogHadIt?: true;
   /** Only in lanes with names. */

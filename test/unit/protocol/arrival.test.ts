@@ -162,6 +162,25 @@ describe("an arrival's message id", () => {
     expect(arrivalId("b", "k", "e", "1", 0)).not.toBe(arrivalId("b", "k", "e", "1", 1));
   });
 
+  it("with an event, is one for each event and the same for the same", () => {
+    const at = (time: string, sequencer: string): string =>
+      arrivalId("b", "k", "e", sequencer, 0, { time, sequencer });
+    const ids = [
+      at("2025-11-21T07:03:14Z", "1"),
+      at("2025-11-21T07:03:14Z", "2"),
+      at("2025-11-21T07:03:15Z", "1"),
+      at("", "1@2"),
+      at("1", "2"),
+      arrivalId("b", "k", "e", "1", 0),
+      arrivalId("b", "k", "e@1@2", "", 0),
+      arrivalId("b", "k", "", "1", 0),
+      arrivalId("b", "k", "", "1", 0, { sequencer: "1" }),
+    ];
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(at("2025-11-21T07:03:14Z", "1")).toBe(at("2025-11-21T07:03:14Z", "1"));
+    for (const id of ids) expect(id).toMatch(/^[\x21-\x7e]+$/);
+  });
+
   it("is one for ill-formed text, too", () => {
     expect(arrivalId("b", "a\uD800", "\uDC00", "", 0)).toMatch(/^[\x21-\x7e]+$/);
   });

@@ -409,6 +409,31 @@ describe("a settle", () => {
   );
 });
 
+describe("content that comes back", () => {
+  const first = settled(null, done).record;
+  const second = settle(subjectOf(first, false, "B"), done, rules, at(start), "known").record;
+
+  it("takes its place again where its event is the newer, and only there", () => {
+    const delivery = { etag: "A", generation: 0 };
+    expect(judge(delivery, second, "supersede", "newer")).toMatchObject({ type: "work" });
+    expect(judge(delivery, second, "supersede", "unknown")).toEqual({ type: "drop", why: "duplicate" });
+    expect(judge(delivery, second, "supersede", "older")).toEqual({ type: "drop", why: "stale" });
+    const third = settle(subjectOf(second, false, "A"), done, rules, at(start), "known").record;
+    expect(third).toMatchObject({ etag: "A", state: "known", superseded: [{ etag: "A" }, { etag: "B" }] });
+    expect(judge({ etag: "B", generation: 0 }, third, "supersede", "unknown")).toMatchObject({
+      type: "drop",
+    });
+    expect(judge(delivery, third, "supersede", "newer")).toEqual({ type: "drop", why: "duplicate" });
+  });
+
+  it("new content of an older event takes no place, whatever stands", () => {
+    const delivery = { etag: "C", generation: 0 };
+    expect(judge(delivery, second, "supersede", "older")).toEqual({ type: "drop", why: "stale" });
+    expect(judge(delivery, second, "refuse", "older")).toEqual({ type: "refuse" });
+    expect(judge(delivery, second, "supersede", "newer")).toMatchObject({ type: "work" });
+  });
+});
+
 describe("refused content", () => {
   const good = settled(null, done).record;
   const content = { etag: "B", size: null, at: "", sequence: 7 };

@@ -113,10 +113,18 @@ describe("notifications as their senders write them", () => {
         etag: "d41d8cd98f00b204e9800998ecf8427e",
         size: 20_160,
         sequencer: "E8B1FF6734D30B12",
+        eventTime: "2025-04-16T07:03:20.123456Z",
         secret: "s3cr3t",
       },
     ]);
   });
+
+  it.each(["yesterday", "2025-04-16T07:03:20Z".padEnd(100), 17, null])(
+    "%s is no time of an event",
+    (eventTime) => {
+      expect(records(changed({}, { eventTime }))).toMatchObject([{ type: "created", eventTime: "" }]);
+    },
+  );
 
   it("AWS and MinIO: an event's name with its prefix, no secret", () => {
     expect(records(minio)).toMatchObject([
