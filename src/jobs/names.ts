@@ -73,8 +73,6 @@ export interface Recognised {
   readonly range: Range | null;
   readonly pointing: number | null;
   readonly version: Version;
-  /** `YYYYMMDD` of the name's start, for statistics; null where the name has none. */
-  readonly day: string | null;
 }
 
 export type Recognition =
@@ -203,7 +201,6 @@ function understand(kind: Kind, name: string, groups: Groups): Recognition {
       range: pointing === null ? range : null,
       pointing,
       version,
-      day: start === null ? null : dayOf(start),
     },
   };
 }

@@ -7,9 +7,7 @@ import type { Identity } from "./records.ts";
 export interface NameReader {
   readonly recognise: (
     name: string,
-  ) =>
-    | { readonly ok: true; readonly file: { readonly dataset: string; readonly day: string | null } }
-    | { readonly ok: false };
+  ) => { readonly ok: true; readonly file: { readonly dataset: string } } | { readonly ok: false };
 }
 
 export interface LaneRoute {
@@ -76,15 +74,43 @@ export function keyFacts(pattern: RegExp | null, key: string): KeyFacts {
 /** The name alone of an object's key. */
 export const fileName = (key: string): string => key.slice(key.lastIndexOf("/") + 1);
 
+const datesInNames = /(?<!\d)(?:([1-9]\d{3})(\d{2})(\d{2})|([1-9]\d{3})_(\d{3}))(?!\d)/g;
+
+/**
+ * The first day in a name, be it written 20260310 or 2026_069. Not by the mission's declaration, though that would say it as well: the
+ * day is a part of the record's key, and once a declaration is mended it must find what it refused before under the same key.
+ */
+export function dayInName(name: string): string {
+  for (const [, year, month, day, yearOfDay, ordinal] of name.matchAll(datesInNames)) {
+    const ms = Date.UTC(
+      Number(year ?? yearOfDay),
+      month === undefined ? 0 : Number(month) - 1,
+      Number(day ?? ordinal),
+    );
+    const text = new Date(ms).toISOString().slice(0, 10).replaceAll("-", "");
+    // 20260230 and 2025_366 would be another day.
+    if (
+      month === undefined
+        ? Number(ordinal) > 0 && text.startsWith(yearOfDay ?? "")
+        : text === `${year}${month}${day}`
+    ) {
+      return text;
+    }
+  }
+  return noDay;
+}
+
 /** What a lane reads of an object's key. */
 export function laneFacts(lane: Pick<LaneRoute, "pattern" | "names">, key: string): KeyFacts {
   const { names } = lane;
   if (names === null || names === undefined) return keyFacts(lane.pattern, key);
-  const found = names.recognise(fileName(key));
-  if (!found.ok) return { understood: false, instrument: "-", day: noDay, identity: nobody };
-  const { dataset, day } = found.file;
-  const instrument = dataset.slice(0, dataset.indexOf("/"));
-  return { understood: true, instrument, day: day ?? noDay, identity: { ...nobody, instrument, day } };
+  const name = fileName(key);
+  const day = dayInName(name);
+  const found = names.recognise(name);
+  if (!found.ok) return { understood: false, instrument: "-", day, identity: nobody };
+  const instrument = found.file.dataset.slice(0, found.file.dataset.indexOf("/"));
+  const identity = { ...nobody, instrument, day: day === noDay ? null : day };
+  return { understood: true, instrument, day, identity };
 }
 
 /**

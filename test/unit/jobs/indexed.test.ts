@@ -7,7 +7,7 @@ import { parseInstant } from "../../../src/jobs/instant.ts";
 import type { Recognised } from "../../../src/jobs/names.ts";
 import { bodyGiven, decodeArrival, encodeArrival, givenOf } from "../../../src/protocol/arrival.ts";
 import { readNotification } from "../../../src/protocol/notification.ts";
-import { laneFacts, lanePlace } from "../../../src/protocol/route.ts";
+import { dayInName, laneFacts, lanePlace } from "../../../src/protocol/route.ts";
 
 const loaded = loadNames(path.resolve(import.meta.dirname, "../../../config/imap/names.yaml"));
 if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
@@ -62,7 +62,7 @@ describe("what a record keeps of a file", () => {
 
   it("is read back by the index", () => {
     for (const name of [spin.name, pointed.name, "naif0012.tls", "imap_swe_l1a_sci_20260310_v009.cdf"]) {
-      const { day: _day, ...file } = fileOf(name);
+      const file = fileOf(name);
       expect(indexedFile({ dataset: factsOf(fileOf(name), null, null) }, "tag")).toEqual({
         ...file,
         content: "tag",
@@ -109,11 +109,32 @@ describe("a lane with names", () => {
       instrument: "leapseconds",
       day: "-",
     });
+    // By the name and not by the declaration, which may be mended: what it refused must be found again under the same key.
+    expect(laneFacts(lane, "imap_swe_l9_sci_20260310_v001.0001.cdf")).toMatchObject({
+      understood: false,
+      day: "20260310",
+    });
     expect(laneFacts(lane, "20260310/notes.txt")).toMatchObject({
       understood: false,
       instrument: "-",
       day: "-",
     });
+  });
+
+  it.each([
+    ["imap_swe_l1a_sci_20260310_v001.0001.cdf", "20260310"],
+    ["imap_2025_359_2025_360_10.spin.csv", "20251225"],
+    ["imap_2024_366_2024_366_10.spin.csv", "20241231"],
+    ["imap_2025_366_2026_001_10.spin.csv", "20260101"],
+    ["imap_2025_000_2025_001_10.spin.csv", "20250101"],
+    ["imap_taco_20251320_20260220_v01.bsp", "20260220"],
+    ["imap_mag_l0_raw_202040101_v001.pkts", "-"],
+    ["imap_1000_100_1000_100_01.ap.bc", "10000410"],
+    ["imap_sdc_metakernel_2025_v100.tm", "-"],
+    ["naif0012.tls", "-"],
+    ["", "-"],
+  ])("the day in %j is %s", (name, day) => {
+    expect(dayInName(name)).toBe(day);
   });
 
   it("without names a file stands under bucket and key", () => {

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadNames } from "../../../src/config/namesFile.ts";
-import { dayUs, formatInstant, parseInstant } from "../../../src/jobs/instant.ts";
+import { dayOf, dayUs, formatInstant, parseInstant } from "../../../src/jobs/instant.ts";
+import { dayInName } from "../../../src/protocol/route.ts";
 import type { Product, Recognised } from "../../../src/jobs/names.ts";
 
 const root = path.resolve(import.meta.dirname, "../../..");
@@ -95,7 +96,8 @@ describe("the names of the mission", () => {
       // Read another way than by the pattern: names have no underscore within their parts.
       const [, source, level, descriptor, when = "", rest = ""] = name.split("_");
       expect(file.dataset).toBe(`${source}/${level}/${descriptor}`);
-      expect(file.day).toBe(when.slice(0, 8));
+      expect(dayInName(name)).toBe(when.slice(0, 8));
+      if (file.range !== null) expect(dayOf(file.range.start)).toBe(when.slice(0, 8));
       const repoint = /-repoint(\d+)/.exec(when)?.[1];
       expect(file.pointing).toBe(repoint === undefined ? null : Number(repoint));
       expect(file.range === null).toBe(repoint !== undefined);
@@ -352,7 +354,7 @@ describe("the name of a product", () => {
           };
           const found = names.nameOf(product);
           if (!found.ok) throw new Error(found.reason);
-          const { name, day: _day, ...back } = fileOf(found.file.name);
+          const { name, ...back } = fileOf(found.file.name);
           expect(name).toBe(found.file.name);
           expect(back).toEqual({ ...product, range: pointing === null ? product.range : null });
         },
