@@ -117,6 +117,10 @@ export const jobLogBytesMax = 16 * 1_048_576;
 /** A command that is asked to end has this long to do so: at its time limit, and when this process drains. */
 export const runTermGraceMs = 5_000;
 export const runInterruptGraceMs = 500;
+/** The container engine's client answers a question within this. */
+export const dockerAnswerMs = 10_000;
+/** A run that its node was not told is somebody else's, or cancelled, is looked at this often. */
+export const runWatchEveryMs = 5_000;
 /** Inputs of one run brought in at once. */
 export const runStagedAtOnceMax = 4;
 /** Tries of one storage call before the whole run is given back, 0.5 s after the first and doubling. */

@@ -1,13 +1,15 @@
 /** What tells one kind of claims actor from another: where its deliveries come from and what its records say. */
 import type * as Effect from "effect/Effect";
 import type { Held } from "../jetstream/ledger.ts";
-import type { Delivery } from "../jetstream/mailbox.ts";
+import type { Delivery, Mailbox } from "../jetstream/mailbox.ts";
+import type { NatsService } from "../jetstream/Nats.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import type { Place } from "../protocol/keys.ts";
 import type { Order } from "../protocol/eventOrder.ts";
 import type { Outcome, RetryRules } from "../protocol/lifecycle.ts";
-import type { ClaimedItem, State } from "../protocol/records.ts";
+import type { ClaimedItem, LedgerRecord, State } from "../protocol/records.ts";
 import type { SystemFailure } from "./claims.ts";
+import type { NotNow } from "./NotNow.ts";
 
 export interface Decoded<Body> {
   readonly place: Place;
@@ -66,7 +68,30 @@ export interface ClaimSource<Body> {
   /** Null: nothing to do with it, acknowledge. Bytes that cannot be understood become an item whose work parks it. */
   readonly decode: (delivery: Delivery) => Decoded<Body> | null;
   /** Further ledger keys that end with the item; at most one. */
-  readonly endsOf?: (place: Place, item: ClaimedItem | Item<Body>) => ReadonlyArray<Write>;
+  readonly endsOf?: (
+    place: Place,
+    item: ClaimedItem | Item<Body>,
+    record: LedgerRecord | null,
+  ) => ReadonlyArray<Write>;
+  /** What a worker takes from, where it is more than the consumer (and `later`). */
+  readonly queues?: (nats: NatsService) => TakesFrom;
+}
+
+export interface Taken {
+  readonly deliveries: ReadonlyArray<Delivery>;
+  /** Each may be settled already, also when it is delivered for the first time. */
+  readonly doubtful: boolean;
+}
+
+/** One worker's view of all that it may take. */
+export interface TakesFrom {
+  /** Acknowledges, extends and gives back whatever was taken. */
+  readonly first: Mailbox;
+  /** Blocks for a while; nothing when nothing came, or `signal` aborted. */
+  readonly take: (signal: AbortSignal) => Promise<Taken>;
+  /** What was taken is worked on and about to be settled. */
+  readonly prefetch: () => void;
+  readonly close: () => void;
 }
 
 export interface ClaimInfo {
@@ -78,4 +103,4 @@ export interface ClaimInfo {
 export type ClaimedWork<Body, R> = (
   items: ReadonlyArray<Item<Body>>,
   claim: ClaimInfo,
-) => Effect.Effect<ReadonlyArray<Outcome<Body>>, SystemFailure, R>;
+) => Effect.Effect<ReadonlyArray<Outcome<Body>>, SystemFailure | NotNow, R>;

@@ -12,9 +12,10 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Schema from "effect/Schema";
 import { claimItemsMax, progressEveryMs } from "../limits.ts";
-import type { ClaimSource, ClaimedWork, Item } from "./claimSource.ts";
+import type { ClaimSource, ClaimedWork, Item, Taken, TakesFrom } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
-import type { Taken } from "./queues.ts";
+import type { NotNow } from "./NotNow.ts";
+import { settlementOf } from "./settlement.ts";
 import { Queues } from "./queues.ts";
 import { reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
 import type { SettleResult } from "../jetstream/claims.ts";
@@ -25,8 +26,8 @@ import type { Mailbox } from "../jetstream/mailbox.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { ledgerPut } from "../jetstream/transaction.ts";
 import { claimKey, ledgerBucket, recordKey } from "../protocol/keys.ts";
-import type { Moment, Outcome, Settlement } from "../protocol/lifecycle.ts";
-import { aloneFromCrashes, crashedReason, judge, refuse, settle } from "../protocol/lifecycle.ts";
+import type { Moment, Outcome } from "../protocol/lifecycle.ts";
+import { aloneFromCrashes, judge } from "../protocol/lifecycle.ts";
 import { recordOrNull, encodeJson, recordVersion } from "../protocol/records.ts";
 
 /** NATS, the storage or the catalog is away: nobody's fault, nothing is recorded on the items. */
@@ -52,7 +53,7 @@ const whileConnected = new AbortController().signal;
 interface WorkerState<Body> {
   readonly node: NodeContextService;
   readonly source: ClaimSource<Body>;
-  readonly queues: Queues;
+  readonly queues: TakesFrom;
   readonly mailbox: Mailbox;
   readonly slotKey: string;
   /** Reply subjects of everything in hand, extended while the work goes on. */
@@ -72,7 +73,7 @@ export const claimsWorker = <Body, R>(
   Effect.scoped(
     Effect.gen(function* () {
       const queues = yield* Effect.acquireRelease(
-        Effect.sync(() => new Queues(node.nats, source)),
+        Effect.sync(() => source.queues?.(node.nats) ?? new Queues(node.nats, source)),
         (both) => Effect.sync(() => both.close()),
       );
       const state: WorkerState<Body> = {
@@ -431,7 +432,7 @@ const claimAndWork = <Body, R>(
       if (outcome !== undefined) outcomes.set(item, outcome);
     });
     // Not before all work is done: it may take hours, what is fetched would wait for it, and be somebody else's by then.
-    if (last) state.mailbox.prefetch(state.source.batchMax);
+    if (last) state.queues.prefetch();
     const result = yield* Effect.promise(() => settleItems(state, id, items, outcomes));
     if (result.type === "settled") {
       for (const reply of replies) done(state, reply);
@@ -468,7 +469,7 @@ const unfinished = <Body>(
   state: WorkerState<Body>,
   id: string,
   replies: ReadonlyArray<string>,
-  cause: Cause.Cause<SystemFailure>,
+  cause: Cause.Cause<SystemFailure | NotNow>,
 ): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
     const failure = Cause.findErrorOption(cause);
@@ -479,7 +480,8 @@ const unfinished = <Body>(
       for (const reply of replies) state.inHand.delete(reply);
       return yield* Effect.failCause(cause as Cause.Cause<never>);
     }
-    if (failure._tag === "Some") {
+    const notNow = failure._tag === "Some" && failure.value._tag === "NotNow" ? failure.value : null;
+    if (failure._tag === "Some" && failure.value._tag === "SystemFailure") {
       state.node.troubles.met(state.source.mailbox, failure.value.what, failure.value.detail);
       state.node.log("warn", failure.value.message, { slot: state.slotKey, claim: id });
     }
@@ -495,8 +497,8 @@ const unfinished = <Body>(
         });
       }
     }
-    yield* giveBack(state, replies, interrupted ? 1 : state.backoffMs);
-    return interrupted ? "stop" : "away";
+    yield* giveBack(state, replies, interrupted ? 1 : (notNow?.againMs ?? state.backoffMs));
+    return interrupted ? "stop" : notNow === null ? "away" : "on";
   });
 
 async function claimItems<Body>(
@@ -522,40 +524,6 @@ async function claimItems<Body>(
   }
 }
 
-function settlementOf<Body>(
-  state: WorkerState<Body>,
-  item: Item<Body>,
-  outcome: Outcome<Body> | undefined,
-  alone: boolean,
-  moment: Moment,
-): Settlement<Body> {
-  const before = item.held?.record ?? null;
-  const subject = {
-    place: item.place,
-    etag: item.etag,
-    generation: item.generation,
-    before,
-    body: item.body,
-    alone,
-  };
-  if (item.refused === true && before !== null) {
-    return refuse(
-      { ...subject, before },
-      {
-        etag: item.etag,
-        size: null,
-        at: new Date(moment.now).toISOString(),
-        sequence: item.sequence,
-        ...(state.source.bodyOfRefused === undefined ? {} : { body: state.source.bodyOfRefused(item.body) }),
-      },
-      moment,
-    );
-  }
-  const settled =
-    outcome ?? ({ type: "transient", reason: crashedReason, detail: "the worker gave no outcome" } as const);
-  return settle(subject, settled, state.source.rules, moment, state.source.good);
-}
-
 /** One transaction; on a conflict the records are read and what is terminal by now is left out. */
 async function settleItems<Body>(
   state: WorkerState<Body>,
@@ -573,10 +541,12 @@ async function settleItems<Body>(
     for (const item of left) {
       const outcome = outcomes.get(item);
       if (source.keepsDone === false && outcome?.type === "done" && item.expected === 0) continue;
-      const settlement = settlementOf(state, item, outcome, items.length === 1, moment);
+      const settlement = settlementOf(source, item, outcome, items.length === 1, moment);
       writes.push(...writesOf(item.key, item.expected, settlement));
       for (const key of settlement.touches) touched.add(key);
-      if (source.endsOf !== undefined) writes.push(...source.endsOf(item.place, item));
+      if (source.endsOf !== undefined) {
+        writes.push(...source.endsOf(item.place, item, item.held?.record ?? null));
+      }
     }
     for (const key of touched) writes.push(ledgerPut(key, touch(source.mailbox, moment.now)));
     const result = await slot.settle(id, writes, whileConnected);

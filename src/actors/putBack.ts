@@ -26,8 +26,8 @@ export interface PutBackRule {
   /** Stream and consumer whose ack floor says that a put-back message was dealt with. */
   readonly stream: string;
   readonly consumer: string;
-  /** The mailbox's second queue, and which records go back by it. */
-  readonly later?: { readonly consumer: string; readonly takes: (record: LedgerRecord) => boolean };
+  /** Of a mailbox with several queues: the consumer of that by which the record goes back; undefined: `consumer`. */
+  readonly consumerOf?: (record: LedgerRecord) => string | undefined;
   /**
    * The message that stands for the record; null where the record does not say enough. Putting it back twice must be harmless: by
    * its message id, or because it expects that its subject has no message yet.
@@ -118,7 +118,7 @@ async function putBackBatch(
       due.record.putBack === null || write.messageId === undefined
         ? {}
         : { messageId: `${write.messageId}+${due.record.putBack}` };
-    const consumer = rule.later?.takes(record) === true ? rule.later.consumer : undefined;
+    const consumer = rule.consumerOf?.(record);
     sent.push({ due, write: { ...write, ...again }, consumer });
   });
   if (sent.length === 0) return;

@@ -3,21 +3,14 @@
  * is in the first, and holds that up by one small batch at most.
  */
 import type { NatsService } from "../jetstream/Nats.ts";
-import type { Delivery } from "../jetstream/mailbox.ts";
 import { Mailbox } from "../jetstream/mailbox.ts";
-import type { ClaimSource } from "./claimSource.ts";
+import type { ClaimSource, Taken, TakesFrom } from "./claimSource.ts";
 
 const takeWaitMs = 5_000;
 /** How long an idle worker waits before it looks into its second queue again. */
 const laterLookMs = 1_000;
 
-export interface Taken {
-  readonly deliveries: ReadonlyArray<Delivery>;
-  /** Each may be settled already, also when it is delivered for the first time. */
-  readonly doubtful: boolean;
-}
-
-export class Queues {
+export class Queues implements TakesFrom {
   /** Acknowledges, extends and gives back whatever was taken, from either. */
   readonly first: Mailbox;
   readonly #second: Mailbox | null;
@@ -47,6 +40,10 @@ export class Queues {
     const deliveries = await this.#second.take(this.#secondMax, 0, signal);
     this.#more = deliveries.length > 0;
     return { deliveries, doubtful: true };
+  }
+
+  prefetch(): void {
+    this.first.prefetch(this.#batchMax);
   }
 
   close(): void {

@@ -22,12 +22,12 @@ import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
 import { messageBytesMax } from "../limits.ts";
 import type { Decision } from "../protocol/jobs.ts";
 import { decodeJob, sameJob } from "../protocol/jobs.ts";
-import { ledgerBucket, recordKey } from "../protocol/keys.ts";
+import { ledgerBucket } from "../protocol/keys.ts";
 import { encodeJson, LedgerCorrupt } from "../protocol/records.ts";
 import type { Case } from "./jobFacts.ts";
 import { JobFacts } from "./jobFacts.ts";
 import type { NodeContextService } from "./NodeContext.ts";
-import { putBackRun } from "./runSource.ts";
+import { beginRun } from "./runSource.ts";
 
 /** The memory is dropped and read anew this often: days past their retention go without a word. */
 const reconcileEvery = "6 hours";
@@ -145,8 +145,7 @@ async function decideOne(state: State, of: Case, patient: boolean): Promise<void
   }
   const writes: Array<Write> = [ledgerPut(of.key, encodeJson(decision.record), of.revision)];
   if (decision.type === "start") {
-    writes.push(ledgerPut(recordKey(decision.place), encodeJson(decision.run), 0));
-    writes.push(putBackRun(decision.place, 0));
+    writes.push(...beginRun(decision.place, decision.run));
   }
   const answer = await commitUnsafe(node.nats, "job record", writes, commitDeadlineMs);
   if (!("_tag" in answer)) {

@@ -7,19 +7,18 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
-import type { JobOutput } from "../config/Site.ts";
 import { runStagedAtOnceMax, runStorageTriesMax } from "../limits.ts";
-import type { Partition, RunInput, RunOutput } from "../protocol/runs.ts";
-import { fillKey } from "../protocol/runs.ts";
+import type { RunInput, RunOutput } from "../protocol/runs.ts";
 import type { StorageError } from "../storage/errors.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
 import { SystemFailure } from "./claims.ts";
+import type { ExpectedOutput } from "./runJob.ts";
 
 /** This try is over: for now, or (permanent) for good. What it says is kept in the run's record. */
 export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
@@ -43,9 +42,18 @@ export interface Scratch {
   readonly inputs: string;
   readonly outputs: string;
   readonly temporary: string;
-  /** What `ORRERY_INPUTS` names. */
+  /** What `ORRERY_INPUTS` names, and `ORRERY_EXPECTED`. */
   readonly manifest: string;
+  readonly expected: string;
   readonly log: string;
+}
+
+/** What is in the scratch folder, and what lies elsewhere on this disk. */
+export interface Staged {
+  /** Text of the manifest. */
+  readonly manifest: string;
+  /** Folders outside the scratch folder from which inputs are read. */
+  readonly reads: ReadonlyArray<string>;
 }
 
 /** What the command is told of one input. `path` is absent where this node cannot read the bucket's bytes. */
@@ -69,6 +77,7 @@ export const makeScratch = (root: string): Effect.Effect<Scratch, SystemFailure>
       outputs: join(root, "outputs"),
       temporary: join(root, "tmp"),
       manifest: join(root, "inputs.json"),
+      expected: join(root, "outputs.json"),
       log: join(root, "log"),
     };
     for (const folder of [scratch.work, scratch.inputs, scratch.outputs, scratch.temporary]) {
@@ -106,10 +115,11 @@ const patiently = <A, E extends { readonly _tag: string }>(
     schedule: Schedule.exponential("500 millis"),
   });
 
-/** Brings the inputs in and writes their manifest, a JSON array in the order of the run's record. */
+/** Brings the inputs in and writes their manifest, a JSON array in the order of the run's record, and that of the outputs. */
 export const stageInputs = Effect.fnUntraced(function* (
   scratch: Scratch,
   inputs: ReadonlyArray<RunInput>,
+  outputs: ReadonlyArray<ExpectedOutput>,
   storageOf: StorageOf,
 ) {
   const entries = yield* Effect.forEach(
@@ -121,9 +131,16 @@ export const stageInputs = Effect.fnUntraced(function* (
     },
     { concurrency: runStagedAtOnceMax },
   );
-  const text = `${JSON.stringify(entries, null, 1)}\n`;
-  yield* disk("write the manifest of a run", () => writeFile(scratch.manifest, text));
-  return text;
+  const manifest = `${JSON.stringify(entries, null, 1)}\n`;
+  const expected = outputs.map(({ name, dataset }) => ({ name, dataset, path: join(scratch.outputs, name) }));
+  yield* disk("write the manifests of a run", async () => {
+    await writeFile(scratch.manifest, manifest);
+    await writeFile(scratch.expected, `${JSON.stringify(expected, null, 1)}\n`);
+  });
+  const folders = entries.flatMap(({ path }) =>
+    path === undefined || path.startsWith(scratch.root) ? [] : [dirname(path)],
+  );
+  return { manifest, reads: [...new Set(folders)] } satisfies Staged;
 });
 
 const stage = Effect.fnUntraced(
@@ -166,7 +183,7 @@ function fileNameOf(key: string): string {
 /** The names of declared outputs that the command did not leave as files. */
 export const missingOutputs = (
   scratch: Scratch,
-  outputs: ReadonlyArray<JobOutput>,
+  outputs: ReadonlyArray<ExpectedOutput>,
 ): Effect.Effect<ReadonlyArray<string>, SystemFailure> =>
   disk("look at the outputs of a run", async () => {
     const missing: Array<string> = [];
@@ -186,12 +203,10 @@ export const missingOutputs = (
 /** Puts every output into its bucket. Called again for the same files it writes nothing anew. */
 export const publishOutputs = (
   scratch: Scratch,
-  outputs: ReadonlyArray<JobOutput>,
-  partition: Partition,
-  run: string,
+  outputs: ReadonlyArray<ExpectedOutput>,
   storageOf: StorageOf,
 ): Effect.Effect<ReadonlyArray<RunOutput>, RunFailed | SystemFailure> =>
-  Effect.forEach(outputs, ({ name, bucket, key: template }) => {
+  Effect.forEach(outputs, ({ name, bucket, key }) => {
     const storage = storageOf(bucket);
     if (storage === null) {
       return Effect.fail(
@@ -202,7 +217,6 @@ export const publishOutputs = (
         }),
       );
     }
-    const key = fillKey(template, partition, run);
     return Effect.map(publish(storage, bucket, key, join(scratch.outputs, name)), ({ etag, size }) => ({
       name,
       bucket,

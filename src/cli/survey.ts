@@ -6,7 +6,9 @@ import { scan } from "../jetstream/ledger.ts";
 import { liveNodes } from "../jetstream/lease.ts";
 import type { MailboxState } from "../jetstream/survey.ts";
 import { consumerNames, countSince, mailboxState } from "../jetstream/survey.ts";
-import { arrivalsConsumer, itemsConsumer, replaysConsumer, runsConsumer } from "../jetstream/topology.ts";
+import { arrivalsConsumer, itemsConsumer, replaysConsumer } from "../jetstream/topology.ts";
+import { runsConsumer } from "../protocol/runQueue.ts";
+import { runnerJobs } from "../actors/runJob.ts";
 import { runLanes } from "../actors/runSource.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import {
@@ -128,7 +130,7 @@ function mailboxNames(link: SiteLink, items: ReadonlyArray<string>): ReadonlyArr
       incoming: `*.${lane}.>`,
       records: `file.${lane}.>`,
     })),
-    ...[...runLanes(site).keys()].map((lane) => ({
+    ...[...runLanes(runnerJobs(site)).keys()].map((lane) => ({
       mailbox: runMailbox(lane),
       stream: kvStream(ledgerBucket),
       consumer: runsConsumer(lane),

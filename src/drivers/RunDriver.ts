@@ -1,6 +1,6 @@
 /**
- * Where a run's command runs. One driver so far, `process`; a container engine or a cluster scheduler is another
- * implementation of the same contract:
+ * Where a run's command runs: `process` on this machine, `docker` in a container; a cluster scheduler is another implementation of
+ * the same contract, which test/conformance/runDriver.ts holds them all to:
  *
  * - `run` starts the command once and ends when it has ended, with everything that it started.
  * - Time limit: the command is asked to end (SIGTERM, or the engine's stop) and after `termGraceMs` made to.
@@ -14,7 +14,7 @@
 import type * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
 
-/** The command could not be started: no scratch folder, no process to be had. Nothing ran; it is nobody's fault. */
+/** The command could not be started: no scratch folder, no process to be had, no engine that answers. Nothing ran; it is nobody's fault. */
 export class DriverFailed extends Schema.TaggedError<DriverFailed>()("DriverFailed", {
   driver: Schema.String,
   detail: Schema.String,
@@ -25,10 +25,18 @@ export class DriverFailed extends Schema.TaggedError<DriverFailed>()("DriverFail
 }
 
 export interface RunTask {
-  /** Unique to this try: letters, digits, `_`, `-` and `.`. */
+  /** Unique to this try: letters, digits, `_`, `-`, `=` and `.`. */
   readonly id: string;
-  /** Program and arguments; no shell reads them. */
+  /** Ids of earlier tries of the same run: what is left of them is ended before this one starts. */
+  readonly leftovers: ReadonlyArray<string>;
+  /** Who starts it: what a former life of the same owner left is ended by {@link RunDriver.sweep}. As an id. */
+  readonly owner: string;
+  /** Program and arguments; no shell reads them. Of an image, its arguments. */
   readonly command: ReadonlyArray<string>;
+  /** Of a driver that runs images; null for the others. */
+  readonly image: string | null;
+  /** Folders outside of `scratch` that the command reads, absolute. */
+  readonly reads: ReadonlyArray<string>;
   /** Absolute. */
   readonly cwd: string;
   /** What the job and the runner say; the driver adds what its commands need to start at all. */
@@ -38,6 +46,15 @@ export interface RunTask {
   readonly logFile: string;
   readonly logBytesMax: number;
   readonly timeLimitMs: number;
+  /** Told about once a second while it runs. */
+  readonly onProgress?: (progress: RunProgress) => void;
+}
+
+export interface RunProgress {
+  /** Its last line so far, clipped. */
+  readonly line: string;
+  /** Largest resident size seen so far, bytes. */
+  readonly peakRssBytes: number | null;
 }
 
 export interface RunEnd {
@@ -49,6 +66,8 @@ export interface RunEnd {
   readonly endedAt: number;
   /** Largest resident size seen of the command's own process, bytes; null where the system does not say. */
   readonly peakRssBytes: number | null;
+  /** Processor time of the command and of all that it waited for, ms; null where the system does not say. */
+  readonly cpuMs: number | null;
   /** Bytes that the command wrote, also of what was cut off. */
   readonly logBytes: number;
   /** Its last line that is not blank, clipped. */
@@ -58,4 +77,6 @@ export interface RunEnd {
 export interface RunDriver {
   readonly name: string;
   readonly run: (task: RunTask) => Effect.Effect<RunEnd, DriverFailed>;
+  /** Ends whatever was started for this owner. Called when the owner has nothing in hand; what cannot be reached now is left. */
+  readonly sweep: (owner: string) => Effect.Effect<void, DriverFailed>;
 }

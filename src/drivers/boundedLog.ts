@@ -16,6 +16,8 @@ export interface LogEnd {
 export interface BoundedLog {
   /** Ends with the source, or at once when asked to; then the file is closed. */
   readonly end: Promise<LogEnd>;
+  /** The last line so far that is not blank. */
+  readonly lastLine: () => string;
   readonly cut: () => void;
 }
 
@@ -49,7 +51,7 @@ export function boundedLog(source: Readable, file: string, bytesMax: number): Bo
     }
     return { bytes, lastLine: lastLineOf(tail), fault };
   };
-  return { end: finish(), cut: () => source.destroy() };
+  return { end: finish(), lastLine: () => lastLineOf(tail), cut: () => source.destroy() };
 }
 
 function lastLineOf(tail: Buffer): string {

@@ -24,12 +24,13 @@ import { DriverFailed } from "./RunDriver.ts";
 const inherited = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ"];
 
 const sampleEveryMs = 250;
+const progressEverySamples = 4;
 /** A log that something outside the group still holds open is closed after this. */
 const logCloseMs = 1_000;
 
 // Plain POSIX sh. TERM to the group reaches the guard too, which stays until the command has ended: a trap that does nothing
-// is not inherited by the command, an ignored signal would be. Says on 4 the command's pid, then its exit code; then
-// waits to be killed with its group.
+// is not inherited by the command, an ignored signal would be. Says on 4 the command's pid, then the processor times of what it
+// waited for, then its exit code; then waits to be killed with its group.
 const guard = `
 grace=$1; shift
 trap : TERM INT HUP
@@ -49,6 +50,7 @@ while :; do
   code=$?
   kill -0 $job 2>/dev/null || break
 done
+times >&4
 echo "exit $code" >&4
 exec >/dev/null
 while kill -0 $watcher 2>/dev/null; do wait $watcher; done
@@ -62,7 +64,7 @@ interface Running {
   /** The command's exit code; null when the guard was ended from outside. */
   readonly ended: Promise<number | null>;
   readonly startedAt: number;
-  readonly peak: { bytes: number | null };
+  readonly used: { peakRssBytes: number | null; cpuMs: number | null };
   readonly sampler: NodeJS.Timeout;
   stopped: boolean;
 }
@@ -74,6 +76,8 @@ export const makeProcessDriver = (
   },
 ): RunDriver => ({
   name: "process",
+  // The guards have ended what a former life left.
+  sweep: () => Effect.void,
   run: (task) =>
     Effect.acquireUseRelease(
       Effect.tryPromise({
@@ -98,7 +102,7 @@ const untilEnded = Effect.fnUntraced(function* (task: RunTask, running: Running,
     timedOut: Option.isNone(exit),
     startedAt: running.startedAt,
     endedAt: Date.now(),
-    peakRssBytes: running.peak.bytes,
+    ...running.used,
     logBytes: log.bytes,
     lastLine: log.lastLine,
   } satisfies RunEnd;
@@ -126,37 +130,47 @@ async function start(task: RunTask, termMs: number): Promise<Running> {
   }
   // The guard may be gone before the pipe is closed.
   pipe.on("error", () => undefined);
-  const peak: Running["peak"] = { bytes: null };
+  const used: Running["used"] = { peakRssBytes: null, cpuMs: null };
   const state = { pid: 0 };
   const ended = new Promise<number | null>((resolve) => {
     createInterface({ input: told as Readable }).on("line", (line) => {
       const [word, value] = line.split(" ");
       if (word === "pid") {
         state.pid = Number(value);
-        void sample(state.pid, peak);
+        void sample(state.pid, used);
       } else if (word === "exit") resolve(Number(value));
+      else used.cpuMs = timesOf(line) ?? used.cpuMs;
     });
     child.once("exit", () => resolve(null));
   });
-  return {
-    child,
-    group,
-    log: boundedLog(output, task.logFile, task.logBytesMax),
-    ended,
-    startedAt: Date.now(),
-    peak,
-    sampler: setInterval(() => void sample(state.pid, peak), sampleEveryMs),
-    stopped: false,
+  const log = boundedLog(output, task.logFile, task.logBytesMax);
+  let samples = 0;
+  const beat = (): void => {
+    void sample(state.pid, used);
+    if (++samples % progressEverySamples === 0) {
+      task.onProgress?.({ line: log.lastLine(), peakRssBytes: used.peakRssBytes });
+    }
   };
+  const sampler = setInterval(beat, sampleEveryMs);
+  return { child, group, log, ended, startedAt: Date.now(), used, sampler, stopped: false };
+}
+
+/** What `times` says, ms of user and system together; its second line, of the children, comes last and counts. */
+function timesOf(line: string): number | null {
+  const found = /^(\d+)m([\d.,]+)s (\d+)m([\d.,]+)s$/.exec(line);
+  if (found === null) return null;
+  const [minutes, seconds, moreMinutes, moreSeconds] = found.slice(1).map((n) => Number(n.replace(",", ".")));
+  const all = ((minutes ?? 0) + (moreMinutes ?? 0)) * 60 + (seconds ?? 0) + (moreSeconds ?? 0);
+  return Math.round(all * 1_000);
 }
 
 /** Notes the process's own high-water mark, where /proc has it. */
-async function sample(pid: number, peak: Running["peak"]): Promise<void> {
+async function sample(pid: number, used: Running["used"]): Promise<void> {
   if (pid === 0) return;
   // Gone, or no Linux: what was seen before stands.
   const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
   const found = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-  if (found !== undefined) peak.bytes = Math.max(peak.bytes ?? 0, Number(found) * 1_024);
+  if (found !== undefined) used.peakRssBytes = Math.max(used.peakRssBytes ?? 0, Number(found) * 1_024);
 }
 
 /** Ends the whole group, gently for `graceMs` if at all. Once: afterwards its number may be somebody else's. */

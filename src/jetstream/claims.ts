@@ -178,7 +178,7 @@ export interface ReclaimRules {
   /** What a new record says of an item of which only the claim is known. */
   readonly bodyOf: (place: Place, item: ClaimedItem) => Promise<unknown>;
   /** Further keys that end when an item goes back (a run's ready key). At most one, in place of an old index. */
-  readonly endsOf?: (place: Place, item: ClaimedItem) => ReadonlyArray<Write>;
+  readonly endsOf?: (place: Place, item: ClaimedItem, record: LedgerRecord | null) => ReadonlyArray<Write>;
 }
 
 export type ReclaimResult =
@@ -244,7 +244,7 @@ export async function reclaimSlot(
             );
       writes.push(
         ...writesOf(recordKey(place), expected, settlement),
-        ...(mailbox.endsOf?.(place, item) ?? []),
+        ...(mailbox.endsOf?.(place, item, before) ?? []),
       );
     }
     writes.push(ledgerPut(key, encodeJson(idleSlot(slot.id, "reclaimed", by)), found.revision));

@@ -20,6 +20,7 @@ import {
   presenceBucket,
   seenBucket,
 } from "../protocol/keys.ts";
+import { readySubjects, runsConsumer } from "../protocol/runQueue.ts";
 import type { NatsService } from "./Nats.ts";
 import { turnsGroup } from "./mailbox.ts";
 import { managed } from "./Nats.ts";
@@ -29,8 +30,10 @@ const ns = (ms: number): number => ms * 1_000_000;
 export interface TopologyNeeds {
   /** Lanes whose arrivals are claimed. */
   readonly lanes: ReadonlyArray<string>;
-  /** Lanes on which runs of jobs are claimed. */
+  /** Queues of runs: a lane's ordinary one has its name. */
   readonly runLanes: ReadonlyArray<string>;
+  /** Queues whose runs go one at a time. */
+  readonly oneAtATime?: ReadonlyArray<string>;
   /** User actors with a mailbox of their own. */
   readonly items: ReadonlyArray<string>;
   /** User actors that follow the ledger from a durable cursor, with the keys they follow. */
@@ -54,7 +57,6 @@ export interface Topology {
 export const arrivalsConsumer = (lane: string): string => `ingest-${lane}`;
 /** A lane's second queue: what is announced once more by `orrery replay`. */
 export const replaysConsumer = (lane: string): string => `replay-${lane}`;
-export const runsConsumer = (lane: string): string => `run-${lane}`;
 export const itemsConsumer = (actor: string): string => `item-${actor}`;
 export const followsConsumer = (actor: string): string => `follow-${actor}`;
 export const receiverConsumer = (webhook: string): string => `notify-${webhook}`;
@@ -97,7 +99,7 @@ function mail(name: string, subjects: ReadonlyArray<string>, needs: TopologyNeed
 }
 
 /** A claims consumer: short ack_wait, delivered for ever; attempts are counted in the ledger. */
-function claims(durable: string, filter: string) {
+function claims(durable: string, filter: string, inHandMax = 20_000) {
   return {
     durable_name: durable,
     description: `Orrery: mailbox ${durable}`,
@@ -106,7 +108,7 @@ function claims(durable: string, filter: string) {
     deliver_policy: DeliverPolicy.All,
     ack_wait: ns(ackWaitMs),
     max_deliver: -1,
-    max_ack_pending: 20_000,
+    max_ack_pending: inHandMax,
     max_waiting: 512,
   };
 }
@@ -146,9 +148,14 @@ export function topologyOf(needs: TopologyNeeds): Topology {
         stream: arrivalsStream,
         config: claims(replaysConsumer(lane), `replay.${lane}.>`),
       })),
-      ...needs.runLanes.map((lane) => ({
+      ...needs.runLanes.map((queue) => ({
         stream: kvStream(ledgerBucket),
-        config: claims(runsConsumer(lane), `$KV.${ledgerBucket}.ready.${lane}.>`),
+        config: claims(runsConsumer(queue), readySubjects(queue)),
+      })),
+      // One delivery at a time only saves the others the way: that no two run at once is the lock's.
+      ...(needs.oneAtATime ?? []).map((queue) => ({
+        stream: kvStream(ledgerBucket),
+        config: claims(runsConsumer(queue), readySubjects(queue), 1),
       })),
       ...needs.items.map((actor) => ({
         stream: itemsStream,

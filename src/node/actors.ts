@@ -19,6 +19,8 @@ import { reclaimerActor } from "../actors/reclaimer.ts";
 import { resolverActor } from "../actors/resolver.ts";
 import type { RetentionRule } from "../actors/retention.ts";
 import type { RunnerDeps } from "../actors/runner.ts";
+import { RunBell } from "../actors/RunBell.ts";
+import { runnerJobs } from "../actors/runJob.ts";
 import { runLanes } from "../actors/runSource.ts";
 import { SeenDays } from "../actors/seen.ts";
 import { runnerWorker } from "../actors/runner.ts";
@@ -30,6 +32,7 @@ import type { OpenDriver } from "../drivers/Driver.ts";
 import { openHttp } from "../drivers/http.ts";
 import { nativeDriver } from "../drivers/native.ts";
 import { openSubprocess } from "../drivers/subprocess.ts";
+import { makeDockerDriver } from "../drivers/docker.ts";
 import { makeProcessDriver } from "../drivers/process.ts";
 import { drainMs } from "../limits.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
@@ -134,8 +137,11 @@ function storageOfBucket(needs: ActorNeeds, bucket: string): StorageDriver | nul
 
 /** What runs make comes in by the front door like everything else. */
 function runnerDeps(needs: ActorNeeds, door: FrontDoor): RunnerDeps {
+  const drivers = { process: makeProcessDriver(), docker: makeDockerDriver() };
   return {
-    driver: makeProcessDriver(),
+    driverOf: (type) => drivers[type],
+    bell: new RunBell(needs.link.context.nats),
+    runs: needs.link.runs,
     storageOf: (bucket) => storageOfBucket(needs, bucket),
     objects: needs.runs,
     announce: (arrivals) =>
@@ -154,9 +160,10 @@ function runnerDeps(needs: ActorNeeds, door: FrontDoor): RunnerDeps {
 function runners(needs: ActorNeeds, door: FrontDoor): ReadonlyArray<PlainChildSpec> {
   const { site, link } = needs;
   const deps = runnerDeps(needs, door);
-  return [...runLanes(site)].flatMap(([lane, workers]) =>
+  const jobs = { ...runnerJobs(site), dataDir: site.dataDir };
+  return [...runLanes(jobs)].flatMap(([lane, workers]) =>
     Array.from({ length: workers }, (_, index) =>
-      worker(`run-${lane}-${index}`, (ready) => runnerWorker(link.context, site, lane, index, deps, ready)),
+      worker(`run-${lane}-${index}`, (ready) => runnerWorker(link.context, jobs, lane, index, deps, ready)),
     ),
   );
 }
@@ -169,7 +176,8 @@ function ownSlots(needs: ActorNeeds): ReadonlySet<string> {
     for (let i = 0; i < workers; i++) slots.add(claimKey(mailbox, link.context.name, i));
   };
   if (site.roles.has("ingester")) for (const lane of site.lanes.values()) add(lane.name, lane.workers);
-  if (site.roles.has("runner")) for (const [lane, workers] of runLanes(site)) add(runMailbox(lane), workers);
+  if (site.roles.has("runner"))
+    for (const [lane, workers] of runLanes(runnerJobs(site))) add(runMailbox(lane), workers);
   for (const actor of needs.actors) {
     if (actor.behaviour === "claims") add(itemMailbox(actor.options.name), actor.options.workers ?? 1);
   }

@@ -2,13 +2,8 @@
 import type { ServiceActor } from "../jetstream/services.ts";
 import type { NodeContextService } from "../actors/NodeContext.ts";
 import { presenceQueue } from "../actors/presence.ts";
-import {
-  arrivalsConsumer,
-  itemsConsumer,
-  receiverConsumer,
-  runsConsumer,
-  visitsConsumer,
-} from "../jetstream/topology.ts";
+import { arrivalsConsumer, itemsConsumer, receiverConsumer, visitsConsumer } from "../jetstream/topology.ts";
+import { runsConsumer } from "../protocol/runQueue.ts";
 import {
   arrivalsStream,
   itemsStream,

@@ -6,7 +6,8 @@ import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
 import type { Counters } from "../actors/counters.ts";
-import { runLanes } from "../actors/runSource.ts";
+import { queuesOf, runnerJobs } from "../actors/runJob.ts";
+import { RunsInHand } from "../actors/RunsInHand.ts";
 import type { Log, NodeContextService } from "../actors/NodeContext.ts";
 import { Troubles } from "../actors/troubles.ts";
 import type { Site } from "../config/Site.ts";
@@ -28,6 +29,8 @@ export interface Link {
   readonly lease: NodeLease;
   readonly mailboxes: Mailboxes;
   readonly durability: string;
+  /** What its runners have under way: told with the lease. */
+  readonly runs: RunsInHand;
 }
 
 /** What the node says of itself in its lease; filled in as the node comes up. */
@@ -50,7 +53,7 @@ export interface LinkSettings {
 export function siteTopology(site: Site, actors: ReadonlyArray<Actor>): Topology {
   return topologyOf({
     lanes: [...site.lanes.keys()],
-    runLanes: [...runLanes(site).keys()],
+    ...queuesOf(runnerJobs(site)),
     items: actors.flatMap((actor) => (actor.behaviour === "claims" ? [actor.options.name] : [])),
     follows: actors.flatMap((actor) =>
       actor.behaviour === "follows" ? [{ name: actor.options.name, keys: actor.options.keys }] : [],
@@ -119,6 +122,7 @@ export const openLink = (
     const epoch = `${Date.now().toString(36)}${randomBytes(4).toString("hex")}`;
     const startedAt = new Date().toISOString();
     const troubles = new Troubles(settings.counters, log);
+    const runs = new RunsInHand();
     const describe = (): NodeRecord => ({
       v: recordVersion,
       epoch,
@@ -131,6 +135,7 @@ export const openLink = (
       http: settings.self.http,
       durability,
       troubles: troubles.present(),
+      runs: runs.present(),
     });
     const lease = yield* untilAnswered(log, acquireLease(nats, site.node, epoch, describe));
     const mailboxes = mailboxesOf(nats, site, settings.actors);
@@ -138,6 +143,7 @@ export const openLink = (
       lease,
       mailboxes,
       durability,
+      runs,
       context: {
         site: site.name,
         name: site.node,

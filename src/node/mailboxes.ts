@@ -1,13 +1,15 @@
 /** What a node knows of each mailbox: how a dead worker's items are recorded, and how they go back into the queue. */
 import type { Actor } from "../actors/Actor.ts";
 import type { PutBackRule, PutBackRules } from "../actors/putBack.ts";
-import { putBackRun, runLanes, runReclaimRules } from "../actors/runSource.ts";
+import { putBackRun, queueOfRun, runLanes, runReclaimRules } from "../actors/runSource.ts";
+import { runnerJobs } from "../actors/runJob.ts";
 import { itemBodyOf, itemPutBack, itemRules } from "../actors/userActors.ts";
 import type { Lane, Site } from "../config/Site.ts";
 import type { ReclaimRules } from "../jetstream/claims.ts";
 import { getSequenceUnsafe } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
-import { arrivalsConsumer, replaysConsumer, runsConsumer } from "../jetstream/topology.ts";
+import { arrivalsConsumer, replaysConsumer } from "../jetstream/topology.ts";
+import { runsConsumer } from "../protocol/runQueue.ts";
 import {
   arrivalId,
   bodyGiven,
@@ -63,7 +65,7 @@ function filePutBack(lane: Lane): PutBackRule {
   return {
     stream: arrivalsStream,
     consumer: arrivalsConsumer(lane.name),
-    later: { consumer: replaysConsumer(lane.name), takes: isReplayed },
+    consumerOf: (record) => (isReplayed(record) ? replaysConsumer(lane.name) : undefined),
     message: (place: Place, record: LedgerRecord) => {
       const body = record.body as FileBody;
       if (body.bucket === "" || body.key === "") return null;
@@ -96,7 +98,8 @@ function runPutBack(lane: string): PutBackRule {
   return {
     stream: kvStream(ledgerBucket),
     consumer: runsConsumer(lane),
-    message: (place, record) => putBackRun(place, record.generation),
+    consumerOf: (record) => runsConsumer(queueOfRun(lane, record)),
+    message: (place, record) => putBackRun(place, record),
   };
 }
 
@@ -107,8 +110,9 @@ export function mailboxesOf(nats: NatsService, site: Site, actors: ReadonlyArray
     reclaim.set(lane.name, { rules: lane, bodyOf: (place, item) => fileBodyOf(nats, place, item) });
     putBack.set(lane.name, filePutBack(lane));
   }
-  for (const lane of runLanes(site).keys()) {
-    reclaim.set(runMailbox(lane), runReclaimRules(site, lane));
+  const jobs = runnerJobs(site);
+  for (const lane of runLanes(jobs).keys()) {
+    reclaim.set(runMailbox(lane), runReclaimRules(jobs, lane));
     putBack.set(runMailbox(lane), runPutBack(lane));
   }
   for (const actor of actors) {

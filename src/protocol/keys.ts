@@ -212,8 +212,12 @@ export function placeOfWaitingKey(key: string): { readonly needed: string; reado
 export const exposureKey = (instrument: string, day: string, exposure: string): string =>
   `exposure.${encodeToken(instrument)}.${encodeToken(day)}.${encodeTail(exposure)}`;
 
-export const readyKey = (place: Place, generation: number): string =>
-  `ready.${mailboxName(place.mailbox)}.${place.day}.${place.tail}.${generation}`;
+/** @param queue of the lane; left out: the lane's ordinary one */
+export const readyKey = (
+  place: Place,
+  generation: number,
+  queue: string = mailboxName(place.mailbox),
+): string => `ready.${queue}.${place.day}.${place.tail}.${generation}`;
 
 export const jobKey = (job: string, day: string, partition: string): string =>
   `job.${job}.${encodeToken(day)}.${encodeTail(partition)}`;

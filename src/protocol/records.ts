@@ -213,6 +213,20 @@ export interface NodeRecord {
   readonly durability: string;
   /** One a mailbox at most; nodes of before say nothing. */
   readonly troubles?: ReadonlyArray<Trouble>;
+  /** Runs whose commands it has under way: the oldest, where they are many. */
+  readonly runs?: ReadonlyArray<RunningNow>;
+}
+
+/** A run whose command is under way, as its node tells with each renewal of its lease. */
+export interface RunningNow {
+  /** Ledger key. */
+  readonly run: string;
+  /** ISO 8601, UTC. */
+  readonly since: string;
+  /** The last line that it wrote, clipped. */
+  readonly line: string;
+  /** Bytes, so far; null where the system does not say. */
+  readonly peakRssBytes: number | null;
 }
 
 const envelope = Schema.Struct({

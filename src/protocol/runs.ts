@@ -2,6 +2,7 @@
 import * as Schema from "effect/Schema";
 import type { Place } from "./keys.ts";
 import { decodeKeyPart, encodeTail, encodeToken, kvSubject, ledgerBucket, runMailbox } from "./keys.ts";
+import { laneOfQueue } from "./runQueue.ts";
 import type { LedgerRecord } from "./records.ts";
 import { decodeRecord, LedgerCorrupt, recordVersion } from "./records.ts";
 
@@ -84,6 +85,8 @@ export interface RunResult {
   readonly endedAt: string;
   /** Largest resident size seen of the command's own process, bytes; null where the system does not say. */
   readonly peakRssBytes: number | null;
+  /** Processor time of the command and all it waited for, ms; null where the system does not say. Absent in older records. */
+  readonly cpuMs?: number | null;
   /** Names of the log and of the manifest of inputs in the object bucket {@link runsBucket}. */
   readonly log: string;
   readonly manifest: string;
@@ -139,7 +142,33 @@ export interface RunBody {
   readonly result: RunResult | null;
   /** Of a run of the catalogue; absent where the site file's job says what its outputs are. */
   readonly plan?: RunPlan;
+  /** Of a run that is done without outputs, or not done after all: why. Absent where it made them. */
+  readonly ended?: RunEnded;
+  /** Somebody wants it ended. Honoured by whoever has it in hand, or begins it; cleared when it is. */
+  readonly cancel?: RunCancel;
 }
+
+/**
+ * A record in state `done` whose run made nothing:
+ *
+ * - `no-data`  there was nothing to make
+ * - `not-yet`  its program says that something is not there yet. This run is over; the partition is blocked again
+ */
+export interface RunEnded {
+  readonly how: "no-data" | "not-yet";
+  /** The program's last words. */
+  readonly detail: string;
+}
+
+export interface RunCancel {
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  readonly by: string;
+  readonly note: string;
+}
+
+/** Of a run that somebody cancelled: the reason under which it is parked. */
+export const cancelledReason = "Cancelled";
 
 const isRunBody = Schema.is(
   Schema.Struct({
@@ -171,6 +200,10 @@ const isRunBody = Schema.is(
         exclusive: Schema.NullOr(Schema.String),
       }),
     ),
+    ended: Schema.optional(
+      Schema.Struct({ how: Schema.Literals(["no-data", "not-yet"]), detail: Schema.String }),
+    ),
+    cancel: Schema.optional(Schema.Struct({ at: Schema.String, by: Schema.String, note: Schema.String })),
   }),
 );
 
@@ -223,9 +256,11 @@ export function readyOfSubject(
   lane: string,
   subject: string,
 ): { readonly place: Place; readonly generation: number } | null {
-  const prefix = kvSubject(ledgerBucket, `ready.${lane}.`);
-  if (!subject.startsWith(prefix)) return null;
-  const rest = subject.slice(prefix.length);
+  const prefix = kvSubject(ledgerBucket, "ready.");
+  const queueEnd = subject.indexOf(".", prefix.length);
+  if (!subject.startsWith(prefix) || queueEnd < 0) return null;
+  if (laneOfQueue(subject.slice(prefix.length, queueEnd)) !== lane) return null;
+  const rest = subject.slice(queueEnd + 1);
   const day = rest.indexOf(".");
   const last = rest.lastIndexOf(".");
   if (day < 1 || last <= day + 1 || !/^\d{1,15}$/.test(rest.slice(last + 1))) return null;
@@ -251,11 +286,14 @@ export function fillKey(template: string, partition: Partition, run: string): st
 }
 
 /** sysexits.h: the words by which a command says whose fault it is. */
-export const exitTemporary = 75;
 export const exitBadInput = 65;
+export const exitNoData = 66;
+export const exitNotYet = 69;
+export const exitTemporary = 75;
 
 export type RunVerdict =
   | { readonly type: "done" }
+  | { readonly type: "no-data" | "not-yet"; readonly detail: string }
   | { readonly type: "transient" | "permanent"; readonly reason: string; readonly detail: string };
 
 /** What the end of a command means. 0 is good only with every declared output there. */
@@ -278,6 +316,8 @@ export function verdictOf(
     return { type: "permanent", reason: "OutputMissing", detail };
   }
   if (exit === null) return transient("CommandKilled", "it was ended from outside");
+  if (exit === exitNoData) return { type: "no-data", detail: `exit ${exit}, EX_NOINPUT${said}` };
+  if (exit === exitNotYet) return { type: "not-yet", detail: `exit ${exit}, EX_UNAVAILABLE${said}` };
   if (exit === exitBadInput)
     return { type: "permanent", reason: "BadInput", detail: `exit ${exit}, EX_DATAERR${said}` };
   if (exit === exitTemporary) return transient("TemporaryFailure", `exit ${exit}, EX_TEMPFAIL`);

@@ -9,6 +9,8 @@ import type { PutBackRule } from "../../src/actors/putBack.ts";
 import { putBackDue } from "../../src/actors/putBack.ts";
 import { resolverActor } from "../../src/actors/resolver.ts";
 import type { Announce, OutputArrival } from "../../src/actors/runner.ts";
+import { RunsInHand } from "../../src/actors/RunsInHand.ts";
+import { RunBell } from "../../src/actors/RunBell.ts";
 import { runnerWorker } from "../../src/actors/runner.ts";
 import { putBackRun, runReclaimRules } from "../../src/actors/runSource.ts";
 import type { JobSettings } from "../../src/config/Site.ts";
@@ -18,7 +20,8 @@ import type { Change } from "../../src/jetstream/follower.ts";
 import { follow } from "../../src/jetstream/follower.ts";
 import type { ObjectBucket } from "../../src/jetstream/objects.ts";
 import { openObjects } from "../../src/jetstream/objects.ts";
-import { apply, runsConsumer, topologyOf } from "../../src/jetstream/topology.ts";
+import { apply, topologyOf } from "../../src/jetstream/topology.ts";
+import { runsConsumer } from "../../src/protocol/runQueue.ts";
 import { commit, ledgerPut } from "../../src/jetstream/transaction.ts";
 import type { JobRecord } from "../../src/protocol/jobs.ts";
 import { decodeJob, partitionKey } from "../../src/protocol/jobs.ts";
@@ -226,13 +229,16 @@ async function runner(
   job: JobSettings,
   announce?: Announce,
   storage: StorageDriver = stage.storage,
+  objects: ObjectBucket = stage.objects,
 ): Promise<Runner> {
   const node = await nodeOf(name, job);
   const announced: Array<OutputArrival> = [];
   const deps = {
-    driver: makeProcessDriver({ termMs: 300, interruptMs: 300 }),
+    driverOf: () => makeProcessDriver({ termMs: 300, interruptMs: 300 }),
+    bell: new RunBell(node.nats),
+    runs: new RunsInHand(),
     storageOf: () => storage,
-    objects: stage.objects,
+    objects,
     announce: announce ?? ((arrivals) => Effect.sync(() => void announced.push(...arrivals))),
   };
   const fiber = start(runnerWorker(node, siteOf(job), job.lane, 0, deps, Effect.void));
@@ -264,7 +270,7 @@ async function putBack(run: Runner, job: JobSettings, runKey: string, generation
   const rule: PutBackRule = {
     stream: "KV_ledger",
     consumer: runsConsumer(job.lane),
-    message: (of, record) => putBackRun(of, record.generation),
+    message: (of, record) => putBackRun(of, record),
   };
   await Effect.runPromise(putBackDue(run.node, () => rule, [{ key, record: due, revision }]));
 }
@@ -453,12 +459,8 @@ describe("a runner that goes", () => {
     expect(first.announced).toHaveLength(2);
   });
 
-  it("and comes back late, after its claim was taken, publishes nothing", async () => {
-    const gone = quick(
-      "zombie",
-      `while ! test -s "$SHARED/go"; do sleep 0.02; done; ${script} printf %s zombie > "$ORRERY_OUTPUTS/sum.txt"`,
-    );
-    const base = await withEnv(gone, "zombie");
+  it("is told that its claim was taken: its command is ended, and publishes nothing", async () => {
+    const base = await withEnv(quick("zombie", held), "zombie");
     const first = await runner("zombie-1", base);
     const resolver = start(resolverActor(first.node, siteOf(base), Effect.void));
     for (const detector of detectors) await known("zombie", detector);
@@ -469,17 +471,64 @@ describe("a runner that goes", () => {
     const slot = claimKey("run-quick", first.name, 0);
     const taken = await reclaimSlot(second.node.nats, slot, second.name, "test", second.node.reclaimRules);
     expect(taken).toMatchObject({ type: "reclaimed", items: 1 });
+    await refused(first);
+    await stop(first.fiber);
     await putBack(second, job, run ?? "", 1);
     const done = await jobIs(job, "zombie", "done");
     expect(runOf(done)).toMatchObject({ generation: 1, crashes: 1, crashesAlone: 1 });
-    await writeFile(join(sharedOf(base), "go"), "late");
-    await refused(first);
-    expect(await readFile(join(sharedOf(job), "ran"), "utf8")).toBe("run\nrun\n");
+    expect(await readFile(join(sharedOf(job), "ran"), "utf8")).toBe("run\n");
     expect(first.announced).toEqual([]);
     expect(second.announced).toHaveLength(2);
     expect(await read(`${day}/zombie/sum.txt`)).toBe("good");
     expect(runOf(done).body.result?.node).toBe("zombie-2");
-    for (const fiber of [first.fiber, second.fiber, resolver]) await stop(fiber);
+    for (const fiber of [second.fiber, resolver]) await stop(fiber);
+  });
+
+  it("and comes back late, after its command has ended and its claim was taken, publishes nothing", async () => {
+    const job = await withEnv(
+      quick("late", `${script} printf %s "$ORRERY_ATTEMPT" > "$ORRERY_OUTPUTS/sum.txt"`),
+      "late",
+    );
+    let reached = (): void => undefined;
+    let goOn = (): void => undefined;
+    const keeping = new Promise<void>((resolve) => (reached = resolve));
+    const onward = new Promise<void>((resolve) => (goOn = resolve));
+    const slow: ObjectBucket = {
+      ...stage.objects,
+      put: (name, data) =>
+        Effect.andThen(
+          Effect.promise(() => {
+            reached();
+            return onward;
+          }),
+          stage.objects.put(name, data),
+        ),
+    };
+    const written: Array<string> = [];
+    const watched: StorageDriver = {
+      ...stage.storage,
+      write: (bucket, key, body) => {
+        written.push(key);
+        return stage.storage.write(bucket, key, body);
+      },
+    };
+    const first = await runner("late-1", job, undefined, watched, slow);
+    start(resolverActor(first.node, siteOf(job), Effect.void));
+    for (const detector of detectors) await known("late", detector);
+    await keeping;
+    const second = await runner("late-2", job);
+    const slot = claimKey("run-quick", first.name, 0);
+    await reclaimSlot(second.node.nats, slot, second.name, "test", second.node.reclaimRules);
+    const { run } = await until(() => stands(partitionKey("late", at("late")), decodeJob));
+    await putBack(second, job, run ?? "", 1);
+    const done = await jobIs(job, "late", "done");
+    goOn();
+    await refused(first);
+    expect(await readFile(join(sharedOf(job), "ran"), "utf8")).toBe("run\nrun\n");
+    expect(written).toEqual([]);
+    expect(first.announced).toEqual([]);
+    expect(second.announced).toHaveLength(2);
+    expect(runOf(done).body.result?.node).toBe("late-2");
   });
 
   it("and loses its claim while it publishes, announces nothing", async () => {

@@ -27,6 +27,10 @@ async function task(script: string, more: Partial<RunTask> = {}): Promise<RunTas
   await mkdir(scratch);
   return {
     id: `test-${tasks}`,
+    leftovers: [],
+    owner: "test",
+    image: null,
+    reads: [],
     command: ["/bin/sh", "-c", script],
     cwd: scratch,
     env: {},
