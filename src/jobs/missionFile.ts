@@ -115,6 +115,8 @@ class Reader {
       return [];
     }
     return Object.entries(value).flatMap(([key, body]) => {
+      // Inputs that several jobs share, with an anchor: `spice_basic: &spice_basic`.
+      if (Array.isArray(body) && !key.trim().startsWith("(")) return [];
       const job = this.#jobOf(source, key, body);
       return job === null ? [] : [job];
     });
@@ -156,7 +158,7 @@ class Reader {
       outputs: this.#items(body["outputs"], [key, "outputs"], outputKeys).map(({ item, path }) => ({
         ...this.#identity(item, path),
         major: this.#major(item, path),
-        at: this.#at(path),
+        at: this.#itemAt(path),
       })),
       at: this.#at([key], true),
     };
@@ -174,13 +176,16 @@ class Reader {
       this.#refuse(path, said, "write a list of items, each beginning with - source:");
       return [];
     }
-    const torn = tornItems(list, identityKeys);
-    return (list as ReadonlyArray<unknown>).flatMap((item, index) => {
-      const here = [...path, index];
+    const entries = flattened(list as ReadonlyArray<unknown>, path);
+    const torn = tornItems(
+      entries.map(({ item }) => item),
+      identityKeys,
+    );
+    return entries.flatMap(({ item, path: here }, index) => {
       const pieces = torn.get(index);
       if (pieces !== undefined) {
         if (pieces.length > 0) {
-          const lines = pieces.map((piece) => this.#at([...path, piece]).line).join(", ");
+          const lines = pieces.map((piece) => this.#at(entries[piece]?.path ?? path).line).join(", ");
           this.#refuse(
             here,
             `the fields of one item stand in ${pieces.length} list items (lines ${lines}): wrong indentation`,
@@ -209,6 +214,11 @@ class Reader {
     });
   }
 
+  /** Where the job says it: of an item of a shared list, the line of the alias. */
+  #itemAt(path: Path): Place {
+    return this.#at(path.slice(0, 3));
+  }
+
   #input(item: Readonly<Record<string, unknown>>, path: Path): MissionInput {
     return {
       ...this.#identity(item, path),
@@ -216,7 +226,7 @@ class Reader {
       triggers: this.#flag(item, path, "trigger_job", true),
       coverage: this.#flag(item, path, "require_coverage", false),
       range: this.#range(item, path),
-      at: this.#at(path),
+      at: this.#itemAt(path),
     };
   }
 
@@ -282,6 +292,22 @@ class Reader {
     this.faults.push({ severity: "error", rule, at: this.#at(path, atKey), job: this.#job, message, fix });
   }
 }
+
+interface Entry {
+  readonly item: unknown;
+  readonly path: Path;
+}
+
+/** Lists in lists that are followed; below stands what is refused as no item. */
+const nestingMax = 8;
+
+/** An item that is itself a list, as `- *spice_basic` is, stands for its items, and so do lists in it. */
+const flattened = (list: ReadonlyArray<unknown>, path: Path, depth = nestingMax): ReadonlyArray<Entry> =>
+  list.flatMap((item, index): ReadonlyArray<Entry> => {
+    const here = [...path, index];
+    if (!Array.isArray(item) || depth === 0) return [{ item, path: here }];
+    return flattened(item as ReadonlyArray<unknown>, here, depth - 1);
+  });
 
 /**
  * Which items of a list are pieces of one whose fields a wrong indentation tore apart: the first piece → all its pieces, the
