@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { loadNames } from "../../../src/config/namesFile.ts";
 import { dayOf, dayUs, formatInstant, parseInstant } from "../../../src/jobs/instant.ts";
 import { dayInName } from "../../../src/protocol/route.ts";
+import { haveImapData, imapText } from "../../support/imapData.ts";
 import type { Product, Recognised } from "../../../src/jobs/names.ts";
 
 const root = path.resolve(import.meta.dirname, "../../..");
@@ -322,6 +323,37 @@ describe("the name of a product", () => {
     ],
   ])("%s", (expected, product) => {
     expect(nameOf(product)).toBe(expected);
+  });
+
+  it("of each file of the current form is that file's name", () => {
+    let named = 0;
+    for (const name of good) {
+      const file = fileOf(name);
+      if (file.kind !== "science" || file.version.legacy) continue;
+      const range = day(name.replace(/^.*_(\d{4})(\d\d)(\d\d).*_v.*$/, "$1-$2-$3"));
+      expect(nameOf({ ...file, range })).toBe(name);
+      named += 1;
+    }
+    expect(named).toBe(455);
+  });
+
+  it.skipIf(!haveImapData)("can be made for every output of the mission, and every input has a kind", () => {
+    const edges = imapText("edges.csv").trim().split("\n").slice(1);
+    const made: Record<string, number> = {};
+    for (const edge of edges) {
+      const [, , , partition, direction, source, type, descriptor] = edge.split(",");
+      // Two words of the mission for the same files.
+      const dataset = `${source}/${type}/${descriptor === "best" ? "historical" : descriptor}`;
+      const kind = names.kindOf(dataset);
+      if (kind === null) throw new Error(`${dataset} has no kind`);
+      made[`${direction} ${kind.name}`] = (made[`${direction} ${kind.name}`] ?? 0) + 1;
+      if (direction !== "OUT") continue;
+      const pointing = partition === "repoint" && kind.name === "science" ? 181 : null;
+      const product = { kind: kind.name, dataset, range: day("2026-03-10"), pointing, version: first };
+      expect(nameOf(product)).not.toContain("refused");
+    }
+    expect(Object.values(made).reduce((sum, count) => sum + count, 0)).toBe(2_333 + 467);
+    expect(made).toMatchObject({ "OUT science": 455, "OUT ancillary": 12, "IN spin": 70, "IN repoint": 75 });
   });
 
   const word = fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,20}$/);
