@@ -303,6 +303,16 @@ describe("a range that is given with the file", () => {
     const bad = "imap_2026_011_2026_011_01.spin.csv";
     await notify({ metadata: [{ key: "x-amz-meta-range", val: "all day" }] }, bad);
     expect((await settled(bad)).errors.at(-1)).toMatchObject({ reason: "RangeUnusable" });
+    // Put back, it still has what came with it.
+    expect((await orrery("parked", "replay", bad)).exit).toBe(0);
+    const again = await until(
+      () => recordOf(bad),
+      (record) => record?.state === "parked" && record.errors.length === 2,
+    );
+    expect(again?.errors.map((error) => error.detail)).toEqual([
+      'arrival: start "all day" is no UTC time: write 2026-03-10T12:00:00',
+      'arrival: start "all day" is no UTC time: write 2026-03-10T12:00:00',
+    ]);
   });
 
   it("that cannot be looked for yet is tried again, and the file parked when it never can", async () => {
