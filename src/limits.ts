@@ -99,6 +99,10 @@ export const httpLingerMs = 2_000;
 /** Counts of single look-ups and requests reach the metrics in steps of this. */
 export const countersFlushMs = 250;
 
+/** How often the embedded server is asked whether it can write, and the room on its disk with which it is started anew. */
+export const embeddedHealthEveryMs = 1_000;
+export const embeddedRoomBytes = 64 * 1_048_576;
+
 export const requestDeadlineMs = 5_000;
 export const sidecarBytesMax = 4 * 1_048_576;
 export const fitsHeaderBytesMax = 4 * 1_048_576;
@@ -107,6 +111,8 @@ export const subprocessLineBytesMax = 16 * 1_048_576;
 export const subprocessErrorBytesMax = 4_096;
 /** A bridge that is asked to end has this long to do so. */
 export const subprocessTermGraceMs = 1_000;
+/** Workers of a lane that share a bridge: while it has the batch of one, the other settles its last and reads its next. */
+export const workersPerBridge = 2;
 /** Between starts of a bridge that keeps failing, doubling; the first start after a good life is at once. */
 export const subprocessRestartFirstMs = 500;
 export const subprocessRestartMostMs = 30_000;

@@ -460,21 +460,21 @@ const ingestSome = (
       });
     });
     if (batch.length === 0) return;
-    const results = yield* needs.driver.ingest(batch).pipe(
-      Effect.mapError(
-        (away) => new SystemFailure({ what: `catalog (${needs.driver.name})`, detail: away.detail }),
-      ),
+    const { driver } = needs;
+    const work = driver.ingest(batch).pipe(
+      Effect.mapError((away) => new SystemFailure({ what: `catalog (${driver.name})`, detail: away.detail })),
       Effect.timeoutOrElse({
         duration: needs.lane.workDeadlineMs,
         orElse: () =>
           Effect.fail(
             new SystemFailure({
-              what: `catalog (${needs.driver.name})`,
+              what: `catalog (${driver.name})`,
               detail: `no answer within ${needs.lane.workDeadlineMs} ms`,
             }),
           ),
       }),
     );
+    const results = yield* driver.turn === undefined ? work : driver.turn(work);
     places.forEach((place, i) => {
       const prepared = all[place];
       const result = results[i];

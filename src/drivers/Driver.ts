@@ -1,6 +1,6 @@
 /**
  * The seam behind which a catalog takes files in. A driver is given a batch and answers for each item, exactly once and in
- * order; how it stores them is its own business. One driver serves one worker, one batch at a time.
+ * order; how it stores them is its own business. A driver serves one batch at a time.
  */
 import type * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
@@ -46,6 +46,8 @@ export interface IngestDriver {
   readonly ingest: (
     items: ReadonlyArray<IngestItem>,
   ) => Effect.Effect<ReadonlyArray<IngestResult>, CatalogAway>;
+  /** Where workers share it: waits until it is free, which no deadline for the work counts. */
+  readonly turn?: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>;
 }
 
 /** Opens a driver; its scope's end stops whatever it started. */

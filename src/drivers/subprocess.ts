@@ -208,8 +208,9 @@ class Subprocess {
   }
 
   ingest(items: ReadonlyArray<IngestItem>): Effect.Effect<ReadonlyArray<IngestResult>, CatalogAway> {
+    // At once, not when the bridge is free: it need not wait for this.
+    const { requests, tooLong } = cutRequests(items, subprocessLineBytesMax);
     return Effect.gen({ self: this }, function* () {
-      const { requests, tooLong } = cutRequests(items, subprocessLineBytesMax);
       const results = new Map<number, IngestResult>();
       let cut: CatalogAway | null = null;
       for (const request of requests) {

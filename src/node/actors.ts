@@ -31,10 +31,11 @@ import type { Lane, Role, Site } from "../config/Site.ts";
 import type { OpenDriver } from "../drivers/Driver.ts";
 import { openHttp } from "../drivers/http.ts";
 import { nativeDriver } from "../drivers/native.ts";
+import { shareDriver } from "../drivers/shared.ts";
 import { openSubprocess } from "../drivers/subprocess.ts";
 import { makeDockerDriver } from "../drivers/docker.ts";
 import { makeProcessDriver } from "../drivers/process.ts";
-import { drainMs } from "../limits.ts";
+import { drainMs, workersPerBridge } from "../limits.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
 import type { ServiceActor } from "../jetstream/services.ts";
 import { registerActors } from "../jetstream/services.ts";
@@ -101,6 +102,14 @@ function openDriver(lane: Lane, log: Log): OpenDriver {
   }
 }
 
+/** The driver of each of a lane's workers: a bridge is shared by some, so that it need not wait for what is done around it. */
+function driversOf(lane: Lane, log: Log): (worker: number) => OpenDriver {
+  const open = openDriver(lane, log);
+  if (lane.driver.type !== "subprocess") return () => open;
+  const bridges = Array.from({ length: Math.ceil(lane.workers / workersPerBridge) }, () => shareDriver(open));
+  return (worker) => bridges[Math.floor(worker / workersPerBridge)] ?? open;
+}
+
 function storageOf(needs: ActorNeeds, lane: Lane): StorageDriver | null {
   return lane.storage === null ? null : (needs.storage.get(lane.storage) ?? null);
 }
@@ -108,11 +117,12 @@ function storageOf(needs: ActorNeeds, lane: Lane): StorageDriver | null {
 function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   const { site, link } = needs;
   const seen = new SeenDays(link.context.nats);
-  return [...site.lanes.values()].flatMap((lane) =>
-    Array.from({ length: lane.workers }, (_, index) =>
+  return [...site.lanes.values()].flatMap((lane) => {
+    const drivers = driversOf(lane, link.context.log);
+    return Array.from({ length: lane.workers }, (_, index) =>
       worker(`ingest-${lane.name}-${index}`, (ready) =>
         Effect.gen(function* () {
-          const driver = yield* needs.aroundDriver(lane, openDriver(lane, link.context.log));
+          const driver = yield* needs.aroundDriver(lane, drivers(index));
           const work = ingestWork(link.context, { site, lane, storage: storageOf(needs, lane), driver });
           return yield* claimsWorker(
             link.context,
@@ -123,8 +133,8 @@ function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
           );
         }),
       ),
-    ),
-  );
+    );
+  });
 }
 
 /** The storage behind a bucket: that of the lane which takes it. */
