@@ -59,8 +59,12 @@ export function makeFileStorage(options: FileStorageOptions): StorageDriver {
       ),
     );
 
+  const folders = new FolderLooks(root);
+
   const head = async (bucket: string, key: string): Promise<ObjectInfo> => {
-    const stats = await stat(await locate(root, bucket, key), { bigint: true });
+    const near = join(await folders.of(bucket, key), basename(key));
+    let stats = await lstat(near, { bigint: true });
+    if (stats.isSymbolicLink()) stats = await stat(await locate(root, bucket, key), { bigint: true });
     if (!stats.isFile()) throw missing(uri(bucket, key));
     return infoOf(key, stats);
   };
@@ -72,7 +76,12 @@ export function makeFileStorage(options: FileStorageOptions): StorageDriver {
   ) => {
     // Not blocking: opening a FIFO that nobody writes to would otherwise hold a thread for ever.
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    const handle = await open(await locate(root, bucket, key), flags);
+    const near = join(await folders.of(bucket, key), basename(key));
+    const handle = await open(near, flags).catch(async (cause: unknown) => {
+      // It is a symbolic link itself, and may lead anywhere.
+      if (codeOf(cause) !== "ELOOP") throw cause;
+      return open(await locate(root, bucket, key), flags);
+    });
     try {
       const stats = await handle.stat({ bigint: true });
       if (!stats.isFile()) throw missing(uri(bucket, key));
@@ -152,6 +161,35 @@ async function locate(root: string, bucket: string, key: string): Promise<string
   const directory = await realpath(join(root, bucket)).catch(bucketAway(root, bucket));
   const path = await realpath(join(directory, key));
   return inside(directory, path, bucket, key);
+}
+
+/**
+ * Where the folders of objects really are. Those who ask while another asks for the same folder get that one's answer: a batch is
+ * mostly of one folder, and to follow a path is most of what a look at a small file costs. No answer is kept.
+ */
+class FolderLooks {
+  readonly #root: string;
+  readonly #asked = new Map<string, Promise<string>>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** The real path of the folder that an object lies in, which is its bucket's or in it. */
+  of(bucket: string, key: string): Promise<string> {
+    const folder = dirname(join(this.#root, bucket, key));
+    const asked = this.#asked.get(folder);
+    if (asked !== undefined) return asked;
+    const looked = this.#look(bucket, key).finally(() => this.#asked.delete(folder));
+    this.#asked.set(folder, looked);
+    return looked;
+  }
+
+  async #look(bucket: string, key: string): Promise<string> {
+    const directory = await realpath(join(this.#root, bucket)).catch(bucketAway(this.#root, bucket));
+    const parent = await realpath(dirname(join(directory, key)));
+    return parent === directory ? parent : inside(directory, parent, bucket, key);
+  }
 }
 
 function inside(directory: string, path: string, bucket: string, key: string): string {
