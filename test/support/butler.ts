@@ -148,9 +148,22 @@ export class ButlerLab {
     return typeof missing === "string" ? missing : null;
   }
 
-  /** Puts files into it without Orrery; gives each one's class or status. */
-  async ingest(repo: string, items: ReadonlyArray<LabItem>): Promise<Readonly<Record<string, string>>> {
-    return (await this.#ask({ do: "ingest", repo, items })) as Readonly<Record<string, string>>;
+  /**
+   * Puts files into it without Orrery; gives each one's class or status. With `foreignIds`, as somebody does who lets chance
+   * choose the ids of datasets.
+   */
+  async ingest(
+    repo: string,
+    items: ReadonlyArray<LabItem>,
+    { foreignIds = false } = {},
+  ): Promise<Readonly<Record<string, string>>> {
+    const question = { do: "ingest", repo, items, foreign_ids: foreignIds };
+    return (await this.#ask(question)) as Readonly<Record<string, string>>;
+  }
+
+  /** Raw files that it has. */
+  async count(repo: string): Promise<number> {
+    return (await this.#ask({ do: "count", repo })) as number;
   }
 
   /** Locks it: until released nobody writes to it. */

@@ -2,6 +2,7 @@
 
 ``{"do": "open", "kind": "sqlite" | "postgresql", "root": FOLDER, "instruments": [NAME, ...]}`` makes a repository;
 ``{"do": "ingest", "repo": ROOT, "items": [{"key", "uri", "kind", "header"}, ...]}`` puts files into it;
+``{"do": "count", "repo": ROOT}`` tells how many raw files it has;
 ``{"do": "hold", "repo": ROOT}`` locks it, ``{"do": "release", "repo": ROOT}`` frees it;
 ``{"do": "look", "repo": ROOT}`` tells what is in it.
 """
@@ -12,10 +13,11 @@ import json
 import os
 import secrets
 import sys
+import uuid
 from contextlib import ExitStack
 from typing import Any
 
-from lsst.daf.butler import Butler
+from lsst.daf.butler import Butler, DatasetRef
 from repositories import create_database, find_postgresql, postgresql
 from test_locks import held
 
@@ -45,8 +47,10 @@ class Lab:
         make_repo(root, instruments, database=database).close()
         return {}
 
-    def ingest(self, repo: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    def ingest(self, repo: str, items: list[dict[str, Any]], foreign_ids: bool = False) -> dict[str, Any]:
         catalog = PlainCatalog(Butler.from_config(repo, writeable=True), HeaderTranslator(), Formatters(stubs=True))
+        if foreign_ids:
+            make_ids_foreign(catalog)
         try:
             answers = catalog.ingest([Item(**item) for item in items], Deadline(None))
             return {key: answer.outcome.fault or answer.outcome.status for key, answer in answers.items()}
@@ -62,6 +66,13 @@ class Lab:
     def release(self, repo: str) -> dict[str, Any]:
         self.locks[repo].close()
         return {}
+
+    def count(self, repo: str) -> int:
+        butler = Butler.from_config(repo)
+        try:
+            return len(butler.query_datasets("raw", "*", find_first=False, explain=False, limit=None))
+        finally:
+            butler.close()
 
     def look(self, repo: str) -> dict[str, Any]:
         """Every dataset by its data id, and the records that they hang on."""
@@ -97,6 +108,18 @@ class Lab:
             }
         finally:
             butler.close()
+
+
+def make_ids_foreign(catalog: PlainCatalog) -> None:
+    """Let chance choose the ids of the datasets that it makes, as tools do which do not use ``DATAID_TYPE_RUN``."""
+    preparer = catalog._preparer
+    ref_of = preparer._ref
+
+    def by_chance(*args: Any) -> DatasetRef:
+        ref = ref_of(*args)
+        return DatasetRef(ref.datasetType, ref.dataId, run=ref.run, id=uuid.uuid4())
+
+    preparer._ref = by_chance  # type: ignore[method-assign, assignment]
 
 
 def _plain(value: object) -> object:

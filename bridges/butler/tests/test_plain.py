@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 from conftest import Stage
 from headers import exposure_id, header, obs_id
+from lab import make_ids_foreign
 from lsst.daf.butler import Butler
 
+from orrery_butler.catalog import Deadline
+from orrery_butler.formatters import Formatters
+from orrery_butler.header import HeaderTranslator
+from orrery_butler.plain import PlainCatalog
 from orrery_butler.protocol import Item
 
 CENTRE = 94
@@ -323,6 +328,24 @@ def test_latiss(stage: Stage) -> None:
     )
     assert answer.outcome.status == "ingested"
     assert list(stage.stored()) == [(exposure_id(3), 0)]
+
+
+def test_a_dataset_that_somebody_ingested_by_another_id_is_known(stage: Stage) -> None:
+    """Found only when Butler refuses it: what is asked for before is this bridge's own id."""
+    here, moved = stage.item(1, "R22_S01"), stage.item(1, "R22_S02")
+    other = PlainCatalog(Butler.from_config(stage.repo, writeable=True), HeaderTranslator(), Formatters(stubs=True))
+    make_ids_foreign(other)
+    before = stage.item(1, "R22_S02", folder="before")
+    assert all(answer.outcome.status == "ingested" for answer in other.ingest([here, before], Deadline(None)).values())
+    other.close()
+    answers = stage.ingest(stage.item(1), here, moved)
+    assert [answer.outcome.fault or answer.outcome.status for answer in answers] == [
+        "ingested",
+        "duplicate",
+        "conflict_path",
+    ]
+    assert before.uri in answers[2].outcome.detail
+    assert len(stage.stored()) == 3
 
 
 def test_one_bad_file_among_many_holds_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

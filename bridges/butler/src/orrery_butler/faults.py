@@ -79,7 +79,7 @@ def outcome_of(error: BaseException) -> Outcome:
 def is_known_already(error: BaseException) -> bool:
     """Whether an ingest was refused because the repository, or the same call, has the dataset already."""
     return isinstance(error, ConflictingDefinitionError) and (
-        "already contains" in str(error) or "same DataId" in str(error)
+        "already contains" in str(error) or "same DataId" in str(error) or "in existing collection" in str(error)
     )
 
 

@@ -26,6 +26,12 @@ def stored_uris(butler: Butler, refs: Sequence[DatasetRef]) -> Mapping[DatasetId
     return {ref.id: uris.primaryURI for ref, uris in found.items() if uris.primaryURI is not None}
 
 
+def uri_by_data_id(butler: Butler, ref: DatasetRef) -> ResourcePath | None:
+    """Where the dataset of this data id lies in its run, whatever id it has there."""
+    found = butler.find_dataset(ref.datasetType, ref.dataId, collections=ref.run)
+    return None if found is None else stored_uris(butler, [found]).get(found.id)
+
+
 def compare(stored: ResourcePath, uri: ResourcePath) -> Outcome:
     """What becomes of a file whose dataset is known."""
     if stored == uri:

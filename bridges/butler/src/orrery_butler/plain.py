@@ -13,7 +13,7 @@ from .catalog import CatalogAway, Deadline
 from .faults import Busy, Gone, is_known_already, outcome_of, raise_if_not_the_files
 from .files import absent
 from .formatters import Formatters
-from .known import INGESTED, OUT_OF_TIME, compare, stored_uris
+from .known import INGESTED, OUT_OF_TIME, compare, stored_uris, uri_by_data_id
 from .locks import LockWait
 from .observation import Exposure, Translator
 from .prepare import Prepared, Preparer
@@ -195,8 +195,8 @@ class PlainCatalog:
 
     def _refused(self, one: Prepared, error: Exception) -> Outcome:
         if is_known_already(error):
-            # Another bridge was faster.
-            at = stored_uris(self._butler, [one.ref]).get(one.ref.id)
+            # Another bridge was faster, or somebody ingested it by an id of his own choice.
+            at = uri_by_data_id(self._butler, one.ref)
             if at is not None:
                 return compare(at, one.uri)
         outcome = outcome_of(error)
