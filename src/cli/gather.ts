@@ -1,5 +1,7 @@
 /** Reads all that is known of one file or item: its record, its arrivals, who has it in hand, what came of it. */
 import * as Effect from "effect/Effect";
+import { isPast } from "../actors/retention.ts";
+import { readMarks } from "../actors/seen.ts";
 import type { Lane, Site } from "../config/Site.ts";
 import { get, getSlotUnsafe, readStreamUnsafe, scan } from "../jetstream/ledger.ts";
 import { liveNodes, subjectsOf } from "../jetstream/lease.ts";
@@ -33,6 +35,7 @@ import type { Identity } from "../protocol/records.ts";
 import { decodeDue } from "../protocol/records.ts";
 import { fileName, laneFacts } from "../protocol/route.ts";
 import { decodeRun } from "../protocol/runs.ts";
+import { seenMark } from "../protocol/seen.ts";
 import type { CommandFailed } from "./failures.ts";
 import { ofCause, ofJetStream } from "./failures.ts";
 import { followersOf } from "./followers.ts";
@@ -197,6 +200,15 @@ const runsOf = (nats: NatsService, record: string, identity: Identity | null): A
   );
 };
 
+/** Whether this content was among what a purge of its day took away. */
+const wasPurged = (nats: NatsService, lane: Lane, place: Place, etag: string): Ask<boolean> =>
+  isPast(place.day, Date.now(), lane.retentionDays)
+    ? Effect.tryPromise({
+        try: async () => (await readMarks(nats, lane.name, place.day)).has(seenMark(place.tail, etag)),
+        catch: ofCause,
+      })
+    : Effect.succeed(false);
+
 function laneOf(site: Site, mailbox: string): Lane | null {
   return site.lanes.get(mailbox) ?? null;
 }
@@ -214,7 +226,10 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
       actor === null ? yield* arrivalsOf(nats, lane, place) : yield* itemArrivals(nats, actor, place);
     const live = yield* liveNodes(nats).pipe(Effect.mapError(ofJetStream));
     const claims = yield* claimsOn(nats, place.mailbox, key, new Set(live.keys()));
-    const isReplays = actor === null && arrivals.at(-1)?.arrival.via === replayed;
+    const asked = arrivals.at(-1)?.arrival ?? null;
+    const purged =
+      record === null && lane !== null && asked !== null && (yield* wasPurged(nats, lane, place, asked.etag));
+    const isReplays = actor === null && asked?.via === replayed;
     const consumerOf = isReplays ? replaysConsumer : arrivalsConsumer;
     const queue = yield* (
       actor === null
@@ -237,6 +252,7 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
       exposure: yield* exposureOf(nats, lane, identity),
       runs: yield* runsOf(nats, key, identity),
       followers: yield* followersOf(site, nats, place.mailbox, key, found.held?.record ?? null),
+      purged,
       nodes: live.size,
     };
   });

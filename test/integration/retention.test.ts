@@ -1,4 +1,7 @@
 /** Days past their retention: what is purged, what holds a day, and what comes again after it. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RetentionRule } from "../../src/actors/retention.ts";
@@ -14,6 +17,7 @@ import {
   recordKey,
 } from "../../src/protocol/keys.ts";
 import { encodeJson } from "../../src/protocol/records.ts";
+import { runCli } from "../support/cli.ts";
 import { ServerProcess } from "../support/server.ts";
 import type { TestSite } from "../support/testSite.ts";
 import { counted, keysOf, recordOf, settled, startSite, until } from "../support/testSite.ts";
@@ -45,6 +49,7 @@ const rules: ReadonlyArray<RetentionRule> = [
 describe("days past their retention", () => {
   let server: ServerProcess;
   let site: TestSite;
+  let folder: string;
   const given: Array<string> = [];
   const refused = new Set<string>();
 
@@ -66,12 +71,15 @@ describe("days past their retention", () => {
         })),
     });
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "orrery-keeps-"));
     server = await ServerProcess.start();
+    writeFileSync(join(folder, "site.yaml"), siteText(server.url));
     site = await start();
   });
   afterAll(async () => {
     await site.stop();
     await server.end();
+    rmSync(folder, { recursive: true, force: true });
   });
 
   const nats = () => site.node.context.nats;
@@ -135,6 +143,14 @@ describe("days past their retention", () => {
     await isDuplicate(day, keyOf(day, 1_000));
     await isDuplicate(day, keyOf(day, 1), "e9");
     await isDuplicate(day, keyOf(day, 399));
+  });
+
+  it("orrery why says that its day was purged", async () => {
+    const key = keyOf(daysAgo(20), 399);
+    const { exit, stdout } = await runCli(["why", `raw/${key}`, "--json"], { cwd: folder });
+    const story = JSON.parse(stdout) as { readonly standing: string; readonly now: string };
+    expect({ exit, standing: story.standing }).toEqual({ exit: 0, standing: "purged" });
+    expect(story.now).toContain("its day was purged");
   });
 
   it("so it is for a node that was started since", async () => {
