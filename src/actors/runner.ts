@@ -33,7 +33,7 @@ import type { Outcome } from "../protocol/lifecycle.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
 import { encodeJson } from "../protocol/records.ts";
 import type { RunBody, RunEnded, RunOutput, RunResult } from "../protocol/runs.ts";
-import { cancelledReason, verdictOf } from "../protocol/runs.ts";
+import { cancelledReason, givenByRun, verdictOf } from "../protocol/runs.ts";
 import type { NotNow } from "./NotNow.ts";
 import { claimsWorker, SystemFailure } from "./claims.ts";
 import type { ClaimInfo, Item } from "./claimSource.ts";
@@ -345,7 +345,17 @@ function arrivalsOf(of: Try, outputs: ReadonlyArray<RunOutput>): ReadonlyArray<O
   const { partition } = of.item.held?.record.body ?? of.item.body;
   const { instrument, day } = partition;
   const via = `job:${nameOf(of.item.place)}`;
-  return outputs.map(({ bucket, key, etag, size }) => ({ bucket, key, etag, size, instrument, day, via }));
+  const given = givenByRun(partition);
+  return outputs.map(({ bucket, key, etag, size }) => ({
+    bucket,
+    key,
+    etag,
+    size,
+    instrument,
+    day,
+    via,
+    ...given,
+  }));
 }
 
 const patience = { times: runStorageTriesMax - 1, schedule: Schedule.exponential("500 millis") };

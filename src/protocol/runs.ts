@@ -3,7 +3,7 @@ import * as Schema from "effect/Schema";
 import type { Place } from "./keys.ts";
 import { decodeKeyPart, encodeTail, encodeToken, kvSubject, ledgerBucket, runMailbox } from "./keys.ts";
 import { laneOfQueue } from "./runQueue.ts";
-import type { LedgerRecord } from "./records.ts";
+import type { Given, LedgerRecord } from "./records.ts";
 import { decodeRecord, LedgerCorrupt, recordVersion } from "./records.ts";
 
 /** Object bucket for the logs, manifests and results of runs. */
@@ -38,6 +38,15 @@ export type Partition = ExposurePartition | StretchPartition;
 export const partitionName = (of: Partition): string => ("exposure" in of ? of.exposure : of.name);
 export const partitionKind = (of: Partition): StretchKind | "exposure" =>
   "exposure" in of ? "exposure" : of.kind;
+
+/** What the files that a run makes are told of their range: its partition's. */
+export function givenByRun(of: Partition): Given {
+  if ("exposure" in of) return {};
+  return {
+    ...(of.range === null ? {} : { range: [of.range.start, of.range.end] }),
+    ...(of.pointing === null ? {} : { pointing: of.pointing }),
+  };
+}
 
 /** Schema of what stands in the ledger. */
 export const PartitionShape = Schema.Union([

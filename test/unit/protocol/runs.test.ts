@@ -2,7 +2,14 @@ import { describe, expect, it } from "vitest";
 import { placeOfRecordKey, recordKey } from "../../../src/protocol/keys.ts";
 import { encodeJson, LedgerCorrupt } from "../../../src/protocol/records.ts";
 import type { Partition, RunPlan } from "../../../src/protocol/runs.ts";
-import { decodeRun, hashOfRun, newRun, partitionName, placeOfRun } from "../../../src/protocol/runs.ts";
+import {
+  decodeRun,
+  givenByRun,
+  hashOfRun,
+  newRun,
+  partitionName,
+  placeOfRun,
+} from "../../../src/protocol/runs.ts";
 
 const hash = "00112233aabbccdd";
 const exposure: Partition = { instrument: "LSSTCam", day: "20251121", exposure: "MC_O#1" };
@@ -24,6 +31,15 @@ const plan: RunPlan = {
 };
 const body = { job: "swe/l1a/all", version: "1", hash, inputs: [] };
 const at = { now: 0, node: "n" };
+
+it("a run's outputs are told the range of its partition, and its pointing", () => {
+  expect(givenByRun(exposure)).toEqual({});
+  expect(givenByRun(pointing)).toEqual({
+    range: ["2026-04-07T19:55:29.642514", "2026-04-08T20:15:00"],
+    pointing: 209,
+  });
+  expect(givenByRun({ ...pointing, kind: "open", range: null, pointing: null })).toEqual({});
+});
 
 describe("a run's record", () => {
   it("comes back from the ledger for an exposure as it always stood there, and for a stretch with its plan", () => {
