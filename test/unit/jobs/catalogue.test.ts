@@ -453,6 +453,19 @@ describe("judging", () => {
     expect(bad.ok && shown(bad.judged.faults)).toEqual([
       `error unknown-producer imap_swe_copy.yaml:${line} swe/l3/sci`,
     ]);
+    // The file stands for its instrument: the whole one beside it does not help it out.
+    writeFileSync(
+      copy,
+      text
+        .replace("protons", "proton-sw")
+        .replace("(l1b, sci):", "(l1b, other):")
+        .replace(/(\n {6}data_type: l1b\n {6}descriptor: )sci(\n {6}major)/, "$1other$2"),
+    );
+    const lacking = judgeCatalogue([copy]);
+    expect(lacking.ok && lacking.judged.faults.map((fault) => `${fault.rule} ${fault.job}`)).toEqual([
+      "unknown-producer swe/l2/sci",
+      "unknown-producer swe/l3/sci",
+    ]);
   });
 
   it("says what is not there, or holds no catalogue", () => {

@@ -33,6 +33,27 @@ describe("the graph of jobs", () => {
     expect(graph("mag").edges).toContainEqual({ from: "mag/l1d/norm-srf", to: "swe/l3/sci", required: true });
   });
 
+  it("is waited for where one of several inputs is", () => {
+    const [hit] = jobs.filter((job) => job.name === "hit/l1a/all");
+    const [later] = jobs.filter((job) => job.name === "hit/l1b/hk");
+    const [input] = later?.inputs ?? [];
+    if (hit === undefined || later === undefined || input === undefined) throw new Error("no such jobs");
+    const edges = (...required: ReadonlyArray<boolean>) => {
+      const inputs = required.map((value, i) => ({
+        ...input,
+        dataset: hit.outputs[i]?.dataset ?? "",
+        required: value,
+      }));
+      return graphOf([hit, { ...later, inputs }], { instrument: null, isProduct }).edges.filter(
+        (edge) => edge.to === later.name,
+      );
+    };
+    const edge = { from: hit.name, to: later.name };
+    expect(edges(true, false)).toEqual([{ ...edge, required: true }]);
+    expect(edges(false, true)).toEqual([{ ...edge, required: true }]);
+    expect(edges(false, false)).toEqual([{ ...edge, required: false }]);
+  });
+
   it("of all: every job, one edge for each pair, and the kernel that a job makes", () => {
     const all = graph(null);
     expect([...all.nodes.values()].filter((node) => node.job !== null).length).toBe(289);
