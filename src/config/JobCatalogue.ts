@@ -33,11 +33,19 @@ export interface Team {
   readonly contact: string | null;
 }
 
+/** `key`: with `{source}`, `{level}`, `{descriptor}`, `{year}`, `{month}`, `{day}` and `{name}` in it. */
+export interface ProductPlace {
+  readonly bucket: string;
+  readonly key: string;
+}
+
 /** A catalogue, with what its jobs name. */
 export interface JobCatalogue extends Catalogue {
   /** Absolute. */
   readonly file: string;
   readonly recogniser: Recogniser;
+  /** Where products go; null: the jobs cannot run. */
+  readonly products: ProductPlace | null;
   readonly drivers: ReadonlyMap<string, JobDriver>;
   readonly lanes: ReadonlyMap<string, JobLane>;
   readonly teams: ReadonlyMap<string, Team>;

@@ -99,13 +99,14 @@ class Loader {
     if (recogniser === null || read.faults.some((fault) => fault.severity === "error")) {
       return { ...read, catalogue: null };
     }
-    const { lanes, teams } = common.file;
+    const { lanes, teams, products } = common.file;
     return {
       ...read,
       catalogue: {
         ...catalogueOf(jobs),
         file: resolve(this.#path),
         recogniser,
+        products,
         drivers,
         lanes: new Map(Object.entries(lanes).map(([name, lane]) => [name, { name, ...lane }])),
         teams: new Map(Object.entries(teams).map(([name, team]) => [name, { name, ...team }])),

@@ -158,6 +158,15 @@ const Team = Schema.Struct({
   contact: optional(Schema.NullOr(Text), null, "How they are told; shown beside what is late."),
 });
 
+const Products = Schema.Struct({
+  bucket: required(Text, "A bucket of a lane with names: so what is made comes back as an arrival."),
+  key: optional(
+    Text,
+    "{source}/{level}/{year}/{month}/{name}",
+    "Under which key: {source}, {level}, {descriptor} of the data set, {year}, {month}, {day} of its start, {name}.",
+  ),
+});
+
 const Setting = Schema.Struct({
   jobs: required(Texts("[mag/*/*]"), "Names of jobs; * stands for any text without a slash."),
   partitions: optional(Texts("[3mo, 1yr]"), [], "Only jobs of these partitions; empty: all."),
@@ -177,6 +186,11 @@ export const CatalogueSchema = Schema.Struct({
     Schema.Record(Schema.String, Dataset),
     {},
     "Outputs whose files come back as another data set, by the output's.",
+  ),
+  products: optional(
+    Schema.NullOr(Products),
+    null,
+    "Where what jobs make is put; without it the jobs can be read and drawn, and not run.",
   ),
   windows: optional(
     Schema.Record(Schema.String, Window),
