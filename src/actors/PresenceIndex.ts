@@ -22,7 +22,7 @@ import {
 } from "../limits.ts";
 import { kvSubject, presenceBucket } from "../protocol/keys.ts";
 import type { Asked, PresenceRules } from "../protocol/presence.ts";
-import { absentBody, errorBody, presentBody } from "../protocol/presence.ts";
+import { absentBody, errorBody, presentBodyOf, presentStart } from "../protocol/presence.ts";
 import { CoalescedReads } from "./CoalescedReads.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 
@@ -35,8 +35,10 @@ interface Held {
   readonly revision: number;
   /** Epoch milliseconds, by the server's clock. */
   readonly at: number;
-  /** The answer, ready to send. */
-  readonly body: string;
+  /** The answer as far as the URI's folder: one text for all groups there, of which a night has two hundred thousand. */
+  readonly start: string;
+  /** The rest of the URI. */
+  readonly name: string;
 }
 
 interface Waiter {
@@ -59,7 +61,11 @@ const awayBody = errorBody("NATS does not answer: whether the group is here cann
 const busyBody = errorBody("Too many look-ups wait for an answer. Ask again.");
 const stoppingBody = errorBody("This node is stopping. Ask again, or another node.");
 const nothing: Leave = () => undefined;
-const decoder = new TextDecoder();
+// A name may begin with U+FEFF.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const slash = 0x2f;
+/** Folders whose text is kept to be shared: groups come folder by folder. */
+const foldersMax = 256;
 const noData = new Uint8Array();
 
 export class PresenceIndex {
@@ -69,6 +75,7 @@ export class PresenceIndex {
   readonly #reads: CoalescedReads<Entry | null>;
   /** In order of last change, oldest first. */
   readonly #held = new Map<string, Held>();
+  readonly #starts = new Map<string, string>();
   /** deleteWhenSeen: the revision at which this node gave the group away, oldest first. */
   readonly #taken = new Map<string, { readonly revision: number; readonly at: number }>();
   readonly #waiters = new Map<string, Set<Waiter>>();
@@ -113,11 +120,20 @@ export class PresenceIndex {
     readonly at: number;
     readonly data: Uint8Array;
   }): void {
-    this.#held.set(entry.key, {
-      revision: entry.revision,
-      at: entry.at,
-      body: presentBody(decoder.decode(entry.data)),
-    });
+    this.#held.set(entry.key, this.#heldOf(entry));
+  }
+
+  #heldOf({ revision, at, data }: Pick<Entry, "revision" | "at" | "data">): Held {
+    const from = data.lastIndexOf(slash) + 1;
+    const folder = decoder.decode(data.subarray(0, from));
+    let start = this.#starts.get(folder);
+    if (start === undefined) {
+      start = presentStart(folder);
+      if (this.#starts.size >= foldersMax) this.#starts.clear();
+      this.#starts.set(folder, start);
+    }
+    // Decoded by itself: a part of the whole URI's text would keep all of that in memory.
+    return { revision, at, start, name: decoder.decode(data.subarray(from)) };
   }
 
   #isNews(key: string, revision: number): boolean {
@@ -165,7 +181,7 @@ export class PresenceIndex {
   #see(key: string, held: Held): string {
     this.#present++;
     if (this.#settings.deleteWhenSeen) this.#take(key, held.revision);
-    return held.body;
+    return presentBodyOf(held.start, held.name);
   }
 
   #readThrough(key: string, answer: Answer, absent: () => void): void {
@@ -193,11 +209,7 @@ export class PresenceIndex {
     const held = this.#held.get(key);
     if (held !== undefined) return this.#see(key, held);
     if (entry === null || entry.ended || !this.#isNews(key, entry.revision)) return null;
-    return this.#see(key, {
-      revision: entry.revision,
-      at: entry.at,
-      body: presentBody(decoder.decode(entry.data)),
-    });
+    return this.#see(key, this.#heldOf(entry));
   }
 
   #wait(key: string, waitMs: number, answer: Answer): Leave {

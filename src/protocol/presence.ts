@@ -38,8 +38,12 @@ function asciiJson(text: string): string {
 }
 
 export const absentBody = '{"error":false,"present":false}\n';
-export const presentBody = (uri: string): string =>
-  `{"error":false,"present":true,"uri":${asciiJson(uri)}}\n`;
+/** The answer's text as far as this beginning of the URI. */
+export const presentStart = (beginning: string): string =>
+  `{"error":false,"present":true,"uri":${asciiJson(beginning).slice(0, -1)}`;
+/** The whole answer: its text as far as the URI's beginning, and the rest of the URI. */
+export const presentBodyOf = (start: string, rest: string): string =>
+  `${start}${asciiJson(rest).slice(1)}}\n`;
 export const errorBody = (message: string): string => `{"error":true,"message":${asciiJson(message)}}\n`;
 
 const digits = /^[0-9]+$/;

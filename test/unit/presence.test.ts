@@ -9,7 +9,8 @@ import {
   askedParts,
   errorBody,
   groupOfKey,
-  presentBody,
+  presentBodyOf,
+  presentStart,
   readQuestion,
   readWait,
 } from "../../src/protocol/presence.ts";
@@ -74,7 +75,7 @@ describe("the question", () => {
 describe("the answer", () => {
   it("is today's, byte for byte", () => {
     expect(absentBody).toBe('{"error":false,"present":false}\n');
-    expect(presentBody("s3://b/LSSTCam/20250416/a_R22_S11.fits")).toBe(
+    expect(presentBodyOf(presentStart("s3://b/LSSTCam/20250416/"), "a_R22_S11.fits")).toBe(
       '{"error":false,"present":true,"uri":"s3://b/LSSTCam/20250416/a_R22_S11.fits"}\n',
     );
     expect(errorBody('Unknown instrument é\u007f"')).toBe(
@@ -84,10 +85,10 @@ describe("the answer", () => {
 
   it("is ASCII and gives the uri back, whatever it is", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), (uri) => {
-        const body = presentBody(uri);
+      fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (folder, name) => {
+        const body = presentBodyOf(presentStart(folder), name);
         expect(body).toMatch(/^[\x20-\x7e]*\n$/);
-        expect(JSON.parse(body)).toEqual({ error: false, present: true, uri });
+        expect(JSON.parse(body)).toEqual({ error: false, present: true, uri: folder + name });
       }),
     );
   });
