@@ -34,6 +34,8 @@ interface StoredReply {
 }
 
 const noMessageFound = 10037;
+/** Messages on their way to a listing at once: with fewer it waits for the server more than it works. */
+const listedAtOnce = 5_000;
 const decoder = new TextDecoder();
 const nothing = new Uint8Array();
 
@@ -177,7 +179,7 @@ export async function scanUnsafe(
     let left = info.num_pending;
     if (left === 0) return 0;
     const consumer = await js.consumers.get(stream, info.name);
-    const messages = await consumer.consume({ max_messages: 1_000, idle_heartbeat: 5_000, expires: 30_000 });
+    const messages = await consumer.consume({ max_messages: listedAtOnce, idle_heartbeat: 5_000, expires: 30_000 });
     const watchdog = { last: performance.now() };
     const timer = setInterval(() => {
       if (performance.now() - watchdog.last > 20_000) void messages.close();
@@ -251,7 +253,7 @@ export async function readStreamUnsafe(
   try {
     if (info.num_pending === 0) return;
     const consumer = await js.consumers.get(stream, info.name);
-    const messages = await consumer.consume({ max_messages: 1_000, idle_heartbeat: 5_000, expires: 30_000 });
+    const messages = await consumer.consume({ max_messages: listedAtOnce, idle_heartbeat: 5_000, expires: 30_000 });
     try {
       for await (const message of messages) {
         each({
