@@ -88,8 +88,8 @@ it("is in the statistics to the unit, gaps and missing detectors by name, also a
   await untilSettled(server.nats, 60_000);
   expect(wrongIn(await stats(), expected)).toEqual([]);
 
-  const parked = [...(await keysOf(site, "parked.>"))].map(([, { reason }]) => reason);
-  expect(parked.toSorted()).toEqual([
+  const parked = [...(await keysOf(site, "parked.>"))].map(([, { reason }]) => String(reason));
+  expect(parked.toSorted((a, b) => a.localeCompare(b))).toEqual([
     "ExposureNeverCame",
     "ExposureNeverCame",
     "ExposureNeverCame",
