@@ -251,7 +251,7 @@ class Loader {
       }
       return null;
     }
-    const document = readDocument(text);
+    const document = readDocument(text, `see ${docs}`);
     for (const finding of document.findings) this.#faults.push(faultOf(finding, document, name));
     if (document.findings.length > 0) return null;
     const pieces = torn(document.value, document);

@@ -27,8 +27,11 @@ export interface SiteDocument {
 /** One character of a site file can stand for at most this many aliased nodes in all: a bound on "billion laughs". */
 const aliasCountMax = 1_000;
 
-/** Never throws: whatever the text is, what is wrong with it is in `findings`. */
-export function readDocument(text: string): SiteDocument {
+/** Never throws: whatever the text is, what is wrong with it is in `findings`. `start` is what helps with an empty file. */
+export function readDocument(
+  text: string,
+  start = "start from config/demo.yaml, or see docs/site-file.md",
+): SiteDocument {
   const lines = new YAML.LineCounter();
   const lineAt = (offset: number): number => lines.linePos(offset).line;
   const failed = (finding: Finding): SiteDocument => ({
@@ -49,7 +52,7 @@ export function readDocument(text: string): SiteDocument {
       return failed({
         path: [],
         message: "the file is empty",
-        fix: "start from config/demo.yaml, or see docs/site-file.md",
+        fix: start,
       });
     }
     const root = first.contents;

@@ -193,7 +193,10 @@ function readFile(file: string): Read {
   try {
     if (statSync(file).size > catalogueFileBytesMax)
       return failed(`is larger than ${catalogueFileBytesMax} bytes`);
-    const document = readDocument(new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file)));
+    const document = readDocument(
+      new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file)),
+      "see docs/catalogue.md",
+    );
     return {
       document: { file, value: document.value, lineOf: document.lineOf },
       faults: document.findings.map((finding) => faultOf(finding, document, file)),
