@@ -45,7 +45,8 @@ export interface FileFact {
   readonly detector: string | null;
 }
 
-export type JobState = "blocked" | "ready" | "running" | "done" | "failed";
+/** `stale`: made, and since then what it is made of has changed, or somebody asked for it anew. */
+export type JobState = "blocked" | "ready" | "running" | "done" | "failed" | "stale";
 
 /** `job.<job>.<day>.<instrument>/<partition>`: how one job stands with one partition. */
 export interface JobRecord {
@@ -60,6 +61,18 @@ export interface JobRecord {
   readonly inputs: string | null;
   /** Ledger key of the run; null before there is one. */
   readonly run: string | null;
+  /** Of a job of the catalogue. */
+  readonly catalogue?: CatalogueStanding;
+}
+
+/** What the record of a catalogue's job says besides. */
+export interface CatalogueStanding {
+  /** `blockedOn`, for programs: one entry of jobs/blockedOn.ts each. */
+  readonly on: ReadonlyArray<unknown>;
+  /** Of a window that was made without all that belongs to it: what there is now. */
+  readonly incomplete: { readonly have: number; readonly of: number } | null;
+  /** Since when it stands so, ISO 8601, UTC, by the site's clock. */
+  readonly since: string;
 }
 
 /** What a run's record says about its job. */
@@ -67,7 +80,7 @@ export interface RunFact {
   /** Its key in the ledger. */
   readonly record: string;
   readonly hash: string;
-  readonly state: Exclude<JobState, "blocked">;
+  readonly state: Exclude<JobState, "blocked" | "stale">;
   /** Last error of a failed run. */
   readonly error: string | null;
 }
@@ -268,10 +281,17 @@ const isJobRecord = Schema.is(
     job: Schema.String,
     version: Schema.String,
     partition: PartitionShape,
-    state: Schema.Literals(["blocked", "ready", "running", "done", "failed"]),
+    state: Schema.Literals(["blocked", "ready", "running", "done", "failed", "stale"]),
     blockedOn: Schema.Array(Schema.String),
     inputs: Schema.NullOr(Schema.String),
     run: Schema.NullOr(Schema.String),
+    catalogue: Schema.optionalKey(
+      Schema.Struct({
+        on: Schema.Array(Schema.Unknown),
+        incomplete: Schema.NullOr(Schema.Struct({ have: Schema.Number, of: Schema.Number })),
+        since: Schema.String,
+      }),
+    ),
   }),
 );
 

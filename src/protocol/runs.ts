@@ -126,6 +126,10 @@ export interface RunPlan {
   readonly origin: "live" | "reprocessing";
   /** Of the runs that name the same instrument one runs at a time; null: as many as there are workers. */
   readonly exclusive: string | null;
+  /** Of an incomplete one: how much of it was there. */
+  readonly share?: { readonly have: number; readonly of: number };
+  /** The request to make it anew that it answers. */
+  readonly again?: string;
 }
 
 export interface RunBody {
@@ -207,6 +211,8 @@ const isRunBody = Schema.is(
         priority: Schema.Number,
         origin: Schema.Literals(["live", "reprocessing"]),
         exclusive: Schema.NullOr(Schema.String),
+        share: Schema.optionalKey(Schema.Struct({ have: Schema.Number, of: Schema.Number })),
+        again: Schema.optionalKey(Schema.String),
       }),
     ),
     ended: Schema.optional(
