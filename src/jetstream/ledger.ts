@@ -2,6 +2,7 @@
  * Reading the site's buckets. Reads that decide something go through the stream's leader; listings and followers may lag.
  * Writing is `transaction.ts`: there is no other way in.
  */
+import type { JsMsg } from "@nats-io/jetstream";
 import { AckPolicy, DeliverPolicy, jetstream } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
 import { requestDeadlineMs } from "../limits.ts";
@@ -77,6 +78,9 @@ async function readStored(
     at: Date.parse(message.time),
   };
 }
+
+const isMarkerMessage = ({ headers }: JsMsg): boolean =>
+  (headers?.get("KV-Operation") ?? "") !== "" || (headers?.get("Nats-Marker-Reason") ?? "") !== "";
 
 type ReadError = NatsUnavailable | JetStreamRejected;
 
@@ -179,7 +183,11 @@ export async function scanUnsafe(
     let left = info.num_pending;
     if (left === 0) return 0;
     const consumer = await js.consumers.get(stream, info.name);
-    const messages = await consumer.consume({ max_messages: listedAtOnce, idle_heartbeat: 5_000, expires: 30_000 });
+    const messages = await consumer.consume({
+      max_messages: listedAtOnce,
+      idle_heartbeat: 5_000,
+      expires: 30_000,
+    });
     const watchdog = { last: performance.now() };
     const timer = setInterval(() => {
       if (performance.now() - watchdog.last > 20_000) void messages.close();
@@ -189,16 +197,17 @@ export async function scanUnsafe(
       for await (const message of messages) {
         watchdog.last = performance.now();
         left = message.info.pending;
-        const operation = message.headers?.get("KV-Operation") ?? "";
-        const marker = message.headers?.get("Nats-Marker-Reason") ?? "";
-        if (operation === "" && marker === "") {
+        // A marker has no body; reading headers costs more than all else about a message.
+        if (message.data.length > 0 || !isMarkerMessage(message)) {
           seen++;
           each({
             key: message.subject.slice(prefix.length),
             revision: message.seq,
             data: message.data,
             ended: false,
-            at: Number(message.timestampNanos / 1_000_000n),
+            get at() {
+              return Number(message.timestampNanos / 1_000_000n);
+            },
           });
         }
         if (left === 0) {
@@ -253,14 +262,20 @@ export async function readStreamUnsafe(
   try {
     if (info.num_pending === 0) return;
     const consumer = await js.consumers.get(stream, info.name);
-    const messages = await consumer.consume({ max_messages: listedAtOnce, idle_heartbeat: 5_000, expires: 30_000 });
+    const messages = await consumer.consume({
+      max_messages: listedAtOnce,
+      idle_heartbeat: 5_000,
+      expires: 30_000,
+    });
     try {
       for await (const message of messages) {
         each({
           subject: message.subject,
           seq: message.seq,
           data: message.data,
-          at: Number(message.timestampNanos / 1_000_000n),
+          get at() {
+            return Number(message.timestampNanos / 1_000_000n);
+          },
         });
         if (message.info.pending === 0) break;
       }
