@@ -13,7 +13,7 @@ export interface Turn {
 }
 
 export interface Side {
-  readonly program: Program;
+  readonly program: Pick<Program, "cpuMs">;
   readonly turn: () => Promise<Turn>;
 }
 

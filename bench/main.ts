@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { actor } from "./cases/actor.ts";
+import { butler } from "./cases/butler.ts";
 import { million } from "./cases/million.ts";
 import { nights } from "./cases/night.ts";
 import { notify } from "./cases/notify.ts";
@@ -25,7 +26,7 @@ const cases: ReadonlyArray<Case> = [
 ];
 
 /** Several minutes: only where they are named. */
-const long: ReadonlyArray<Case> = [...nights, million];
+const long: ReadonlyArray<Case> = [...nights, million, butler];
 const all = [...cases, ...long];
 
 const usage = `npm run bench -- [NAME…] [--quick] [--json]    (npm run --silent bench -- --json: the document and nothing else)
