@@ -15,7 +15,7 @@ import { runsBucket } from "./protocol/runs.ts";
 import { healthRoutes, metricsText, readinessOf } from "./actors/health.ts";
 import type { Log, NodeContextService } from "./actors/NodeContext.ts";
 import type { Site } from "./config/Site.ts";
-import { findBinary, startEmbedded } from "./jetstream/embedded.ts";
+import { findBinary, startEmbedded, storeBroken } from "./jetstream/embedded.ts";
 import type { EmbeddedServer } from "./jetstream/embedded.ts";
 import { openObjects } from "./jetstream/objects.ts";
 import type { AroundDriver } from "./node/actors.ts";
@@ -104,7 +104,13 @@ export const startNode = (options: NodeOptions): Effect.Effect<RunningNode, Node
           });
           state.server = running;
           yield* ready;
-          return yield* Effect.fail(fail(`nats-server ${yield* running.exited}`));
+          const dataDir = join(site.dataDir, "nats");
+          const broken = storeBroken(running, dataDir, (fault) =>
+            log("error", `nats-server cannot write in ${dataDir}: make room there, and it is started anew`, {
+              fault,
+            }),
+          );
+          return yield* Effect.fail(fail(`nats-server ${yield* Effect.raceFirst(running.exited, broken)}`));
         }),
     };
 

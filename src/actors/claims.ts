@@ -17,7 +17,7 @@ import type { NodeContextService } from "./NodeContext.ts";
 import type { NotNow } from "./NotNow.ts";
 import { settlementOf } from "./settlement.ts";
 import { Queues } from "./queues.ts";
-import { reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
+import { insistOnRead, reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
 import type { SettleResult } from "../jetstream/claims.ts";
 import { mayUseName } from "../jetstream/lease.ts";
 import { getManyUnsafe } from "../jetstream/ledger.ts";
@@ -552,10 +552,11 @@ async function settleItems<Body>(
     const result = await slot.settle(id, writes, whileConnected);
     if (result.type !== "conflict") return result;
     const kept: Array<Item<Body>> = [];
-    const entries = await getManyUnsafe(
+    const keys = left.map((item) => item.key);
+    const entries = await insistOnRead(
       node.nats,
-      ledgerBucket,
-      left.map((item) => item.key),
+      () => getManyUnsafe(node.nats, ledgerBucket, keys),
+      whileConnected,
     );
     left.forEach((item, i) => {
       if (standsAfterConflict(state, item, entries[i] ?? null)) kept.push(item);

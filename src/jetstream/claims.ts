@@ -50,6 +50,26 @@ async function insist(
   }
 }
 
+/**
+ * Reads what decides about a claim until the server has answered, as {@link insist} sends: a server that is away just then is nobody's
+ * fault, and must not end the worker and count as a crash of all that it has in hand. Rejects when the connection is closed.
+ */
+export async function insistOnRead<A>(
+  nats: NatsService,
+  read: () => Promise<A>,
+  signal: AbortSignal,
+): Promise<A> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await read();
+    } catch (cause) {
+      const again = cause instanceof NatsUnavailable && !signal.aborted && !nats.connection.isClosed();
+      if (!again) throw cause;
+    }
+    await new Promise((resolve) => setTimeout(resolve, Math.min(50 * 2 ** attempt, 1_000)));
+  }
+}
+
 export type SettleResult =
   | { readonly type: "settled"; readonly revision: number }
   /** The slot is no longer this claim's: do nothing more, acknowledge nothing. */
@@ -157,7 +177,7 @@ export class Slot {
       return { type: "settled", revision: this.#revision };
     }
     if (answer._tag !== "TransactionConflict") return { type: "failed", error: answer };
-    const found = await getSlotUnsafe(this.#nats, this.key);
+    const found = await insistOnRead(this.#nats, () => getSlotUnsafe(this.#nats, this.key), signal);
     if (found === null) return { type: "lost", how: "the slot is gone" };
     if (found.slot.state === "idle") {
       this.#revision = found.revision;

@@ -8,11 +8,12 @@ import * as Schema from "effect/Schema";
 import type * as Scope from "effect/Scope";
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, statfs, writeFile } from "node:fs/promises";
 import { createServer, connect as connectSocket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { findNatsServer } from "../../scripts/nats-server/find.mjs";
+import { embeddedHealthEveryMs, embeddedRoomBytes } from "../limits.ts";
 
 export class EmbeddedServerFailed extends Schema.TaggedError<EmbeddedServerFailed>()("EmbeddedServerFailed", {
   reason: Schema.String,
@@ -285,6 +286,47 @@ export const startEmbedded = (
       logFile,
       exited: Effect.promise(() => running.ended),
     };
+  });
+
+/** The server's own word on its streams; null when it has none, or none is heard. */
+async function storeFault(monitor: string): Promise<string | null> {
+  try {
+    const health = await fetch(`${monitor}/healthz`, { signal: AbortSignal.timeout(2_000) });
+    if (health.ok) return null;
+    const { error } = (await health.json()) as { readonly error?: string };
+    return error !== undefined && error.includes("write error") ? error : null;
+  } catch {
+    // It is busy, paused or gone: whoever waits for its end hears of that.
+    return null;
+  }
+}
+
+/**
+ * Resolves, in words, when the server has to be started anew to store anything again. A stream that once could not be written, as on a
+ * full disk, stays so for the life of its server, which goes on, answers nothing, and calls JetStream enabled. Waits until
+ * there is room: started before that, it would only fail again.
+ */
+export const storeBroken = (
+  server: EmbeddedServer,
+  dataDir: string,
+  say: (fault: string) => void,
+): Effect.Effect<string> =>
+  Effect.gen(function* () {
+    let told = false;
+    for (;;) {
+      yield* Effect.sleep(embeddedHealthEveryMs);
+      const fault = yield* Effect.promise(() => storeFault(server.monitor));
+      if (fault === null) continue;
+      const free = yield* Effect.promise(() =>
+        statfs(dataDir).then(
+          ({ bavail, bsize }) => bavail * bsize,
+          () => 0,
+        ),
+      );
+      if (free >= embeddedRoomBytes) return `could not write its store (${fault})`;
+      if (!told) say(fault);
+      told = true;
+    }
   });
 
 /** What the server promises about an acknowledged message, in words, read from the server itself. */

@@ -58,6 +58,8 @@ export class Arena {
       syncAlways: true,
       links: true,
       ownDisk: true,
+      // A flaky file fails once in each life of each node, and a life is short here.
+      lane: { attemptsMax: 50, crashesAloneMax: 10 },
       second: {
         lane: rawLane,
         text: (node, folder) =>
@@ -156,9 +158,9 @@ export class Arena {
     }
   }
 
-  outside(ledger: OutsideEvidence["ledger"]): OutsideEvidence {
+  outside({ ledger, history }: Pick<OutsideEvidence, "ledger" | "history">): OutsideEvidence {
     const { announced, sent, lookUps } = this.exposures;
-    return { ledger, told: this.receiver.accepted, announced, sent, lookUps };
+    return { ledger, history, told: this.receiver.accepted, announced, sent, lookUps };
   }
 
   async end(): Promise<void> {

@@ -109,7 +109,7 @@ export async function runFaults(settings: FaultSettings, say: (line: string) => 
   const arena = await Arena.start({ nodes, seed: settings.seed });
   const began = performance.now();
   const run = new Run(arena);
-  const disk = arena.cluster.server.ownDisk;
+  const disk = arena.cluster.server.disk !== null;
   say(
     `seed ${settings.seed}, ${settings.faults} faults, ${settings.nodes} nodes${disk ? "" : "; no disk can be mounted here, so none is filled"}`,
   );
@@ -145,7 +145,7 @@ export async function runFaults(settings: FaultSettings, say: (line: string) => 
 async function judged(run: Run, settings: FaultSettings, tookMs: number): Promise<FaultReport> {
   const { arena } = run;
   const evidence = await arena.cluster.evidence();
-  const outside = arena.outside(evidence.ledger);
+  const outside = arena.outside(evidence);
   const broken = violations(evidence);
   const told = run.restedMs === null ? [] : [...toldWrongly(outside), ...outOfOrder(outside)];
   const isStuck = (words: string): boolean => /\bstuck\b|not within/.test(words);
@@ -180,6 +180,6 @@ async function judged(run: Run, settings: FaultSettings, tookMs: number): Promis
     lookUps: arena.exposures.lookUps.length,
     seconds: tookMs / 1_000,
     restedMs: run.restedMs,
-    disk: arena.cluster.server.ownDisk,
+    disk: arena.cluster.server.disk !== null,
   };
 }

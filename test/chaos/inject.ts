@@ -206,9 +206,9 @@ async function onServer(arena: Arena, { kind, downMs }: Fault): Promise<Injected
     await sleep(downMs);
     await server.start();
   } else if (kind === "server: disk full") {
-    server.fillDisk();
+    server.disk?.fill();
     await sleep(downMs);
-    server.freeDisk();
+    server.disk?.free();
     // A server that has given up on its disk does not look again: whoever makes room has to start it anew.
     if (!(await server.isHealthy())) {
       note = "the server had given up on its disk and was started anew";

@@ -183,6 +183,7 @@ export async function runReceiver(
     await toldAll(cluster, caughtUpMsMax);
     const outside: OutsideEvidence = {
       ledger: await cluster.history.scan(["file.>"]),
+      history: cluster.history.revisions,
       told: receiver.accepted,
       announced: new Map(),
       sent: new Map(),

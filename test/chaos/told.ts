@@ -24,6 +24,8 @@ export interface LookUp {
 
 export interface OutsideEvidence {
   readonly ledger: ReadonlyArray<Revision>;
+  /** As the checker's. */
+  readonly history: ReadonlyArray<Revision>;
   /** In order. */
   readonly told: ReadonlyArray<ToldRequest>;
   /** By group: when it was announced first, in epoch milliseconds. */
@@ -39,6 +41,7 @@ export function toldWrongly(evidence: OutsideEvidence): ReadonlyArray<string> {
 }
 
 interface KnownFile {
+  readonly key: string;
   readonly filename: string;
   readonly revision: number;
 }
@@ -50,7 +53,7 @@ function knownByExposure(ledger: ReadonlyArray<Revision>): Map<string, Array<Kno
     const told = toldOf(key, value as LedgerRecord<FileBody>);
     if (told === null) continue;
     const of = found.get(told.exposure);
-    const file = { filename: told.filename, revision };
+    const file = { key, filename: told.filename, revision };
     if (of === undefined) found.set(told.exposure, [file]);
     else of.push(file);
   }
@@ -92,28 +95,41 @@ function untold({ ledger, told }: OutsideEvidence): ReadonlyArray<string> {
   return found;
 }
 
-/** Of each exposure, what was told first comes in the order in which it became known. */
-export function outOfOrder({ ledger, told }: OutsideEvidence): ReadonlyArray<string> {
-  const found: Array<string> = [];
-  for (const [exposure, files] of knownByExposure(ledger)) {
-    const revisions = new Map(files.map(({ filename, revision }) => [filename, revision]));
-    let last = { filename: "", revision: 0 };
-    const heard = new Set<string>();
-    for (const request of told.filter((one) => one.exposure === exposure)) {
-      // Within one request the order says nothing: its files are told together.
-      let most = last;
-      for (const filename of request.filenames) {
-        const revision = revisions.get(filename);
-        if (revision === undefined || heard.has(filename)) continue;
-        heard.add(filename);
-        if (revision < last.revision)
-          found.push(`out of order: ${filename} of ${exposure} was told after ${last.filename}`);
-        if (revision > most.revision) most = { filename, revision };
-      }
-      last = most;
-    }
+/**
+ * Of each exposure, what was told first comes in the order of the ledger. A record that is written again once it is known takes a later
+ * place there; told before or after that, it has two places, and either is right.
+ */
+export function outOfOrder({ ledger, history, told }: OutsideEvidence): ReadonlyArray<string> {
+  const since = new Map<string, number>();
+  for (const { key, value, revision } of history) {
+    if (key.startsWith("file.") && (value as LedgerRecord | null)?.state === "known" && !since.has(key))
+      since.set(key, revision);
   }
-  return found;
+  const requests = new Map<string, Array<ToldRequest>>();
+  for (const request of told)
+    requests.set(request.exposure, [...(requests.get(request.exposure) ?? []), request]);
+  return [...knownByExposure(ledger)].flatMap(([exposure, files]) => {
+    const byName = new Map(files.map((file) => [file.filename, file]));
+    const first = ({ key, revision }: KnownFile): number => since.get(key) ?? revision;
+    const found: Array<string> = [];
+    const before: Array<KnownFile> = [];
+    const heard = new Set<string>();
+    for (const request of requests.get(exposure) ?? []) {
+      // Within one request the order says nothing: its files are told together.
+      const fresh = request.filenames.flatMap((name) => (heard.has(name) ? [] : (byName.get(name) ?? [])));
+      for (const file of fresh) {
+        heard.add(file.filename);
+        const late = before.find((one) => one.revision > file.revision && first(one) > first(file));
+        if (late !== undefined)
+          found.push(
+            `out of order: ${file.filename} of ${exposure}, known since revision ${first(file)} and written last at ${file.revision}, was ` +
+              `told after ${late.filename}, known since ${first(late)} and written last at ${late.revision}`,
+          );
+      }
+      before.push(...fresh);
+    }
+    return found;
+  });
 }
 
 /** Once announced, a group is there whoever is asked, with its uri; a group that nobody sent never is. */

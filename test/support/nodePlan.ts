@@ -14,7 +14,10 @@ export interface NodePlan {
   readonly killOn: string | null;
 }
 
-/** One call of the driver, noted as it begins and as it ends. On a native lane keys contain `flaky` or `bad` to be failed; of another driver's batch the end names what it has taken in. */
+/**
+ * One call of the driver, noted as it begins and as it ends. On a native lane keys contain `flaky` or `bad` to be failed; of another
+ * driver's batch the end names what it has taken in.
+ */
 export interface IngestNote {
   readonly what: "begin" | "end";
   readonly node: string;

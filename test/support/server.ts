@@ -1,6 +1,5 @@
 /** A nats-server that a test may kill, restart on the same store and port, and pause. */
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,39 +9,20 @@ import * as Scope from "effect/Scope";
 import { findNatsServer } from "../../scripts/nats-server/find.mjs";
 import type { EmbeddedServer } from "../../src/jetstream/embedded.ts";
 import { startEmbedded } from "../../src/jetstream/embedded.ts";
+import { Disk } from "./disk.ts";
 
 const folders = new Set<string>();
-const disks = new Set<string>();
-const diskMiB = 2_048;
 process.on("exit", () => {
-  for (const disk of disks) unmount(disk);
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 });
-
-/** A disk of its own, in memory; false where this user may not mount one. */
-function mount(folder: string): boolean {
-  mkdirSync(folder, { recursive: true });
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${diskMiB}m`, "tmpfs", folder], { stdio: "ignore" });
-    disks.add(folder);
-    return true;
-  } catch {
-    // Not root, or no mount at all: the caller is told and does without.
-    return false;
-  }
-}
-
-function unmount(folder: string): void {
-  if (disks.delete(folder)) execFileSync("umount", ["-l", folder], { stdio: "ignore" });
-}
 
 export class ServerProcess {
   /** For everything that belongs to the server and its test; removed at the end. */
   readonly folder: string;
   readonly #binary: string;
   readonly #syncAlways: boolean;
-  /** Whether its store lies on a disk of its own, which {@link fillDisk} can fill. */
-  readonly ownDisk: boolean;
+  /** The disk of its store; null where it has none of its own. */
+  readonly disk: Disk | null;
   #scope = Scope.makeUnsafe();
   #server: EmbeddedServer | null = null;
   #port = 0;
@@ -52,7 +32,7 @@ export class ServerProcess {
     this.#syncAlways = syncAlways;
     this.folder = mkdtempSync(join(tmpdir(), "orrery-chaos-"));
     folders.add(this.folder);
-    this.ownDisk = ownDisk && mount(this.#store);
+    this.disk = ownDisk ? Disk.mount(join(this.folder, "nats", "store")) : null;
   }
 
   static async start(
@@ -104,25 +84,7 @@ export class ServerProcess {
     if (this.#server !== null) process.kill(this.#server.pid, "SIGCONT");
   }
 
-  get #store(): string {
-    return join(this.folder, "nats", "store");
-  }
-
-  /** From now on no byte more can be stored: the disk is as large as what is on it. */
-  fillDisk(): void {
-    const { bsize, blocks, bfree } = statfsSync(this.#store);
-    this.#resize(`${Math.ceil(((blocks - bfree) * bsize) / 1_024)}k`);
-  }
-
-  freeDisk(): void {
-    this.#resize(`${diskMiB}m`);
-  }
-
-  #resize(size: string): void {
-    execFileSync("mount", ["-o", `remount,size=${size}`, this.#store], { stdio: "ignore" });
-  }
-
-  /** Whether it runs, and JetStream with it. */
+  /** Whether it runs, and can write every stream. */
   async isHealthy(): Promise<boolean> {
     if (this.#server === null) return false;
     try {
@@ -139,7 +101,7 @@ export class ServerProcess {
     this.resume();
     this.#server = null;
     await Effect.runPromise(Scope.close(this.#scope, Exit.void));
-    unmount(this.#store);
+    this.disk?.unmount();
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
     folders.delete(this.folder);
   }
