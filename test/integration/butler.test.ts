@@ -110,6 +110,7 @@ const lane = (kind: Kind, python: string): string => `
     identity: rubin
     sidecar: .json
     batchMax: 150
+    workers: 2
     attemptsMax: 3
     backoffBase: 20 ms
     backoffMax: 50 ms
@@ -186,7 +187,7 @@ async function settledAll(
       return frames.length - records.size;
     },
     (left) => left === 0,
-    120_000,
+    long ? 300_000 : 120_000,
   );
   return records;
 }
@@ -202,6 +203,13 @@ const saidOf = (kind: Kind, pattern: RegExp): number =>
   site.log.filter(
     ({ message, fields }) => fields["lane"] === kind && fields["from"] === "bridge" && pattern.test(message),
   ).length;
+
+/** Of all that the lane's bridges said of their batches: how many files became this. */
+const toldOf = (kind: Kind, what: string): number =>
+  site.log.reduce((sum, { message, fields }) => {
+    const said = fields["lane"] === kind ? new RegExp(String.raw`\b(\d+) ${what}\b`).exec(message) : null;
+    return sum + Number(said?.[1] ?? 0);
+  }, 0);
 
 /** Waits until the lane's bridge has a batch in hand which it had not before `act`. */
 async function inHand(kind: Kind, act: () => Promise<void>): Promise<number> {
@@ -240,7 +248,7 @@ function holdsExactly(repository: Repository, kind: Kind, raws: ReadonlyArray<Fr
   expect(stored.toSorted(byId), kind).toEqual(expected.toSorted(byId));
   const seqs = [...new Set(raws.map(({ seq }) => seq))].toSorted((a, b) => a - b);
   const ids = seqs.map(exposureOf);
-  const said = (element: keyof Omit<Repository, "datasets">, field: string) =>
+  const said = (element: keyof Omit<Repository, "datasets" | "raws_of_visits">, field: string) =>
     repository[element].map((record) => String(record[field])).toSorted();
   expect(said("exposure", "id")).toEqual(ids);
   expect(said("exposure", "obs_id")).toEqual(seqs.map(nameOf));
@@ -249,8 +257,49 @@ function holdsExactly(repository: Repository, kind: Kind, raws: ReadonlyArray<Fr
   expect(said("visit_definition", "exposure")).toEqual(ids);
   expect(said("visit_definition", "visit")).toEqual(ids);
   expect(said("visit_system_membership", "visit")).toEqual(ids);
+  const visits = seqs.map((seq) => ({
+    visit: exposureOf(seq),
+    name: nameOf(seq),
+    exposures: [exposureOf(seq)],
+    detectors: raws
+      .filter((raw) => raw.seq === seq)
+      .map(({ detector }) => numberOf(detector))
+      .toSorted((a, b) => a - b),
+  }));
+  const byVisit = (a: { visit: string }, b: { visit: string }) => a.visit.localeCompare(b.visit);
+  expect(repository.raws_of_visits.toSorted(byVisit)).toEqual(visits);
   for (const record of [...repository.exposure, ...repository.visit]) {
     expect(record).toMatchObject({ physical_filter: "i_39", day_obs: day, exposure_time: 30 });
+  }
+}
+
+/** What was in a bridge that died, or waited for it, owes no attempt. One of them may have been a claim of its own, by chance. */
+function expectOneCrashAtMost(records: ReadonlyArray<FileRecord>): void {
+  for (const record of records) expect(record).toMatchObject({ state: "known", attempts: 0 });
+  expect(Math.max(...records.map(({ crashes }) => crashes))).toBeLessThanOrEqual(1);
+  expect(records.filter(({ crashesAlone }) => crashesAlone > 0).length).toBeLessThanOrEqual(1);
+}
+
+/**
+ * Kills the lane's bridge, and stops it, while it works: each time in another batch, a little later in it. What it had written of
+ * that batch is found again by the next one.
+ */
+async function strikes(kind: Kind): Promise<void> {
+  for (const [i, signal] of (["SIGKILL", "SIGKILL", "SIGSTOP", "SIGKILL"] as const).entries()) {
+    const ingested = toldOf(kind, "ingested");
+    await until(
+      () => toldOf(kind, "ingested"),
+      (now) => now > ingested,
+      60_000,
+    );
+    const pid = await inHand(kind, () => Promise.resolve());
+    await new Promise((resolve) => setTimeout(resolve, 20 * i));
+    process.kill(pid, signal);
+    await until(
+      () => bridgesOf(kind).at(-1),
+      (now) => now !== pid,
+      60_000,
+    );
   }
 }
 
@@ -288,11 +337,12 @@ async function aNight(kind: Kind): Promise<void> {
   const middle = files.length >> 1;
   const all = [guider, ...files.slice(0, middle), ...wrong.map(([, one]) => one), ...files.slice(middle)];
   await announce(kind, all);
+  if (long) await strikes(kind);
   const records = await settledAll(kind, all);
   for (const [what, one] of wrong) expect([one.key, outcome(records.get(one.key))]).toEqual([one.key, what]);
   for (const one of [...files, guider])
     expect([one.key, outcome(records.get(one.key))]).toEqual([one.key, "known"]);
-  expect(saidOf(kind, /\b5 duplicate\b/)).toBeGreaterThan(0);
+  expect(toldOf(kind, "duplicate")).toBeGreaterThanOrEqual(known.length);
 
   // Killed with a batch in hand, which a lock keeps there.
   const killed = nightly([night.exposures + 1], 20);
@@ -300,9 +350,7 @@ async function aNight(kind: Kind): Promise<void> {
   await lab.hold(repo);
   process.kill(await inHand(kind, () => announce(kind, killed)), "SIGKILL");
   await lab.release(repo);
-  for (const record of (await settledAll(kind, killed)).values()) {
-    expect(record).toMatchObject({ state: "known", attempts: 0, crashesAlone: 0 });
-  }
+  expectOneCrashAtMost([...(await settledAll(kind, killed)).values()]);
 
   // Hung past its deadline: stopped, so that not even SIGTERM is heard.
   const hung = nightly([night.exposures + 2], 20);
@@ -311,7 +359,7 @@ async function aNight(kind: Kind): Promise<void> {
   process.kill(await inHand(kind, () => announce(kind, hung)), "SIGSTOP");
   await lab.release(repo);
   const late = [...(await settledAll(kind, hung)).values()];
-  for (const record of late) expect(record).toMatchObject({ state: "known", attempts: 0, crashesAlone: 0 });
+  expectOneCrashAtMost(late);
   expect(late.some((record) => record.crashes > 0)).toBe(true);
 
   // The registry locked: for a while, which is waited for; and past the deadline, which costs nobody an attempt.

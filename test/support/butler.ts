@@ -103,8 +103,17 @@ export interface LabDataset {
 /** Integers are text: some are too large for a number here. */
 export type LabRecord = Readonly<Record<string, unknown>>;
 
+/** A visit asked for by its data id, and the raw files that are found by it. */
+export interface LabVisit {
+  readonly visit: string;
+  readonly name: string;
+  readonly exposures: ReadonlyArray<string>;
+  readonly detectors: ReadonlyArray<number>;
+}
+
 export interface Repository {
   readonly datasets: ReadonlyArray<LabDataset>;
+  readonly raws_of_visits: ReadonlyArray<LabVisit>;
   readonly exposure: ReadonlyArray<LabRecord>;
   readonly visit: ReadonlyArray<LabRecord>;
   readonly visit_definition: ReadonlyArray<LabRecord>;

@@ -96,6 +96,12 @@ class Lab:
                     )
             return {
                 "datasets": datasets,
+                "raws_of_visits": [
+                    _raws_of(butler, record.id)
+                    for record in butler.query_dimension_records(
+                        "visit", instrument="LSSTCam", explain=False, limit=None
+                    )
+                ],
                 **{
                     element: [
                         {name: _plain(value) for name, value in record.toDict().items()}
@@ -108,6 +114,19 @@ class Lab:
             }
         finally:
             butler.close()
+
+
+def _raws_of(butler: Butler, visit: int) -> dict[str, Any]:
+    """A visit by its data id, and the raw files that Butler finds by it."""
+    of_it: dict[str, int | str] = {"instrument": "LSSTCam", "visit": visit}
+    (record,) = butler.query_dimension_records("visit", data_id=of_it, explain=False)
+    refs = butler.query_datasets("raw", "LSSTCam/raw/all", data_id=of_it, find_first=False, explain=False, limit=None)
+    return {
+        "visit": str(visit),
+        "name": record.name,
+        "exposures": sorted({str(ref.dataId["exposure"]) for ref in refs}),
+        "detectors": sorted(ref.dataId["detector"] for ref in refs),
+    }
 
 
 def make_ids_foreign(catalog: PlainCatalog) -> None:
