@@ -18,61 +18,109 @@ export interface NightLoad {
 const tickMs = 1;
 const sayEveryMs = 5_000;
 
+/** Connections that are opened as they are needed; the server closes those that are not. */
+class Connections {
+  readonly #url: string;
+  readonly #max: number;
+  readonly #free: Array<Socket> = [];
+  readonly #busy = new Map<Socket, () => void>();
+  readonly #failed: (cause: unknown) => void;
+  #open = 0;
+  #ended = false;
+
+  constructor(url: string, max: number, failed: (cause: unknown) => void) {
+    this.#url = url;
+    this.#max = max;
+    this.#failed = failed;
+  }
+
+  /** Sends on one that is free; false where none is, and then `more` is called once there may be. */
+  send(request: () => string, answered: () => void, more: () => void): boolean {
+    const socket = this.#free.pop();
+    if (socket !== undefined) {
+      this.#busy.set(socket, answered);
+      socket.write(request());
+      return true;
+    }
+    if (this.#open < this.#max) {
+      this.#open++;
+      connectTo(this.#url).then((fresh) => {
+        this.#listen(fresh);
+        this.#free.push(fresh);
+        more();
+      }, this.#failed);
+    }
+    return false;
+  }
+
+  end(): void {
+    this.#ended = true;
+    for (const socket of [...this.#free, ...this.#busy.keys()]) socket.destroy();
+  }
+
+  #listen(socket: Socket): void {
+    let text = "";
+    socket.on("data", (chunk: string) => {
+      const answered = this.#busy.get(socket);
+      // Said while nothing was asked: it is about to be closed.
+      if (answered === undefined) return;
+      text = text === "" ? chunk : text + chunk;
+      try {
+        const length = answerLength(text);
+        if (length === 0) return;
+        text = text.slice(length);
+      } catch (cause) {
+        this.#failed(cause);
+        return;
+      }
+      this.#busy.delete(socket);
+      this.#free.push(socket);
+      answered();
+    });
+    socket.once("close", () => {
+      this.#open--;
+      const place = this.#free.indexOf(socket);
+      if (place >= 0) this.#free.splice(place, 1);
+      if (this.#busy.delete(socket) && !this.#ended) {
+        this.#failed(new Error("a connection was closed under load"));
+      }
+    });
+  }
+}
+
 /** Resolves once each is answered 200; rejects with the first other answer. @returns ms from the first to the last answer */
 export async function sendNight(load: NightLoad, say: (line: string) => void): Promise<number> {
   const { count, due } = load;
-  const sockets = await Promise.all(Array.from({ length: load.connections }, () => connectTo(load.url)));
-  const free = [...sockets];
   const started = performance.now();
   let next = 0;
   let answered = 0;
   const timers: Array<NodeJS.Timeout> = [];
+  let connections: Connections | null = null;
   try {
     await new Promise<void>((resolve, reject) => {
+      const pool = new Connections(load.url, load.connections, reject);
+      connections = pool;
+      const done = (): void => {
+        if (++answered === count) resolve();
+        else pump();
+      };
       const pump = (): void => {
         while (next < count) {
           const now = performance.now();
           const at = due === null ? now : started + due(next);
-          if (at > now) return;
-          const socket = free.pop();
-          if (socket === undefined) return;
-          load.sentAt(next, at);
-          socket.write(load.request(next++));
+          if (at > now || !pool.send(() => load.request(next), done, pump)) return;
+          load.sentAt(next++, at);
         }
       };
-      for (const socket of sockets) {
-        listen(socket, reject, () => {
-          free.push(socket);
-          if (++answered === count) resolve();
-          else pump();
-        });
-      }
       timers.push(setInterval(() => say(`  ${answered} of ${count} answered`), sayEveryMs));
       if (due !== null) timers.push(setInterval(pump, tickMs));
       pump();
     });
   } finally {
     for (const timer of timers) clearInterval(timer);
-    for (const socket of sockets) socket.destroy();
+    (connections as Connections | null)?.end();
   }
   return performance.now() - started;
-}
-
-function listen(socket: Socket, failed: (cause: unknown) => void, answered: () => void): void {
-  let text = "";
-  socket.on("data", (chunk: string) => {
-    text = text === "" ? chunk : text + chunk;
-    try {
-      const length = answerLength(text);
-      if (length === 0) return;
-      text = text.slice(length);
-    } catch (cause) {
-      failed(cause);
-      return;
-    }
-    answered();
-  });
-  socket.once("close", () => failed(new Error("a connection was closed under load")));
 }
 
 /** When each of the subjects was first heard. */
