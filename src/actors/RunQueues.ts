@@ -1,8 +1,8 @@
 /**
  * What one runner takes from: the queues of its lane, the most urgent first.
  *
- * Live runs come before what is reprocessed, with two rules that keep each from the other's throat: every {@link redoEvery}th look begins
- * with what is reprocessed, so that it goes on however much comes live; and of several workers of a node one takes live runs only, so
+ * Live runs come before what is reprocessed, with two rules that keep each from the other's throat: every {@link redoEvery}th run is
+ * one that is reprocessed, so that it goes on however much comes live; and of several workers of a node one takes live runs only, so
  * that a live run finds a worker that no long reprocessing run has in hand.
  */
 import { Mailbox } from "../jetstream/mailbox.ts";
@@ -24,7 +24,8 @@ export class RunQueues implements TakesFrom {
   readonly #redo: ReadonlyArray<RunQueue>;
   /** Opened when first looked into. */
   readonly #mailboxes = new Map<string, Mailbox>();
-  #looks = 0;
+  /** Live runs taken since what is reprocessed had its turn. */
+  #liveTaken = 0;
 
   /**
    * @param queues the most urgent first, the ordinary one among them
@@ -50,13 +51,16 @@ export class RunQueues implements TakesFrom {
     if (this.#live.length === 1 && this.#redo.length === 0) {
       return { deliveries: await this.first.take(1, waitMs, signal), doubtful: false };
     }
-    const redoFirst = ++this.#looks % redoEvery === 0;
+    const redoFirst = this.#liveTaken >= redoEvery - 1;
     const order = redoFirst ? [...this.#redo, ...this.#live] : [...this.#live, ...this.#redo];
     for (const queue of order) {
       if (!this.#bell.mayHold(queue.name)) continue;
       if (queue.exclusive !== null && this.#bell.isHeld(queue.exclusive)) continue;
       const mark = this.#bell.mark(queue.name);
       const deliveries = await this.#mailbox(queue.name).take(1, 0, signal);
+      // What has ended is no run.
+      if (deliveries[0]?.operation === "")
+        this.#liveTaken = queue.origin === "live" ? this.#liveTaken + 1 : 0;
       if (deliveries.length > 0 || signal.aborted) return { deliveries, doubtful: false };
       this.#bell.foundEmpty(queue.name, mark);
     }
