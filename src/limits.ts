@@ -103,10 +103,6 @@ export const countersFlushMs = 250;
 export const embeddedHealthEveryMs = 1_000;
 export const embeddedRoomBytes = 64 * 1_048_576;
 
-/** How often the embedded server is asked whether it can write, and the room on its disk with which it is started anew. */
-export const embeddedHealthEveryMs = 1_000;
-export const embeddedRoomBytes = 64 * 1_048_576;
-
 export const requestDeadlineMs = 5_000;
 export const sidecarBytesMax = 4 * 1_048_576;
 export const fitsHeaderBytesMax = 4 * 1_048_576;
