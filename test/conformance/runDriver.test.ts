@@ -1,0 +1,107 @@
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import { afterAll, describe, expect, it } from "vitest";
+import { makeDockerDriver } from "../../src/drivers/docker.ts";
+import { makeProcessDriver } from "../../src/drivers/process.ts";
+import type { RunTask } from "../../src/drivers/RunDriver.ts";
+import { engineMissing } from "../support/containerEngine.ts";
+import { runDriverConformance } from "./runDriver.ts";
+
+const grace = { termMs: 2_000, interruptMs: 500 };
+const folder = mkdtempSync(path.join(tmpdir(), "orrery-docker-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+
+runDriverConformance("process", () => ({
+  make: () => makeProcessDriver(grace),
+  code: { module: "src/drivers/process.ts", expression: `makeProcessDriver(${JSON.stringify(grace)})` },
+  image: null,
+  measures: true,
+}));
+
+/** A program `docker` in a folder of its own. */
+const fake = path.join(folder, "docker");
+const client = path.resolve(import.meta.dirname, "../support/fakeDocker.ts");
+writeFileSync(fake, `#!/bin/sh\nexec '${process.execPath}' '${client}' '${folder}' "$@"\n`);
+chmodSync(fake, 0o755);
+
+const withFake = { program: fake, ...grace };
+runDriverConformance("docker, a program that behaves like it", () => ({
+  make: () => makeDockerDriver(withFake),
+  code: { module: "src/drivers/docker.ts", expression: `makeDockerDriver(${JSON.stringify(withFake)})` },
+  image: "busybox",
+  measures: false,
+}));
+
+const missing = await engineMissing();
+if (missing === null) {
+  runDriverConformance("docker, a real engine", () => ({
+    make: () => makeDockerDriver(grace),
+    code: { module: "src/drivers/docker.ts", expression: `makeDockerDriver(${JSON.stringify(grace)})` },
+    image: "busybox:1.37",
+    measures: false,
+  }));
+} else
+  describe.skip(`run driver docker, a real engine: ${missing.split("\n")[0]}`, () =>
+    it("runs", () => undefined));
+
+describe("the docker driver", () => {
+  const task = (more: Partial<RunTask> = {}): RunTask => ({
+    id: "one=2Ftry/0",
+    leftovers: ["gone"],
+    owner: "me",
+    command: ["/bin/sh", "-c", "echo $SECRET"],
+    image: "busybox",
+    cwd: folder,
+    env: { SECRET: "whisper" },
+    reads: ["/data/in"],
+    scratch: folder,
+    logFile: path.join(folder, "log"),
+    logBytesMax: 1_000,
+    timeLimitMs: 10_000,
+    ...more,
+  });
+  const away = path.join(folder, "engine-away");
+  const asked = (): ReadonlyArray<ReadonlyArray<string>> =>
+    readFileSync(path.join(folder, "asked.log"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as ReadonlyArray<string>);
+
+  it("says clearly that no engine answers, and runs nothing", async () => {
+    writeFileSync(away, "");
+    const exit = await Effect.runPromiseExit(makeDockerDriver(withFake).run(task()));
+    rmSync(away);
+    expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(
+      /no container engine answers .*docker: Cannot connect to the Docker daemon/,
+    );
+    const none = await Effect.runPromiseExit(
+      makeDockerDriver({ ...withFake, program: path.join(folder, "no-docker") }).run(task()),
+    );
+    expect(Exit.isFailure(none) && String(none.cause)).toMatch(/no container engine answers .*ENOENT/);
+  });
+
+  it("says in the log what the engine said of an image that is not there", async () => {
+    const end = await Effect.runPromise(makeDockerDriver(withFake).run(task({ image: "no-such-image" })));
+    expect(end).toMatchObject({ exit: 125, lastLine: "Unable to find image 'no-such-image:latest' locally" });
+  });
+
+  it("gives the container a name, an owner and limits, and no value of its environment as an argument", async () => {
+    const limits = { memoryBytesMax: 1_000_000, cpusMax: 2 };
+    const end = await Effect.runPromise(makeDockerDriver({ ...withFake, ...limits }).run(task()));
+    expect(end).toMatchObject({ exit: 0, lastLine: "whisper" });
+    const run = asked().findLast(([verb]) => verb === "run") ?? [];
+    const after = (flag: string): string | undefined => run[run.indexOf(flag) + 1];
+    expect(after("--name")).toBe("orrery-one-2Ftry-0");
+    expect(after("--label")).toBe("orrery.owner=me");
+    expect(after("--memory")).toBe("1000000");
+    expect(after("--cpus")).toBe("2");
+    expect(run).toContain("--rm");
+    expect(run).toContain("/data/in:/data/in:ro");
+    expect(run.join(" ")).not.toContain("whisper");
+    expect(asked().some(([verb, ...names]) => verb === "rm" && names.includes("orrery-gone"))).toBe(true);
+    expect(existsSync(path.join(folder, "container-orrery-one-2Ftry-0.json"))).toBe(false);
+  });
+});
