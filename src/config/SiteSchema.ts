@@ -354,7 +354,7 @@ const Webhook = Schema.Struct({
     [],
     "Lanes whose files it is told of; empty: every lane of kind exposure.",
   ),
-  timeout: optional(duration(10, 10 * msPerMinute), "5 s", "For one request and its answer."),
+  timeout: optional(duration(10, 10 * msPerMinute), "15 s", "For one request and its answer."),
   inFlightMax: optional(
     wholeNumber(1, 64),
     4,
