@@ -124,4 +124,6 @@ export interface Decision {
   readonly starts: ReadonlyArray<Start>;
   /** Partitions that are still to be looked at: 0, or `decide` is to be called again. */
   readonly left: number;
+  /** How many were looked at. */
+  readonly evaluated: number;
 }
