@@ -100,6 +100,29 @@ export const replay = Command.make(
   ]),
 );
 
+export const cancel = Command.make(
+  "cancel",
+  {
+    id: argument("RUN", "As for orrery why; or a job's name, with PARTITION behind it"),
+    partition: argument("PARTITION", "Of a job: the exposure, day, pointing or window that is meant").pipe(
+      Argument.optional,
+    ),
+    note: text("note", "TEXT", "Why; kept in its history"),
+    json,
+  },
+  (given) =>
+    run(
+      () => import("./cancel.ts"),
+      (module, io, site) => module.cancel(io, { ...plain(given), site }),
+    ),
+).pipe(
+  Command.withDescription(
+    "End a run: its command is ended where it runs, and it is parked as Cancelled. Nothing of it is published; orrery parked replay puts it back.",
+  ),
+  Command.withShortDescription("End a run"),
+  Command.withExamples([{ command: "orrery cancel mag/l1a/all 20260310 --note 'wrong calibration'" }]),
+);
+
 export const send = Command.make(
   "send",
   {

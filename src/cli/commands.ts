@@ -3,7 +3,7 @@
  * of the program costs only what is asked for.
  */
 import * as Command from "effect/cli/Command";
-import { parked, replay, send } from "./actCommands.ts";
+import { cancel, parked, replay, send } from "./actCommands.ts";
 import { jobs } from "./jobsCommands.ts";
 import { decode, file, log, presence, stats, status, why } from "./lookCommands.ts";
 import { check, demo, start, topology } from "./runCommands.ts";
@@ -16,7 +16,7 @@ export const orrery = root.pipe(
   Command.withSubcommands([
     { group: "Run", commands: [start, check, topology, demo] },
     { group: "Look", commands: [status, stats, why, file, presence, log] },
-    { group: "Act", commands: [parked, replay, send] },
+    { group: "Act", commands: [parked, replay, cancel, send] },
     { group: "Tools", commands: [jobs, decode] },
   ]),
   Command.withExamples([

@@ -1,6 +1,7 @@
 /** The story of a run, and of a job's partition: what it is made of, how it went, what it waits for. */
 import * as Effect from "effect/Effect";
 import { didYouMean } from "../config/nearMiss.ts";
+import { liveNodes } from "../jetstream/lease.ts";
 import type { Held } from "../jetstream/ledger.ts";
 import { getManyUnsafe, getRecordUnsafe, scan } from "../jetstream/ledger.ts";
 import { decodeJob } from "../protocol/jobs.ts";
@@ -60,8 +61,19 @@ function resultFacts({ result }: RunBody): ReadonlyArray<Fact> {
       ? "ended from outside"
       : `exit ${result.exit}`;
   const peak = result.peakRssBytes === null ? "" : `, at most ${bytes(result.peakRssBytes)} of memory`;
-  return [["last try", `${how}${took} on node ${result.node}${peak}`]];
+  const cpu = result.cpuMs == null ? "" : `, ${duration(result.cpuMs)} of processor time`;
+  return [["last try", `${how}${took} on node ${result.node}${peak}${cpu}`]];
 }
+
+/** What its node tells of a run whose command is under way. */
+const underWay = (link: SiteLink, run: string): Effect.Effect<ReadonlyArray<Fact>, CommandFailed> =>
+  Effect.map(Effect.mapError(liveNodes(link.nats), ofJetStream), (nodes) =>
+    [...nodes.values()].flatMap(({ runs = [] }) =>
+      runs
+        .filter((running) => running.run === run && running.line !== "")
+        .map(({ line }): Fact => ["says now", line]),
+    ),
+  );
 
 function outlook(record: LedgerRecord<RunBody>, key: string): Pick<Story, "now" | "next" | "commands"> {
   const { body } = record;
@@ -70,6 +82,18 @@ function outlook(record: LedgerRecord<RunBody>, key: string): Pick<Story, "now" 
   switch (record.state) {
     case "done":
     case "known":
+      if (body.ended !== undefined) {
+        const { how, detail } = body.ended;
+        return {
+          now: sentence(
+            how === "no-data"
+              ? `There was nothing to make: ${detail}`
+              : `Its program says not yet: ${detail}`,
+          ),
+          next: "Nothing is left to do with it; another run is made when what it is made of changes.",
+          commands: [],
+        };
+      }
       return {
         now: "It is done, and its outputs were announced.",
         next: "Nothing is left to do with it.",
@@ -98,7 +122,10 @@ function outlook(record: LedgerRecord<RunBody>, key: string): Pick<Story, "now" 
           }
         : {
             now: `It runs on node ${started.node} since ${moment(timeOf(started.at) ?? 0)} UTC.`,
-            next: "Its outputs are checked and announced when its command ends.",
+            next:
+              body.cancel === undefined
+                ? "Its outputs are checked and announced when its command ends."
+                : `Its command is ended: cancelled by ${body.cancel.by}.`,
             commands: [],
           };
     }
@@ -132,13 +159,14 @@ export const runStory = (
       `${output.bucket}/${output.key} (${bytes(output.size)})`,
     ]);
     const standing = standingOf(record);
+    const running = body.started === null ? [] : yield* underWay(link, found.key);
     return {
       name,
       key: found.key,
       standing,
       summary: `${standing}: job ${job} (version ${version}) for ${partition.instrument} ${partitionName(partition)}`,
       events: historyEvents(record.history),
-      facts: [...inputs, ...resultFacts(body), ...outputs],
+      facts: [...inputs, ...running, ...resultFacts(body), ...outputs],
       ...(log === null || log.trim() === "" ? {} : { excerpt: excerptOf(log, `'${name}'`) }),
       ...outlook(record, found.key),
     };
@@ -149,7 +177,7 @@ interface FoundJob {
   readonly record: JobRecord;
 }
 
-const findJobs = (
+export const findJobs = (
   link: SiteLink,
   job: string,
   partition: string | null,

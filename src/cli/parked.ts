@@ -1,5 +1,4 @@
 /** `orrery parked ls|show|replay|discard`: what was given up on, and what somebody decides about it. */
-import { hostname, userInfo } from "node:os";
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { didYouMean } from "../config/nearMiss.ts";
@@ -15,6 +14,7 @@ import { CommandFailed, exitCode, failed, misused, no, ofCause, ofJetStream } fr
 import { nameOf, needRecord } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
+import { operator } from "./operator.ts";
 import { renderRecord } from "./recordView.ts";
 import type { SiteLink } from "./site.ts";
 import { openSite } from "./site.ts";
@@ -239,16 +239,6 @@ const targetsOf = (
         const parked = yield* Effect.flatMap(readParked(link.nats), (all) => chosen(all, options));
         return yield* Effect.tryPromise({ try: () => holdAll(link.nats, parked), catch: ofCause });
       });
-
-/** Who decides, for the record's history. */
-function operator(): string {
-  try {
-    return `operator ${userInfo().username}@${hostname()}`;
-  } catch {
-    // No entry in the passwd file, as in some containers.
-    return `operator @${hostname()}`;
-  }
-}
 
 const past: Readonly<Record<Decision, string>> = { replay: "put back", discard: "given up for good" };
 

@@ -46,6 +46,7 @@ import { crashed, refuse, settle } from "../../src/protocol/lifecycle.ts";
 import type { FileBody, LedgerRecord, NodeRecord } from "../../src/protocol/records.ts";
 import { encodeJson, encodeText } from "../../src/protocol/records.ts";
 import type { RunBody } from "../../src/protocol/runs.ts";
+import { beginRun } from "../../src/actors/runSource.ts";
 import { runsBucket } from "../../src/protocol/runs.ts";
 import { makeFileStorage } from "../../src/storage/file.ts";
 import { beginCli, runCli } from "../support/cli.ts";
@@ -517,6 +518,42 @@ describe("runs", () => {
     const missing = await cli("log", name, "--inputs");
     expect(missing).toMatchObject({ exit: 3, stdout: "" });
     expect((await cli("log", id)).exit).toBe(1);
+  });
+
+  it("can be cancelled, by their name or by their job's partition; what is over cannot", async () => {
+    const exposure = "MC_O_20251121_000032";
+    const place = {
+      mailbox: runMailbox("quick"),
+      day,
+      tail: encodeTail(`quicklook/LSSTCam/${exposure}/00112233aabbccdd`),
+    };
+    const { body, ...record } = runRecord(exposure, "file.raw.-.none", "done");
+    const waiting = { ...record, state: "ready" as const, body: { ...body, outputs: null, result: null } };
+    const job = {
+      v: 1,
+      job: "quicklook",
+      version: "1",
+      partition: body.partition,
+      state: "ready",
+      blockedOn: [],
+      inputs: body.hash,
+      run: recordKey(place),
+    };
+    await store([
+      ...beginRun(place, waiting),
+      ledgerPut(jobKey("quicklook", day, `LSSTCam/${exposure}`), encodeJson(job)),
+    ]);
+    const cancelled = await cli("cancel", "quicklook", exposure, "--note", "wrong flat");
+    expect(cancelled).toMatchObject({ exit: 0, stderr: "" });
+    expect(cancelled.stdout).toMatch(/nobody had it in hand. It is parked/);
+    expect((await cli("why", recordKey(place))).stdout).toMatch(/Cancelled: by operator .*: wrong flat/);
+    expect(await cli("cancel", recordKey(place))).toMatchObject({
+      exit: 3,
+      stderr: expect.stringContaining("parked already"),
+    });
+    expect((await cli("cancel", "quicklook", "no-such-exposure")).exit).toBe(3);
+    expect((await cli("parked", "replay", recordKey(place))).exit).toBe(0);
+    expect((await cli("cancel", recordKey(place), "--json")).stdout).toContain('"type": "parked"');
   });
 
   it("that never began are explained by what their job waits for", async () => {
