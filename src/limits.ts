@@ -160,6 +160,9 @@ export const calendarRowsMax = 100_002;
 export const catalogueFilesMax = 256;
 export const catalogueFileBytesMax = 4 * 1_048_576;
 
+/** Of a node's memory in use, what may be added to it before it is collected. */
+export const heapGrowthPercent = 40;
+
 /** A drain (SIGTERM) ends within this: claims are released, the process gone. */
 export const drainMs = 1_500;
 

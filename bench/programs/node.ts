@@ -1,6 +1,7 @@
 /** An Orrery node with the bench's own actors. Arguments: site file, node name, actors (`noop-all`, `noop-failures`, `hold`). */
 import { Actor } from "../../src/actors/Actor.ts";
 import type { ActorOutcome } from "../../src/actors/Actor.ts";
+import { keepHeapSmall } from "../../src/node/heap.ts";
 import { runNode } from "../../src/runNode.ts";
 import { serve } from "./serve.ts";
 
@@ -24,6 +25,8 @@ const actors: Readonly<Record<string, ReadonlyArray<Actor>>> = {
 };
 
 await serve(async ([site = "", name = "", chosen = ""]) => {
+  // As `orrery start` does.
+  keepHeapSmall();
   const node = await runNode({ site, node: name, actors: actors[chosen] ?? [], signals: false });
   return { http: node.httpUrl, stop: node.stop };
 });

@@ -10,6 +10,7 @@ import { makeLog } from "../log.ts";
 import type { Actor } from "../actors/Actor.ts";
 import type { RunningNode } from "../node.ts";
 import { startNode } from "../node.ts";
+import { keepHeapSmall } from "../node/heap.ts";
 import { version } from "../node/version.ts";
 import { loadActors } from "./actorModules.ts";
 import type { CommandFailed } from "./failures.ts";
@@ -117,6 +118,7 @@ export const start = (
     // A terminal has a reader of lines, not of JSON.
     const format = io.err.columns() === null ? site.log.format : "pretty";
     const log = makeLog({ ...site.log, format }, { site: site.name, node: site.node }, io.err.write);
+    keepHeapSmall();
     const node = yield* startNode({ site, actors, log }).pipe(
       Effect.mapError((error) => failed(innermost(error.message))),
     );
