@@ -156,6 +156,10 @@ export const visitsEveryMs = 150;
 export const rangeUnitsMax = 10_000;
 /** Rows of a repoint table: its numbers have five digits. */
 export const calendarRowsMax = 100_002;
+/** A repoint table with as many rows as that. */
+export const tableBytesMax = 16 * 1_048_576;
+/** Job records that are told together; each may name all that its partition lacks. */
+export const jobRecordsPerCommitMax = 200;
 /** Files of one job catalogue, and the size of each. */
 export const catalogueFilesMax = 256;
 export const catalogueFileBytesMax = 4 * 1_048_576;

@@ -22,6 +22,11 @@ export interface Site {
   readonly jobs: ReadonlyMap<string, JobSettings>;
   /** Jobs of a mission, which start when their inputs' data sets are there; null: none. */
   readonly catalogue: JobCatalogue | null;
+  /**
+   * Microseconds since 1970: from this day on jobs of the catalogue that take no data product have a partition for each day. null: they
+   * have none.
+   */
+  readonly missionStart: number | null;
   /** Receivers that are told of each exposure's files. */
   readonly webhooks: ReadonlyMap<string, WebhookSettings>;
   /** null: no visits are defined. */

@@ -4,6 +4,7 @@
  * secrets still as references. Rules between keys are in `rules/`, what is outside the file in `resolve.ts`.
  */
 import * as Schema from "effect/Schema";
+import { startOfDay } from "../jobs/instant.ts";
 import { claimItemsMax, nodeLeaseMs, notifyBodyBytesMax, notifyRecordsMax } from "../limits.ts";
 import {
   Command,
@@ -420,6 +421,18 @@ export const SiteSchema = Schema.Struct({
     Schema.NullOr(Text),
     null,
     "Job catalogue of a mission, e.g. imap/catalogue.yaml: what is made of which data sets.",
+  ),
+  missionStart: optional(
+    Schema.NullOr(
+      Schema.String.check(
+        Schema.makeFilter((text: string) => startOfDay(text) !== null, {
+          message: "is no day",
+          fix: 'write year, month and day in quotes: "20250924"',
+        }),
+      ),
+    ),
+    null,
+    "From this day on jobs of the catalogue that take no data product have a partition for each day; without it they have none.",
   ),
   webhooks: optional(
     Schema.Record(Schema.String, Webhook),

@@ -1,5 +1,6 @@
 /** What a site is, as plain data for people and scripts. Secrets appear as where they come from, never as what they are. */
 import type * as Redacted from "effect/Redacted";
+import { dayOf } from "../jobs/instant.ts";
 import { formatDuration, formatSize } from "./quantity.ts";
 import { maskUserInfo } from "./show.ts";
 import type { JobSettings, Lane, LaneDriver, Site, StorageSettings, WebhookSettings } from "./Site.ts";
@@ -51,6 +52,7 @@ export function describeSite(site: Site): SiteDescription {
     },
     jobs: describeAll(site.jobs, describeJob),
     catalogue: describeCatalogue(site.catalogue),
+    missionStart: site.missionStart === null ? null : dayOf(site.missionStart),
     webhooks: describeAll(site.webhooks, describeWebhook),
     visits:
       site.visits === null

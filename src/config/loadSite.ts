@@ -1,6 +1,7 @@
 /** Loads a site file: text → YAML → schema → rules → surroundings → `Site`. */
 import { dirname, resolve } from "node:path";
 import * as Effect from "effect/Effect";
+import { startOfDay } from "../jobs/instant.ts";
 import { loadCatalogue } from "./catalogue.ts";
 import { decodeSiteFile } from "./decode.ts";
 import { readDocument } from "./document.ts";
@@ -73,7 +74,11 @@ function understand(document: SiteDocument, path: string, options: LoadOptions |
   const resolved = resolveSite(decoded.file, surroundings);
   const load = readCatalogue(decoded.file.catalogue, surroundings);
   return {
-    site: { ...resolved.site, catalogue: load.catalogue },
+    site: {
+      ...resolved.site,
+      catalogue: load.catalogue,
+      missionStart: decoded.file.missionStart === null ? null : startOfDay(decoded.file.missionStart),
+    },
     findings: [...lintSite(decoded.file, document.value), ...resolved.findings, ...load.findings],
   };
 }

@@ -38,7 +38,7 @@ export interface Surroundings {
 
 export interface Resolved {
   /** To be used only where `findings` holds no error. Its catalogue is in files of its own, read by catalogue.ts. */
-  readonly site: Omit<Site, "catalogue">;
+  readonly site: Omit<Site, "catalogue" | "missionStart">;
   readonly findings: ReadonlyArray<Finding>;
 }
 

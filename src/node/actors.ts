@@ -6,6 +6,7 @@ import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
 import { claimsWorker, SystemFailure } from "../actors/claims.ts";
 import type { Log } from "../actors/NodeContext.ts";
+import { catalogueResolverActor } from "../actors/catalogueResolver.ts";
 import { backlogPoll, notifyRoutes } from "../actors/enqueuer.ts";
 import { FrontDoor } from "../actors/frontDoor.ts";
 import { fileSource, ingestWork } from "../actors/ingester.ts";
@@ -250,6 +251,11 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   }
   if (has("resolver") && site.jobs.size > 0) {
     specs.push(worker("resolver", (ready) => resolverActor(context, site, ready)));
+  }
+  const { catalogue } = site;
+  if (has("resolver") && catalogue !== null) {
+    const deps = { storageOf: (bucket: string) => storageOfBucket(needs, bucket) };
+    specs.push(worker("catalogue", (ready) => catalogueResolverActor(context, site, catalogue, deps, ready)));
   }
   if (has("runner")) specs.push(...runners(needs, door));
   if (has("notifier")) {

@@ -1,0 +1,238 @@
+/**
+ * From the ledger to the facts of the job catalogue. What a key says now replaces what it said before; nothing is remembered of how
+ * it came to be.
+ *
+ * A run counts as done once all that it made is in the index: until then whoever takes its products would still see the old ones.
+ */
+import type { JobCatalogue } from "../config/JobCatalogue.ts";
+import type { Site } from "../config/Site.ts";
+import type { Change } from "../jetstream/follower.ts";
+import type { Fact, RunFact, RunState } from "../jobs/fact.ts";
+import { indexedFile } from "../jobs/indexed.ts";
+import { parseInstant } from "../jobs/instant.ts";
+import type { JobRecord } from "../protocol/jobs.ts";
+import { decodeJob } from "../protocol/jobs.ts";
+import { decodeKeyPart, placeOfRecordKey } from "../protocol/keys.ts";
+import type { Order, Redo } from "../protocol/orders.ts";
+import { decodeOrder, decodeRedo } from "../protocol/orders.ts";
+import type { FileBody, LedgerRecord } from "../protocol/records.ts";
+import { decodeRecord } from "../protocol/records.ts";
+import type { RunBody, RunInput } from "../protocol/runs.ts";
+import { decodeRun } from "../protocol/runs.ts";
+
+/** A table whose rows are in its content: somebody has to read it. */
+export interface TableFile {
+  readonly name: string;
+  readonly record: string;
+}
+
+/** How a job's record stands in the ledger. */
+export interface Standing {
+  readonly revision: number;
+  /** What it says, as {@link saying} writes it; null: it says nothing (any more). */
+  readonly said: string | null;
+}
+
+export interface Learnt {
+  readonly facts: ReadonlyArray<Fact>;
+  /** Tables that came or changed. */
+  readonly tables: ReadonlyArray<TableFile>;
+  readonly redo: Redo | null;
+}
+
+const nothing: Learnt = { facts: [], tables: [], redo: null };
+const only = (...facts: ReadonlyArray<Fact>): Learnt => ({ facts, tables: [], redo: null });
+
+/** Everything of a job's record that others are told by: two that say the same are not written over one another. */
+export const saying = (record: JobRecord): string =>
+  JSON.stringify([
+    record.state,
+    record.inputs,
+    record.run,
+    record.version,
+    record.blockedOn,
+    record.catalogue?.incomplete ?? null,
+  ]);
+
+const noVersion = { legacy: true, major: 0, minor: 0 };
+
+interface Unaccounted {
+  readonly run: RunFact;
+  readonly missing: Set<string>;
+}
+
+export class CatalogueFacts {
+  readonly #catalogue: JobCatalogue;
+  readonly #lanes: ReadonlySet<string>;
+  /** By file name: the key of the record of the file that is known under it. */
+  readonly #records = new Map<string, string>();
+  /** Names of files that have come to an end, good or bad: a product of these is accounted for. */
+  readonly #ended = new Set<string>();
+  readonly #tables = new Set<string>();
+  readonly #standings = new Map<string, Standing>();
+  /** Runs that are done, with what of theirs is not in the index yet; by the key of their record. */
+  readonly #unaccounted = new Map<string, Unaccounted>();
+  readonly #waitsFor = new Map<string, Set<string>>();
+  #seen = 0;
+
+  constructor(site: Pick<Site, "lanes">, catalogue: JobCatalogue) {
+    this.#catalogue = catalogue;
+    this.#lanes = new Set(
+      [...site.lanes.values()].filter((lane) => lane.names !== null).map((lane) => lane.name),
+    );
+  }
+
+  /** What to follow: keys of the ledger, with wildcards. */
+  get keys(): ReadonlyArray<string> {
+    return [...[...this.#lanes].map((lane) => `file.${lane}.>`), "run.>", "job.>", "order.>", "redo.>"];
+  }
+
+  /** Revision of the newest change seen. */
+  get seen(): number {
+    return this.#seen;
+  }
+
+  /** Key of the record of a known file. */
+  recordOf(name: string): string | null {
+    return this.#records.get(name) ?? null;
+  }
+
+  standing(jobKey: string): Standing {
+    return this.#standings.get(jobKey) ?? { revision: 0, said: null };
+  }
+
+  /** The record of a job was written, by us or as was just read: what is older is not learnt. */
+  stands(jobKey: string, revision: number, record: JobRecord | null): void {
+    if (revision < this.standing(jobKey).revision) return;
+    this.#standings.set(jobKey, { revision, said: record === null ? null : saying(record) });
+  }
+
+  /** Throws `LedgerCorrupt` for a value that nobody of us wrote. */
+  apply(change: Pick<Change, "key" | "revision" | "data" | "ended">): Learnt {
+    this.#seen = Math.max(this.#seen, change.revision);
+    switch (change.key.slice(0, change.key.indexOf("."))) {
+      case "file":
+        return this.#file(change);
+      case "run":
+        return this.#run(change);
+      case "job":
+        return this.#job(change);
+      case "order":
+        return change.ended ? nothing : only(...factsOfOrder(decodeOrder(change.key, change.data)));
+      case "redo":
+        return change.ended ? nothing : { ...nothing, redo: decodeRedo(change.key, change.data) };
+      default:
+        return nothing;
+    }
+  }
+
+  #file({ key, data, ended }: Pick<Change, "key" | "data" | "ended">): Learnt {
+    const place = placeOfRecordKey(key);
+    if (place === null || !this.#lanes.has(place.mailbox)) return nothing;
+    const record = ended ? null : decodeRecord<FileBody>(key, data);
+    const file = record?.state === "known" ? indexedFile(record.body, record.etag) : null;
+    if (record === null || file === null) {
+      const name = decodeKeyPart(place.tail);
+      if (name === null) return nothing;
+      const known = this.#records.delete(name);
+      // Given up on: it was made, and what became of it is for whoever looks at what is parked.
+      const accounted = record?.state === "parked" ? this.#account(name) : [];
+      return only(...(known ? this.#withdrawn(name) : []), ...accounted);
+    }
+    this.#records.set(file.name, key);
+    const isTable = this.#catalogue.recogniser.kinds.get(file.kind)?.selection === "table";
+    if (isTable) this.#tables.add(file.name);
+    return {
+      facts: [{ type: "file", file }, ...this.#account(file.name)],
+      tables: isTable ? [{ name: file.name, record: key }] : [],
+      redo: null,
+    };
+  }
+
+  #withdrawn(name: string): ReadonlyArray<Fact> {
+    const facts: Array<Fact> = [{ type: "withdrawn", name }];
+    if (this.#tables.delete(name))
+      facts.push({ type: "table", name, start: 0, version: noVersion, repoints: null });
+    return facts;
+  }
+
+  #account(name: string): ReadonlyArray<Fact> {
+    this.#ended.add(name);
+    const facts: Array<Fact> = [];
+    for (const key of this.#waitsFor.get(name) ?? []) {
+      const waits = this.#unaccounted.get(key);
+      waits?.missing.delete(name);
+      if (waits?.missing.size !== 0) continue;
+      this.#unaccounted.delete(key);
+      facts.push({ type: "run", run: waits.run });
+    }
+    this.#waitsFor.delete(name);
+    return facts;
+  }
+
+  #run({ key, data, ended }: Pick<Change, "key" | "data" | "ended">): Learnt {
+    if (ended) return nothing;
+    const record = decodeRun(key, data);
+    if (!this.#catalogue.jobs.has(record.body.job)) return nothing;
+    const run = runFactOf(record);
+    if (run === null) return nothing;
+    this.#unaccounted.delete(key);
+    const missing =
+      run.state === "done" ? (record.body.outputs ?? []).filter(({ name }) => !this.#ended.has(name)) : [];
+    if (missing.length === 0) return only({ type: "run", run });
+    this.#unaccounted.set(key, { run, missing: new Set(missing.map(({ name }) => name)) });
+    for (const { name } of missing) {
+      const waiting = this.#waitsFor.get(name);
+      if (waiting === undefined) this.#waitsFor.set(name, new Set([key]));
+      else waiting.add(key);
+    }
+    return only({ type: "run", run: { ...run, state: "running" } });
+  }
+
+  #job({ key, revision, data, ended }: Pick<Change, "key" | "revision" | "data" | "ended">): Learnt {
+    if (ended) {
+      if (this.#standings.has(key)) this.#standings.set(key, { revision, said: null });
+      return nothing;
+    }
+    const record = decodeJob(key, data);
+    if (this.#catalogue.jobs.has(record.job)) this.stands(key, revision, record);
+    return nothing;
+  }
+}
+
+/** Null for a run of an exposure. */
+export function runFactOf(record: LedgerRecord<RunBody>): RunFact | null {
+  const { job, partition, plan, hash, inputs, createdAt } = record.body;
+  if (!("kind" in partition) || plan === undefined) return null;
+  return {
+    job,
+    partition: partition.name,
+    hash,
+    state: runStateOf(record),
+    minor: plan.minor,
+    inputs: inputs.map(recordedInput),
+    incomplete: plan.incomplete ? (plan.share ?? { have: 0, of: 0 }) : null,
+    at: parseInstant(createdAt) ?? 0,
+    again: plan.again ?? null,
+  };
+}
+
+const recordedInput = ({ dataset, name, etag, key }: RunInput): RunFact["inputs"][number] => ({
+  dataset: dataset ?? "",
+  name: name ?? key,
+  content: etag,
+});
+
+function runStateOf({ state, generation, body }: LedgerRecord<RunBody>): RunState {
+  if (state === "parked") return "failed";
+  if (state === "done" || state === "known") return body.ended?.how ?? "done";
+  return body.started !== null && body.started.generation === generation ? "running" : "ready";
+}
+
+function factsOfOrder({ job, partition, hold, again }: Order): ReadonlyArray<Fact> {
+  const one = partition === "" ? null : partition;
+  const facts: Array<Fact> = [{ type: "hold", job, partition: one, held: hold !== null }];
+  if (one !== null && again !== null)
+    facts.push({ type: "again", job, partition: one, id: again.id, now: again.now });
+  return facts;
+}

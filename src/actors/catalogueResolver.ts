@@ -1,0 +1,382 @@
+/**
+ * The resolver of the job catalogue: what can be made of what there is, and each run of it started once.
+ *
+ * Receives  files of lanes with names, runs, orders and reprocessings, in order of last change (in memory, from the beginning at each
+ *           start and again every few hours); the rows of repoint tables from where they lie; the site's clock.
+ * Keeps     `job.<job>.<day>.<instrument>/<partition>`: blocked (on what), ready, running, done, failed or stale.
+ * Emits     `run.…` and `ready.…`, in one transaction with the job's record.
+ * Fails     never for good: while the ledger is away it waits, and what it could not write stays to be written.
+ *
+ * What is decided is src/jobs/Resolver.ts's; here it is only told and written. Several nodes run one at the same time. A run begins in a
+ * transaction that expects the job's record as it was seen: of two that decide the same one is first, and the other hears of it.
+ */
+import * as Deferred from "effect/Deferred";
+import * as Effect from "effect/Effect";
+import * as Queue from "effect/Queue";
+import * as Random from "effect/Random";
+import type { JobCatalogue } from "../config/JobCatalogue.ts";
+import type { Site } from "../config/Site.ts";
+import { follow } from "../jetstream/follower.ts";
+import type { Change as LedgerChange } from "../jetstream/follower.ts";
+import { getManyUnsafe, getUnsafe } from "../jetstream/ledger.ts";
+import type { Write } from "../jetstream/transaction.ts";
+import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
+import type { Change, Start } from "../jobs/fact.ts";
+import { Resolver } from "../jobs/Resolver.ts";
+import { jobRecordsPerCommitMax, messageBytesMax } from "../limits.ts";
+import type { JobRecord } from "../protocol/jobs.ts";
+import { decodeJob, partitionKey } from "../protocol/jobs.ts";
+import { ledgerBucket, recordKey } from "../protocol/keys.ts";
+import { decodeRecord, encodeJson, LedgerCorrupt } from "../protocol/records.ts";
+import type { FileBody, LedgerRecord } from "../protocol/records.ts";
+import type { RunBody, RunInput, StretchPartition } from "../protocol/runs.ts";
+import { decodeRun, placeOfRun } from "../protocol/runs.ts";
+import { CatalogueFacts, runFactOf, saying } from "./catalogueFacts.ts";
+import type { Learnt } from "./catalogueFacts.ts";
+import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogueRuns.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+import { readTable } from "./repointTables.ts";
+import { Redos } from "./redos.ts";
+import type { StorageOf } from "./runFiles.ts";
+import { beginRun } from "./runSource.ts";
+
+/** The memory is dropped and read anew this often. */
+const reconcileEvery = "6 hours";
+/** Partitions that are decided before other work of the node has its turn. */
+const decidedAtOnce = 200;
+const startsAtOnce = 16;
+/** What is told of states is written together, on a beat. */
+const tellEveryMs = 200;
+const clockEveryMs = 1_000;
+const againMs = 500;
+const commitDeadlineMs = 5_000;
+/** Room in a message for its headers and for what the run's end adds to its record. */
+const runBytesMax = messageBytesMax - 65_536;
+
+export interface CatalogueDeps {
+  readonly storageOf: StorageOf;
+}
+
+interface State {
+  readonly node: NodeContextService;
+  readonly catalogue: JobCatalogue;
+  readonly deps: CatalogueDeps;
+  readonly facts: CatalogueFacts;
+  readonly core: Resolver;
+  /** What of a partition's state is not written yet, by the key of its record. */
+  readonly toTell: Map<string, { readonly partition: StretchPartition; readonly change: Change }>;
+  /** Tables whose rows are still to be read: key of the record, by name. */
+  readonly unread: Map<string, string>;
+  readonly redos: Redos;
+  readonly wake: Queue.Queue<void>;
+}
+
+export const catalogueResolverActor = (
+  node: NodeContextService,
+  site: Pick<Site, "lanes" | "missionStart">,
+  catalogue: JobCatalogue,
+  deps: CatalogueDeps,
+  ready: Effect.Effect<void>,
+): Effect.Effect<never> =>
+  Effect.gen(function* () {
+    const wake = yield* Queue.sliding<void>(1);
+    for (let first = true; ; first = false) {
+      const state: State = {
+        node,
+        catalogue,
+        deps,
+        facts: new CatalogueFacts(site, catalogue),
+        core: new Resolver({
+          kinds: catalogue.recogniser.kinds,
+          jobs: [...catalogue.jobs.values()],
+          missionStart: site.missionStart ?? Number.POSITIVE_INFINITY,
+        }),
+        toTell: new Map(),
+        unread: new Map(),
+        redos: new Redos(),
+        wake,
+      };
+      yield* oneLife(state, first ? ready : Effect.void).pipe(Effect.timeoutOption(reconcileEvery));
+    }
+  });
+
+/** From reading everything to the next full reconcile. */
+const oneLife = (state: State, ready: Effect.Effect<void>): Effect.Effect<never> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { node, core } = state;
+      const caughtUp = yield* Deferred.make<void>();
+      yield* follow(
+        node.nats,
+        {
+          bucket: ledgerBucket,
+          keys: state.facts.keys,
+          each: (change) => {
+            take(state, change);
+            Queue.offerUnsafe(state.wake, undefined);
+          },
+        },
+        caughtUp,
+      ).pipe(Effect.orDie, Effect.forkScoped);
+      // Nothing is decided on half of the facts.
+      yield* Deferred.await(caughtUp);
+      yield* readTables(state);
+      core.apply({ type: "clock", now: clockOf(state) });
+      yield* ready;
+      yield* Effect.forkScoped(forEverTick(state));
+      yield* Effect.forkScoped(forEverTell(state));
+      Queue.offerUnsafe(state.wake, undefined);
+      for (;;) {
+        yield* Queue.take(state.wake);
+        yield* decideAll(state);
+      }
+    }),
+  );
+
+function take(state: State, change: LedgerChange): void {
+  let learnt: Learnt;
+  try {
+    learnt = state.facts.apply(change);
+  } catch (cause) {
+    if (!(cause instanceof LedgerCorrupt)) throw cause;
+    // One bad value must not hold every job of the mission: told, and left out.
+    state.node.log("error", cause.message, { key: change.key });
+    return;
+  }
+  for (const fact of learnt.facts) {
+    if (state.core.apply(fact) !== "refused" || fact.type !== "file") continue;
+    // Somebody took the other content after all: what the ledger says now is what is so.
+    state.core.apply({ type: "withdrawn", name: fact.file.name });
+    state.core.apply(fact);
+  }
+  for (const { name, record } of learnt.tables) state.unread.set(name, record);
+  if (learnt.redo !== null) state.redos.set(learnt.redo);
+}
+
+const clockOf = (state: State): number => Math.floor(state.node.nats.now() * 1_000);
+
+/** Reads what is to be read; what could not be stays for the next beat. */
+const readTables = (state: State): Effect.Effect<void> =>
+  Effect.forEach(
+    [...state.unread],
+    ([name, record]) =>
+      Effect.map(readTable(state.node, state.deps.storageOf, { name, record }), (read) => {
+        if (read.type === "unread") {
+          state.node.log("warn", "a repoint table cannot be read yet", { table: name, cause: read.detail });
+          return;
+        }
+        if (state.unread.get(name) === record) state.unread.delete(name);
+        if (read.type === "fact") state.core.apply(read.fact);
+      }),
+    { concurrency: startsAtOnce, discard: true },
+  );
+
+const forEverTick = (state: State): Effect.Effect<never> =>
+  Effect.forever(
+    Effect.gen(function* () {
+      yield* Effect.sleep(clockEveryMs);
+      if (state.unread.size > 0) yield* readTables(state);
+      state.core.apply({ type: "clock", now: clockOf(state) });
+      Queue.offerUnsafe(state.wake, undefined);
+    }),
+  );
+
+/** Decides slice by slice: between two of them the rest of the node has its turn. */
+const decideAll = (state: State): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    for (;;) {
+      for (const fact of state.redos.facts(state.core)) state.core.apply(fact);
+      const { changed, starts, left } = state.core.decide(decidedAtOnce);
+      for (const change of changed) toTell(state, change);
+      yield* Effect.forEach(starts, (start) => Effect.promise(() => begin(state, start)), {
+        concurrency: startsAtOnce,
+        discard: true,
+      });
+      if (left === 0) return;
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)));
+    }
+  });
+
+function toTell(state: State, change: Change): void {
+  const job = state.catalogue.jobs.get(change.job);
+  const partition = job === undefined ? null : partitionOf(job, change.partition, state.core.index.calendar);
+  if (partition === null) return;
+  state.toTell.set(partitionKey(change.job, partition), { partition, change });
+}
+
+/**
+ * Writes the run, its way to a runner and the job's record. What could not be written is tried again for as long as it is what is to
+ * be done: the core hands a start out once.
+ */
+async function begin(state: State, start: Start): Promise<void> {
+  const { node, catalogue, core, facts } = state;
+  const { definition: job } = start;
+  const partition = partitionOf(job, start.partition, core.index.calendar);
+  const place = catalogue.products;
+  if (partition === null || place === null) return;
+  const tryAgain = (why: string): void => {
+    node.log("warn", "a run could not be begun yet", {
+      job: job.name,
+      partition: partition.name,
+      cause: why,
+    });
+    setTimeout(() => {
+      core.unheard(start);
+      Queue.offerUnsafe(state.wake, undefined);
+    }, againMs);
+  };
+  const outputs = outputsOf(start, catalogue, place);
+  if ("reason" in outputs) {
+    node.log("error", "a run cannot be begun: its product cannot be named", { job: job.name, ...outputs });
+    return;
+  }
+  const inputs = await readInputs(state, start).catch((cause: unknown) => String(cause));
+  if (typeof inputs === "string") return tryAgain(inputs);
+  const at = { now: node.nats.now(), node: node.name };
+  const exclusive = catalogue.lanes.get(job.lane)?.oneAtATime === true ? job.instrument : null;
+  const origin = start.again !== null && state.redos.has(start.again) ? "reprocessing" : "live";
+  const run = runOf(start, partition, { inputs, outputs, exclusive, origin }, at);
+  const where = placeOfRun(job.lane, job.name, partition, start.hash);
+  const key = partitionKey(job.name, partition);
+  const ready = { state: "ready", on: [], incomplete: null, hash: start.hash } as const;
+  const record = jobRecordOf(job, partition, ready, recordKey(where), at.now);
+  if (encodeJson(run).length > runBytesMax) {
+    node.log("error", "a run cannot be begun: its record has no room for all of its inputs", {
+      job: job.name,
+      partition: partition.name,
+      inputs: inputs.length,
+    });
+    return;
+  }
+  const writes: ReadonlyArray<Write> = [
+    ledgerPut(key, encodeJson(record), facts.standing(key).revision),
+    ...beginRun(where, run),
+  ];
+  const answer = await commitUnsafe(node.nats, "begin a run", writes, commitDeadlineMs);
+  if (!("_tag" in answer)) {
+    facts.stands(key, answer[0] ?? 0, record);
+    state.toTell.delete(key);
+    applyRun(state, run);
+    return;
+  }
+  if (answer._tag !== "TransactionConflict") return tryAgain(answer.message);
+  await outrun(state, key, recordKey(where), tryAgain);
+}
+
+/** The records of the inputs as they stand. Rejects where one is another than was decided on: what it is now is on its way here. */
+async function readInputs(state: State, start: Start): Promise<ReadonlyArray<RunInput>> {
+  const keys = start.inputs.map(({ file }) => state.facts.recordOf(file.name) ?? "");
+  if (keys.includes("")) throw new Error("a file that it takes is not in the index any more");
+  const entries = await getManyUnsafe(state.node.nats, ledgerBucket, keys);
+  return start.inputs.map((input, i) => {
+    const key = keys[i] ?? "";
+    const entry = entries[i] ?? null;
+    const record = entry === null || entry.ended ? null : decodeRecord<FileBody>(key, entry.data);
+    if (record?.state !== "known" || record.etag !== input.file.content) {
+      throw new Error(`${input.file.name} has changed since`);
+    }
+    return inputOf(input, key, record);
+  });
+}
+
+function applyRun(state: State, run: LedgerRecord<RunBody>): void {
+  const fact = runFactOf(run);
+  if (fact !== null) state.core.apply({ type: "run", run: fact });
+}
+
+/**
+ * Somebody else wrote first. What we have not seen yet comes down the ledger by itself and is decided on then; deciding
+ * sooner, on older facts, would begin another run beside theirs.
+ */
+async function outrun(
+  state: State,
+  jobKey: string,
+  runKey: string,
+  tryAgain: (why: string) => void,
+): Promise<void> {
+  const { node, facts } = state;
+  try {
+    const [job, run] = await getManyUnsafe(node.nats, ledgerBucket, [jobKey, runKey]);
+    if (run !== null && run !== undefined && !run.ended) applyRun(state, decodeRun(runKey, run.data));
+    const record = job === null || job === undefined || job.ended ? null : decodeJob(jobKey, job.data);
+    facts.stands(jobKey, job?.revision ?? 0, record);
+    tryAgain("another node has written of it");
+  } catch (cause) {
+    tryAgain(String(cause));
+  }
+}
+
+const forEverTell = (state: State): Effect.Effect<never> =>
+  Effect.forever(
+    Effect.gen(function* () {
+      // Nodes of a site tell the same things: out of step, the second finds it said.
+      const random = yield* Random.next;
+      yield* Effect.sleep(tellEveryMs * (0.5 + random));
+      yield* Effect.promise(() => tellAll(state));
+    }),
+  );
+
+interface Telling {
+  readonly key: string;
+  readonly record: JobRecord;
+  readonly write: Write;
+}
+
+async function tellAll(state: State): Promise<void> {
+  const all: Array<Telling> = [];
+  for (const [key, { partition, change }] of state.toTell) {
+    const telling = tellingOf(state, key, partition, change);
+    if (telling === null) state.toTell.delete(key);
+    else all.push(telling);
+  }
+  for (let at = 0; at < all.length; at += jobRecordsPerCommitMax) {
+    const some = all.slice(at, at + jobRecordsPerCommitMax);
+    const done = await tell(state, some);
+    // Of a conflict nobody says whose it is: one by one, all but that one get through.
+    if (!done && some.length > 1) for (const one of some) await tell(state, [one]);
+  }
+}
+
+/** Null where the record says so already. */
+function tellingOf(
+  state: State,
+  key: string,
+  partition: StretchPartition,
+  { job: name, status }: Change,
+): Telling | null {
+  const job = state.catalogue.jobs.get(name);
+  if (job === undefined) return null;
+  const { revision, said } = state.facts.standing(key);
+  // It was never said that there is such a partition.
+  if (status.state === "none" && said === null) return null;
+  const run = status.hash === null ? null : recordKey(placeOfRun(job.lane, name, partition, status.hash));
+  const record = jobRecordOf(job, partition, status, run, state.node.nats.now());
+  if (saying(record) === said) return null;
+  return { key, record, write: ledgerPut(key, encodeJson(record), revision) };
+}
+
+/** @returns false for a conflict, after which what stands now comes down the ledger, or is read on the next beat */
+async function tell(state: State, some: ReadonlyArray<Telling>): Promise<boolean> {
+  const { node, facts } = state;
+  const writes = some.map((one) => one.write);
+  const answer = await commitUnsafe(node.nats, "tell of jobs", writes, commitDeadlineMs);
+  if (!("_tag" in answer)) {
+    some.forEach(({ key, record }, i) => {
+      facts.stands(key, answer[i] ?? 0, record);
+      state.toTell.delete(key);
+    });
+    return true;
+  }
+  if (answer._tag !== "TransactionConflict") {
+    node.log("warn", "job records could not be written yet", { records: some.length, cause: answer.message });
+    return true;
+  }
+  const [only] = some;
+  if (some.length === 1 && only !== undefined) {
+    const entry = await getUnsafe(node.nats, ledgerBucket, only.key).catch(() => null);
+    // Its day may have been purged: then nothing comes down the ledger.
+    if (entry !== null)
+      facts.stands(only.key, entry.revision, entry.ended ? null : decodeJob(only.key, entry.data));
+  }
+  return false;
+}
