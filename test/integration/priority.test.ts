@@ -1,12 +1,12 @@
 /** Tonight before replays, and no lane in another's way: what `orrery replay` announces waits for whatever else its lane has. */
 import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FrontDoor } from "../../src/actors/frontDoor.ts";
 import { mailboxState } from "../../src/jetstream/survey.ts";
 import { arrivalsConsumer, replaysConsumer } from "../../src/jetstream/topology.ts";
-import { commitUnsafe } from "../../src/jetstream/transaction.ts";
 import { laterItemsMax } from "../../src/limits.ts";
-import { arrivalId, encodeArrival, replayed } from "../../src/protocol/arrival.ts";
-import { arrivalsStream, replaySubject } from "../../src/protocol/keys.ts";
+import { replayed } from "../../src/protocol/arrival.ts";
+import { arrivalsStream } from "../../src/protocol/keys.ts";
 import { ServerProcess } from "../support/server.ts";
 import type { TestSite } from "../support/testSite.ts";
 import { ask, counted, keysOf, recordOf, settled, startSite, until } from "../support/testSite.ts";
@@ -84,30 +84,18 @@ describe("tonight and what is replayed", () => {
     const state = await Effect.runPromise(mailboxState(nats(), arrivalsStream, consumer));
     return (state?.queued ?? 0) + (state?.inHand ?? 0);
   };
-  /** As `orrery replay` stores them. */
+  /** As `orrery replay` announces them. */
   async function replay(keys: ReadonlyArray<string>): Promise<void> {
-    for (let at = 0; at < keys.length; at += 500) {
-      const answer = await commitUnsafe(
-        nats(),
-        "replay",
-        keys.slice(at, at + 500).map((key) => ({
-          subject: replaySubject(lane, "LSSTCam", day),
-          messageId: `${arrivalId("raw", key, "e", "", 0)}~${replayed}`,
-          data: encodeArrival({
-            bucket: "raw",
-            key,
-            etag: "e",
-            size: 1,
-            instrument: "LSSTCam",
-            day,
-            generation: 0,
-            via: replayed,
-            receivedAt: new Date().toISOString(),
-          }),
-        })),
-        10_000,
+    const door = new FrontDoor(site.node.context, site.node.site);
+    for (let at = 0; at < keys.length; at += 2_000) {
+      const admissions = await Promise.all(
+        keys
+          .slice(at, at + 2_000)
+          .map((key) => door.announce({ bucket: "raw", key, etag: "e", size: 1 }, replayed)),
       );
-      if ("_tag" in answer) throw answer;
+      for (const admission of admissions) {
+        expect(admission).toMatchObject({ type: "queued", committed: { duplicate: false } });
+      }
     }
   }
   const notify = (bucket: string, ...keys: ReadonlyArray<string>): Promise<{ readonly status: number }> =>
