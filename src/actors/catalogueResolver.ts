@@ -14,6 +14,7 @@ import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Queue from "effect/Queue";
 import * as Random from "effect/Random";
+import type * as Scope from "effect/Scope";
 import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { Site } from "../config/Site.ts";
 import { follow } from "../jetstream/follower.ts";
@@ -34,6 +35,7 @@ import { decodeRun, placeOfRun } from "../protocol/runs.ts";
 import { CatalogueFacts, runFactOf, saying } from "./catalogueFacts.ts";
 import type { Learnt } from "./catalogueFacts.ts";
 import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogueRuns.ts";
+import { serveJobs } from "./jobService.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { readTable } from "./repointTables.ts";
 import { Redos } from "./redos.ts";
@@ -77,9 +79,13 @@ export const catalogueResolverActor = (
   catalogue: JobCatalogue,
   deps: CatalogueDeps,
   ready: Effect.Effect<void>,
-): Effect.Effect<never> =>
+): Effect.Effect<never, never, Scope.Scope> =>
   Effect.gen(function* () {
     const wake = yield* Queue.sliding<void>(1);
+    let core: Resolver | null = null;
+    // A life that has not read everything yet knows less than the one before it.
+    const known = (now: Resolver): void => void (core = now);
+    yield* Effect.forkScoped(Effect.flatten(serveJobs(node, () => core)).pipe(Effect.orDie));
     for (let first = true; ; first = false) {
       const state: State = {
         node,
@@ -96,12 +102,16 @@ export const catalogueResolverActor = (
         redos: new Redos(),
         wake,
       };
-      yield* oneLife(state, first ? ready : Effect.void).pipe(Effect.timeoutOption(reconcileEvery));
+      yield* oneLife(state, known, first ? ready : Effect.void).pipe(Effect.timeoutOption(reconcileEvery));
     }
   });
 
 /** From reading everything to the next full reconcile. */
-const oneLife = (state: State, ready: Effect.Effect<void>): Effect.Effect<never> =>
+const oneLife = (
+  state: State,
+  known: (core: Resolver) => void,
+  ready: Effect.Effect<void>,
+): Effect.Effect<never> =>
   Effect.scoped(
     Effect.gen(function* () {
       const { node, core } = state;
@@ -122,6 +132,7 @@ const oneLife = (state: State, ready: Effect.Effect<void>): Effect.Effect<never>
       yield* Deferred.await(caughtUp);
       yield* readTables(state);
       core.apply({ type: "clock", now: clockOf(state) });
+      known(core);
       yield* ready;
       yield* Effect.forkScoped(forEverTick(state));
       yield* Effect.forkScoped(forEverTell(state));

@@ -38,6 +38,20 @@ describe("a mission's jobs", () => {
     );
     expect(l3).toMatchObject({ state: "blocked" });
     expect(l3?.blockedOn).toContain("swe/ancillary/config: none covers 2026-03-10");
+    const asked = { jobs: ["swe/l1a/all"], from: "20260301", to: "20260331", downstream: true };
+    const answer = await of.site.node.context.nats.connection.request(
+      "orrery.jobs.redo",
+      JSON.stringify(asked),
+    );
+    expect(answer.json()).toMatchObject({
+      partitions: 3,
+      jobs: [
+        { job: "swe/l1a/all", partitions: 1, made: 1, outputs: 3, first: "20260310" },
+        { job: "swe/l1b/sci", partitions: 1 },
+        { job: "swe/l2/sci", partitions: 1 },
+        { job: "swe/l3/sci", partitions: 0, first: null },
+      ],
+    });
     const runs = await of.runs();
     expect(runs.map(({ body }) => body.job).toSorted()).toEqual(["swe/l1a/all", "swe/l1b/sci", "swe/l2/sci"]);
   });
