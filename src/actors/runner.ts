@@ -24,16 +24,27 @@ import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
 import type { JobDriver } from "../config/JobCatalogue.ts";
 import type { RunDriver, RunEnd } from "../drivers/RunDriver.ts";
+import type { NatsService } from "../jetstream/Nats.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
+import { consumerFilters } from "../jetstream/survey.ts";
 import { jobLogBytesMax, runStorageTriesMax } from "../limits.ts";
 import type { Arrival } from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
-import { claimKey, decodeKeyPart, encodeToken, runMailbox } from "../protocol/keys.ts";
+import {
+  claimKey,
+  decodeKeyPart,
+  encodeToken,
+  kvStream,
+  ledgerBucket,
+  runMailbox,
+} from "../protocol/keys.ts";
 import type { Outcome } from "../protocol/lifecycle.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
 import { encodeJson } from "../protocol/records.ts";
 import type { RunBody, RunEnded, RunOutput, RunResult } from "../protocol/runs.ts";
 import { cancelledReason, givenByRun, verdictOf } from "../protocol/runs.ts";
+import type { RunQueue } from "../protocol/runQueue.ts";
+import { byUrgency, laneOfQueue, queueOfFilter } from "../protocol/runQueue.ts";
 import type { NotNow } from "./NotNow.ts";
 import { claimsWorker, SystemFailure } from "./claims.ts";
 import type { ClaimInfo, Item } from "./claimSource.ts";
@@ -87,11 +98,13 @@ export const runnerWorker = (
     Effect.forEach(items, (item) => oneRun({ node, site, deps, folder, slot, item, claim }));
   // Of several workers one leaves what is reprocessed to the others.
   const liveOnly = worker === 0 && (runLanes(site).get(lane) ?? 1) > 1;
-  const source = runSource(
-    site,
-    lane,
-    (nats) => new RunQueues(nats, deps.bell, lane, queuesOfLane(site, lane), liveOnly),
-  );
+  const sourceOf = (left: ReadonlyArray<RunQueue>) =>
+    runSource(site, lane, (nats) => {
+      const known = queuesOfLane(site, lane);
+      const names = new Set(known.map(({ name }) => name));
+      const queues = [...known, ...left.filter(({ name }) => !names.has(name))].sort(byUrgency);
+      return new RunQueues(nats, deps.bell, lane, queues, liveOnly);
+    });
   const sweep = Effect.forEach([...new Set([...site.jobs.values()].map((job) => job.driver.type))], (type) =>
     deps
       .driverOf(type)
@@ -114,9 +127,26 @@ export const runnerWorker = (
         }),
       ),
     );
-    return yield* claimsWorker(node, source, worker, work, ready);
+    const left = yield* queuesOnServer(node.nats, lane).pipe(
+      Effect.catch((error) =>
+        Effect.sync(() => {
+          node.log("warn", "queues of an earlier catalogue could not be looked for", { error });
+          return [];
+        }),
+      ),
+    );
+    return yield* claimsWorker(node, sourceOf(left), worker, work, ready);
   });
 };
+
+/** Those that have a consumer: of a catalogue of before something may wait in a queue that this one has not. */
+const queuesOnServer = (nats: NatsService, lane: string) =>
+  Effect.map(consumerFilters(nats, kvStream(ledgerBucket)), (filters) =>
+    filters.flatMap((filter) => {
+      const found = queueOfFilter(filter);
+      return found !== null && laneOfQueue(found.name) === lane ? [found] : [];
+    }),
+  );
 
 const fileSafe = (name: string): string => encodeToken(name).replaceAll("/", "=2F");
 

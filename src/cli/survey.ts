@@ -7,8 +7,10 @@ import { liveNodes } from "../jetstream/lease.ts";
 import type { MailboxState } from "../jetstream/survey.ts";
 import { consumerNames, countSince, mailboxState } from "../jetstream/survey.ts";
 import { arrivalsConsumer, itemsConsumer, replaysConsumer } from "../jetstream/topology.ts";
+import type { RunQueue } from "../protocol/runQueue.ts";
 import { runsConsumer } from "../protocol/runQueue.ts";
-import { runnerJobs } from "../actors/runJob.ts";
+import type { RunnerJobs } from "../actors/runJob.ts";
+import { queuesOfLane, runnerJobs } from "../actors/runJob.ts";
 import { runLanes } from "../actors/runSource.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import {
@@ -110,8 +112,10 @@ interface MailboxName {
   readonly mailbox: string;
   readonly stream: string;
   readonly consumer: string;
-  /** Its second queue, where it has one. */
-  readonly later?: string;
+  /** Consumers of further queues, where it has some. */
+  readonly others?: ReadonlyArray<string>;
+  /** Those of queues that wait for all of these: replays, and runs that are reprocessed. */
+  readonly later?: ReadonlyArray<string>;
   /** Messages that come in. */
   readonly incoming: string;
   /** Record keys. */
@@ -126,7 +130,7 @@ function mailboxNames(link: SiteLink, items: ReadonlyArray<string>): ReadonlyArr
       mailbox: lane,
       stream: arrivalsStream,
       consumer: arrivalsConsumer(lane),
-      later: replaysConsumer(lane),
+      later: [replaysConsumer(lane)],
       incoming: `*.${lane}.>`,
       records: `file.${lane}.>`,
     })),
@@ -134,6 +138,7 @@ function mailboxNames(link: SiteLink, items: ReadonlyArray<string>): ReadonlyArr
       mailbox: runMailbox(lane),
       stream: kvStream(ledgerBucket),
       consumer: runsConsumer(lane),
+      ...queuesBeside(runnerJobs(site), lane),
       incoming: kvSubject(ledgerBucket, `ready.${lane}.>`),
       records: `run.${lane}.>`,
     })),
@@ -145,6 +150,13 @@ function mailboxNames(link: SiteLink, items: ReadonlyArray<string>): ReadonlyArr
       records: `item.${consumer.slice(ofActor)}.>`,
     })),
   ];
+}
+
+function queuesBeside(jobs: RunnerJobs, lane: string): Pick<MailboxName, "others" | "later"> {
+  const queues = queuesOfLane(jobs, lane).filter((queue) => queue.name !== lane);
+  const of = (origin: RunQueue["origin"]) =>
+    queues.filter((queue) => queue.origin === origin).map((queue) => runsConsumer(queue.name));
+  return { others: of("live"), later: of("reprocessing") };
 }
 
 type ReadError = NatsUnavailable | JetStreamRejected;
@@ -180,8 +192,8 @@ export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError>
   });
 
 interface MailboxRead {
-  readonly state: MailboxState | null;
-  readonly later: MailboxState | null;
+  readonly state: Queued | null;
+  readonly later: Queued | null;
   readonly incoming: number;
   readonly settled: number;
 }
@@ -192,8 +204,15 @@ const readMailbox = (
   now: number,
 ): Effect.Effect<MailboxRead, ReadError> =>
   Effect.gen(function* () {
-    const state = yield* mailboxState(nats, name.stream, name.consumer);
-    const later = name.later === undefined ? null : yield* mailboxState(nats, name.stream, name.later);
+    const look = (consumers: ReadonlyArray<string>) =>
+      Effect.map(
+        Effect.forEach(consumers, (consumer) => mailboxState(nats, name.stream, consumer), {
+          concurrency: 4,
+        }),
+        together,
+      );
+    const state = yield* look([name.consumer, ...(name.others ?? [])]);
+    const later = yield* look(name.later ?? []);
     if (state === null) return { state, later, incoming: 0, settled: 0 };
     const since = now - rateMs;
     const settled = yield* countSince(
@@ -209,6 +228,20 @@ const readMailbox = (
         : yield* countSince(nats, name.stream, name.incoming, since);
     return { state, later, incoming, settled };
   });
+
+type Queued = Pick<MailboxState, "queued" | "inHand" | "oldestAt">;
+
+/** Several queues as one; null where the server has none of them. */
+function together(states: ReadonlyArray<MailboxState | null>): Queued | null {
+  const found = states.filter((state) => state !== null);
+  if (found.length === 0) return null;
+  const times = found.flatMap(({ oldestAt }) => oldestAt ?? []);
+  return {
+    queued: found.reduce((sum, { queued }) => sum + queued, 0),
+    inHand: found.reduce((sum, { inHand }) => sum + inHand, 0),
+    oldestAt: times.length === 0 ? null : Math.min(...times),
+  };
+}
 
 function statusOf(open: Open, mailbox: string, read: MailboxRead | null): MailboxStatus {
   const state = read?.state ?? null;

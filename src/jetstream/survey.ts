@@ -64,6 +64,20 @@ export const mailboxState = (
     };
   });
 
+/** What each durable consumer of a stream takes, where that is one filter. */
+export const consumerFilters = (
+  nats: NatsService,
+  stream: string,
+): Effect.Effect<ReadonlyArray<string>, SurveyError> =>
+  managed(`list the consumers of ${stream}`, async () => {
+    const filters: Array<string> = [];
+    for await (const { config } of nats.jsm.consumers.list(stream)) {
+      if (config.durable_name !== undefined && config.filter_subject !== undefined)
+        filters.push(config.filter_subject);
+    }
+    return filters;
+  });
+
 /** Names of a stream's durable consumers; none when there is no such stream. */
 export const consumerNames = (
   nats: NatsService,

@@ -8,7 +8,7 @@
  * A queue whose runs go one at a time is of one instrument: what waits behind the one that runs needs the same, so that nobody else
  * is held up by it.
  */
-import { encodeToken, kvSubject, ledgerBucket } from "./keys.ts";
+import { decodeKeyPart, encodeToken, kvSubject, ledgerBucket } from "./keys.ts";
 import type { RunPlan } from "./runs.ts";
 
 export type Queueing = Pick<RunPlan, "origin" | "priority" | "exclusive">;
@@ -32,6 +32,19 @@ export function queueOf(lane: string, how: Queueing = ordinary): RunQueue {
   return { name, origin, priority, exclusive };
 }
 
+/** Reverses {@link queueOf}: of a name that stands in the ledger; null for what is none. */
+export function parseQueue(name: string): RunQueue | null {
+  const [lane = "", rank, exclusive, ...more] = name.split("/");
+  if (lane === "" || more.length > 0) return null;
+  if (rank === undefined) return queueOf(lane);
+  const found = /^(live|redo)-([pm])(\d{1,9})$/.exec(rank);
+  const instrument = exclusive === undefined ? null : decodeKeyPart(exclusive);
+  if (found === null || (exclusive !== undefined && instrument === null)) return null;
+  const origin = found[1] === "live" ? "live" : "reprocessing";
+  const priority = Number(found[3]) * (found[2] === "m" ? -1 : 1) + 0;
+  return { name, origin, priority, exclusive: instrument };
+}
+
 // A slash would be one more part of the queue's name.
 const exclusiveToken = (instrument: string): string => encodeToken(instrument).replaceAll("/", "=2F");
 
@@ -40,6 +53,14 @@ export const runsConsumer = (queue: string): string => `run-${queue.replaceAll("
 
 /** Subjects of a queue's ready keys. */
 export const readySubjects = (queue: string): string => kvSubject(ledgerBucket, `ready.${queue}.>`);
+
+/** Reverses {@link readySubjects}. */
+export function queueOfFilter(filter: string): RunQueue | null {
+  const prefix = kvSubject(ledgerBucket, "ready.");
+  return filter.startsWith(prefix) && filter.endsWith(".>")
+    ? parseQueue(filter.slice(prefix.length, -2))
+    : null;
+}
 
 /** What starts first comes first: live before what is reprocessed, then by priority. */
 export function byUrgency(a: RunQueue, b: RunQueue): number {

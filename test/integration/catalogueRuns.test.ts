@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { cancelRun } from "../../src/actors/runCancel.ts";
 import { standingHolder } from "../../src/actors/runLock.ts";
 import { reclaimSlot } from "../../src/jetstream/claims.ts";
+import { apply, topologyOf } from "../../src/jetstream/topology.ts";
 import { getManyUnsafe } from "../../src/jetstream/ledger.ts";
 import { claimKey, dueKey, ledgerBucket, parkedKey, placeOfRecordKey } from "../../src/protocol/keys.ts";
 import type { StretchPartition } from "../../src/protocol/runs.ts";
@@ -328,5 +329,17 @@ describe("what starts first", () => {
     // Of four looks one begins with what is reprocessed.
     expect(order.lastIndexOf("redo")).toBeGreaterThan(firstRedo + 2);
     await runner.stop();
+  });
+
+  it("is not only what today's catalogue names: what waits in a queue of an earlier one is taken too", async () => {
+    const none = { lanes: [], items: [], follows: [], replicas: 1, duplicateWindowMs: 120_000 };
+    const topology = topologyOf({ ...none, runLanes: ["l1/live-p9"] });
+    await Effect.runPromise(apply(stage.server.nats, topology));
+    const [partition] = partitions("earlier-", 1);
+    if (partition === undefined) throw new Error("no partition");
+    go(partition.name);
+    const run = await stage.begin("plain", planOf([], { priority: 9 }), partition);
+    await stage.runner("heir");
+    await done(run);
   });
 });
