@@ -8,6 +8,11 @@ export const start = Command.make(
   {
     site: siteArgument,
     node: text("node", "NAME", "This node's name; two nodes of a site need two names"),
+    roles: text(
+      "roles",
+      "A,B",
+      "Of the site file's roles those that this node takes; else ORRERY_ROLES, else all",
+    ),
     httpPort: integer("http-port", "PORT", "Instead of the site file's; 0 picks a free one").pipe(
       Flag.optional,
     ),
@@ -27,6 +32,10 @@ export const start = Command.make(
   Command.withExamples([
     { command: "orrery start site.yaml", description: "The node that the site file names" },
     { command: "orrery start site.yaml --node b --http-port 0", description: "A second one beside it" },
+    {
+      command: "orrery start site.yaml --roles enqueuer,presence",
+      description: "Only what is asked from outside",
+    },
   ]),
 );
 

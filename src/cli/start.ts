@@ -24,6 +24,7 @@ import { harmless } from "./words.ts";
 export interface StartOptions {
   readonly site: string | null;
   readonly node: string | null;
+  readonly roles: string | null;
   readonly httpPort: number | null;
   readonly readyFile: string | null;
 }
@@ -107,7 +108,10 @@ export const start = (
         "which site? Name its file: orrery start SITE, or call it orrery.yaml or site.yaml. The demo is `orrery demo`",
       );
     }
-    const loaded = yield* readSite(io, choice.file, options.node === null ? {} : { node: options.node });
+    const loaded = yield* readSite(io, choice.file, {
+      node: options.node ?? undefined,
+      roles: options.roles ?? undefined,
+    });
     if (loaded.warnings.length > 0) {
       tell(io, renderProblems(choice.file, loaded.warnings, { color: io.err.color }));
     }

@@ -10,7 +10,7 @@ export interface Site {
   readonly name: string;
   /** Stable node name: `--node`, else `ORRERY_NODE`, else `node.name`, else the host's name. */
   readonly node: string;
-  /** The actors that this node runs; default all. */
+  /** The actors that this node runs: `--roles`, else `ORRERY_ROLES`, else `node.roles`, else all. */
   readonly roles: ReadonlySet<Role>;
   readonly nats: NatsSettings;
   readonly http: HttpSettings;
@@ -33,7 +33,7 @@ export interface Site {
   readonly visits: VisitSettings | null;
   /** Modules with the user's own actors, absolute paths; each default-exports an actor or an array of them. */
   readonly actorModules: ReadonlyArray<string>;
-  /** Everything that Orrery writes on local disk (embedded server, logs, job scratch). Absolute. */
+  /** Everything that Orrery writes on local disk (embedded server, logs, job scratch): `ORRERY_DATA_DIR`, else as the file says. Absolute. */
   readonly dataDir: string;
   readonly log: { readonly level: "debug" | "info" | "warn" | "error"; readonly format: "json" | "pretty" };
 }

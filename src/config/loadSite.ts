@@ -19,7 +19,9 @@ import type { Problem } from "./SiteFileError.ts";
 export interface LoadOptions {
   /** The node's name from the command line; it comes before all others. */
   readonly node?: string | undefined;
-  /** For ORRERY_NODE and `env:` references; default `process.env`. */
+  /** This node's roles from the command line, with commas between them: some of the site file's. */
+  readonly roles?: string | undefined;
+  /** For ORRERY_NODE, ORRERY_ROLES and `env:` references; default `process.env`. */
   readonly env?: Environment;
 }
 
@@ -70,6 +72,7 @@ function understand(document: SiteDocument, path: string, options: LoadOptions |
     folder: dirname(resolve(path)),
     env: options?.env ?? process.env,
     node: options?.node,
+    roles: options?.roles,
   };
   const resolved = resolveSite(decoded.file, surroundings);
   const load = readCatalogue(decoded.file.catalogue, surroundings);

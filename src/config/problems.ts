@@ -5,6 +5,8 @@ import { show } from "./show.ts";
 import type { Path, Problem } from "./SiteFileError.ts";
 import { formatPath } from "./SiteFileError.ts";
 
+const outside: ReadonlySet<string | number> = new Set(["--node", "ORRERY_NODE", "--roles", "ORRERY_ROLES"]);
+
 export function problemOf(finding: Finding, document: SiteDocument | null): Problem {
   const { path } = finding;
   const value = finding.value === undefined ? valueAt(document?.value, path) : finding.value;
@@ -22,7 +24,7 @@ export function problemOf(finding: Finding, document: SiteDocument | null): Prob
 
 /** Not from the file, but from the command line or the environment. */
 function isOutside(path: Path): boolean {
-  return path[0] === "--node" || path[0] === "ORRERY_NODE";
+  return outside.has(path[0] ?? "");
 }
 
 function valueAt(value: unknown, path: Path): unknown {

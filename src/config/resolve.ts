@@ -21,6 +21,7 @@ import type {
   Lane,
   LaneDriver,
   NatsSettings,
+  Role,
   Site,
   StorageSettings,
   WebhookSettings,
@@ -34,6 +35,8 @@ export interface Surroundings {
   readonly env: Environment;
   /** From the command line; before everything else. */
   readonly node: string | undefined;
+  /** The same: names of roles, with commas between them. */
+  readonly roles?: string | undefined;
 }
 
 export interface Resolved {
@@ -49,7 +52,7 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
   const site: Resolved["site"] = {
     name: file.name,
     node: resolver.node(file.node.name),
-    roles: new Set(file.node.roles),
+    roles: resolver.roles(file.node.roles),
     nats: natsOf(file.nats, resolver),
     http: { host: file.http.host, port: file.http.port },
     storage: new Map(Object.entries(file.storage).map(([name, s]) => [name, storageOf(name, s, resolver)])),
@@ -91,7 +94,7 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
             observationTypes: file.visits.observationTypes,
           },
     actorModules: file.actors.map((module, index) => resolver.existing(module, ["actors", index])),
-    dataDir: resolver.path(file.dataDir),
+    dataDir: resolver.dataDir(file.dataDir),
     log: file.log,
   };
   return { site, findings: resolver.findings };
@@ -256,6 +259,7 @@ export class Resolver {
   readonly folder: string;
   readonly #env: Environment;
   readonly #node: string | undefined;
+  readonly #roles: string | undefined;
   readonly #found: Array<Finding> = [];
   /** By path: lanes may share a names file. */
   readonly #names = new Map<string, LoadedNames>();
@@ -264,6 +268,7 @@ export class Resolver {
     this.folder = surroundings.folder;
     this.#env = surroundings.env;
     this.#node = surroundings.node;
+    this.#roles = surroundings.roles;
   }
 
   get findings(): ReadonlyArray<Finding> {
@@ -284,6 +289,30 @@ export class Resolver {
     }
     // A host's full name has dots, which would be two tokens of a subject.
     return asName(hostname().split(".")[0] ?? "");
+  }
+
+  /** Of the site file's roles those that this node takes: one file may serve nodes of different roles. */
+  roles(inFile: ReadonlyArray<Role>): ReadonlySet<Role> {
+    const fromEnv = this.#env["ORRERY_ROLES"] ?? "";
+    const [given, at] = this.#roles === undefined ? [fromEnv, "ORRERY_ROLES"] : [this.#roles, "--roles"];
+    if (given === "" && at === "ORRERY_ROLES") return new Set(inFile);
+    const taken = given.split(",").map((name) => name.trim());
+    const known = inFile.filter((role) => taken.includes(role));
+    for (const name of taken.filter((each) => !inFile.some((role) => role === each))) {
+      this.#found.push({
+        path: [at],
+        value: given,
+        message: name === "" ? "names no role" : `${name} is none of the site file's node.roles`,
+        fix: `name some of ${inFile.join(",")}${didYouMean(name, inFile)}`,
+      });
+    }
+    return new Set(known);
+  }
+
+  /** From the environment it is relative to where the node is started. */
+  dataDir(inFile: string): string {
+    const fromEnv = this.#env["ORRERY_DATA_DIR"] ?? "";
+    return fromEnv === "" ? this.path(inFile) : resolve(fromEnv);
   }
 
   path(path: string): string {

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect";
 import * as Redacted from "effect/Redacted";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeSite } from "../../../src/config/describeSite.ts";
+import type { LoadOptions } from "../../../src/config/loadSite.ts";
 import { checkSite, loadSite } from "../../../src/config/loadSite.ts";
 import type { SiteFileError } from "../../../src/config/SiteFileError.ts";
 import { isName } from "../../../src/config/rules/names.ts";
@@ -111,7 +112,41 @@ describe("the node's name", () => {
   });
 });
 
+describe("the node's roles", () => {
+  const some = added(
+    "node: { roles: [ingester, presence, reclaimer, runner] , elsewhere: [enqueuer, resolver] }",
+  );
+  const roles = (options: LoadOptions): ReadonlyArray<string> => [...siteOf(some, options).roles];
+
+  it("--roles before ORRERY_ROLES before the file's", () => {
+    expect(roles({})).toEqual(["ingester", "presence", "reclaimer", "runner"]);
+    expect(roles({ env: { ORRERY_ROLES: "" } })).toEqual(roles({}));
+    const env = { ORRERY_ROLES: "runner, ingester" };
+    expect(roles({ env })).toEqual(["ingester", "runner"]);
+    expect(roles({ env, roles: "presence" })).toEqual(["presence"]);
+  });
+
+  it.each([
+    ["--roles", { roles: "ingestr" }, "ingestr is none of the site file's node.roles"],
+    ["--roles", { roles: "resolver" }, "resolver is none of the site file's node.roles"],
+    ["--roles", { roles: "" }, "names no role"],
+    ["ORRERY_ROLES", { env: { ORRERY_ROLES: "runner," } }, "names no role"],
+  ])("%s that names none of them is refused", (path, options, message) => {
+    expect(errorOf(some, options).problems).toMatchObject([{ severity: "error", path, line: null, message }]);
+  });
+
+  it("tells which was probably meant", () => {
+    expect(errorOf(some, { roles: "ingestr" }).problems[0]?.fix).toContain('did you mean "ingester"?');
+  });
+});
+
 describe("files", () => {
+  it("ORRERY_DATA_DIR comes before dataDir", () => {
+    const text = `${rightSite}dataDir: /var/x\n`;
+    expect(siteOf(text, { env: { ORRERY_DATA_DIR: "/scratch" } }).dataDir).toBe("/scratch");
+    expect(siteOf(text, { env: { ORRERY_DATA_DIR: "" } }).dataDir).toBe("/var/x");
+  });
+
   it("relative paths begin at the site file's folder, absolute ones stay", async () => {
     writeFileSync(join(folder, "mine.ts"), "");
     const text = changed(["root: ./data", "root: ../data"]).replace(
