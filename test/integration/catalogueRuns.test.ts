@@ -61,6 +61,7 @@ beforeAll(async () => {
       driver: sh(noted, { FOLDER: "{folder}" }),
       queueing: { priority: 5, exclusive: null },
     }),
+    scriptJob("wide", "", { driver: sh(noted, { FOLDER: "{folder}" }), lane: "wide", workers: 2 }),
     scriptJob("plain", "", { driver: sh(noted, { FOLDER: "{folder}" }) }),
   ];
   stage = await RunStage.start(jobs);
@@ -329,6 +330,22 @@ describe("what starts first", () => {
     // Of four looks one begins with what is reprocessed.
     expect(order.lastIndexOf("redo")).toBeGreaterThan(firstRedo + 2);
     await runner.stop();
+  });
+
+  it("finds a worker that takes live runs only, where a node has several", async () => {
+    writeFileSync(inFolder("order"), "");
+    const [redo] = partitions("wide-redo-", 1);
+    const [live] = partitions("wide-live-", 1);
+    if (redo === undefined || live === undefined) throw new Error("no partitions");
+    const later = await stage.begin("wide", planOf([], { origin: "reprocessing" }), redo);
+    await stage.runner("wide", 0, {}, "wide");
+    const now = await stage.begin("wide", planOf([]), live);
+    go(live.name);
+    await done(now);
+    expect(lines("order").filter((line) => line.includes("wide-redo"))).toEqual([]);
+    go(redo.name);
+    await stage.runner("wide-too", 1, {}, "wide");
+    await done(later);
   });
 
   it("is not only what today's catalogue names: what waits in a queue of an earlier one is taken too", async () => {

@@ -122,7 +122,12 @@ export class RunStage {
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }
 
-  async runner(name: string, worker = 0, deps: Partial<RunnerDeps> = {}): Promise<StartedRunner> {
+  async runner(
+    name: string,
+    worker = 0,
+    deps: Partial<RunnerDeps> = {},
+    lane = "l1",
+  ): Promise<StartedRunner> {
     const nats = await this.server.connect(name);
     const rules = (mailbox: string) => runReclaimRules(this.jobs, mailbox.slice(runMailbox("").length));
     const node = { ...testNode(nats, name), reclaimRules: rules };
@@ -138,7 +143,7 @@ export class RunStage {
       ...deps,
     };
     const site = { ...this.jobs, dataDir: this.folder };
-    const fiber = Effect.runFork(runnerWorker(node, site, "l1", worker, all, Effect.void));
+    const fiber = Effect.runFork(runnerWorker(node, site, lane, worker, all, Effect.void));
     const runner: StartedRunner = {
       node,
       runs,
@@ -168,7 +173,8 @@ export class RunStage {
 
   place(job: string, partition: StretchPartition): { readonly place: Place; readonly etag: string } {
     const etag = (hashes++).toString(16).padStart(16, "0");
-    return { place: placeOfRun("l1", job, partition, etag), etag };
+    const lane = this.jobs.jobs.get(job)?.lane ?? "l1";
+    return { place: placeOfRun(lane, job, partition, etag), etag };
   }
 
   async record(run: string): Promise<LedgerRecord<RunBody>> {
