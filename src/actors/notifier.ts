@@ -45,6 +45,9 @@ import { WebhookQueue } from "./webhookQueue.ts";
 /** Shorter than the turn: taking is what keeps it. */
 const takeWaitMs = 3_000;
 const againMs = 1_000;
+/** What is due after ack_wait is delivered within this. */
+const backMarginMs = 2_000;
+const backLookEveryMs = 200;
 
 interface State {
   readonly node: NodeContextService;
@@ -56,6 +59,8 @@ interface State {
   readonly headers: Readonly<Record<string, string>>;
   readonly permits: Semaphore.Semaphore;
   turn: string;
+  /** Of `performance.now()`: by then whatever a former turn had in hand is back. */
+  backBy: number;
   /** Of `performance.now()`: everything in hand was extended. */
   extendedAt: number;
   /** Requests accepted by the receiver in this life. */
@@ -100,6 +105,7 @@ export const notifierActor = (
         },
         permits: yield* Semaphore.make(settings.inFlightMax),
         turn: "",
+        backBy: 0,
         extendedAt: performance.now(),
         accepted: 0,
         away: null,
@@ -113,6 +119,7 @@ export const notifierActor = (
       const taking = Effect.forever(
         Effect.gen(function* () {
           yield* takeSome(state);
+          if (yield* othersHold(state)) return;
           for (const exposure of queue.start()) yield* FiberSet.run(tellers, tell(state, exposure));
         }),
       );
@@ -144,6 +151,7 @@ const takeSome = (state: State): Effect.Effect<void> =>
     if (mailbox.turn !== state.turn) {
       queue.drop();
       state.turn = mailbox.turn;
+      state.backBy = performance.now() + ackWaitMs + backMarginMs;
     }
     if (deliveries === null) return yield* Effect.sleep(againMs);
     for (const delivery of deliveries) keep(state, delivery);
@@ -151,6 +159,28 @@ const takeSome = (state: State): Effect.Effect<void> =>
     if (last !== undefined) node.counters.untold(settings.name, last.pending + queue.size);
     else if (queue.size === 0) node.counters.untold(settings.name, 0);
   });
+
+/**
+ * Whether somebody else may still have older files in hand than those taken. A server that was killed has forgotten whose turn it was, but
+ * not what was delivered: the next turn begins at once, and what the former had in hand comes back into it only after ack_wait. Told
+ * before that, later files of an exposure would come first.
+ */
+const othersHold = (state: State): Effect.Effect<boolean> =>
+  performance.now() >= state.backBy || state.queue.size === 0
+    ? Effect.succeed(false)
+    : Effect.promise(async () => {
+        const { jsm } = state.node.nats;
+        try {
+          const consumer = receiverConsumer(state.settings.name);
+          const { num_ack_pending } = await jsm.consumers.info(kvStream(ledgerBucket), consumer);
+          if (num_ack_pending > state.queue.size) return true;
+          state.backBy = 0;
+          return false;
+        } catch {
+          // Not answered: what is not known to be back is waited for, no longer than until then.
+          return true;
+        }
+      }).pipe(Effect.tap((wait) => (wait ? Effect.sleep(backLookEveryMs) : Effect.void)));
 
 function keep({ node, mailbox, queue, settings }: State, delivery: Delivery): void {
   const told = readTold(node, delivery);

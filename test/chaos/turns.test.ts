@@ -1,0 +1,63 @@
+/** Two nodes that take turns at one receiver, and a server that forgets whose turn it was. */
+import { describe, expect, it } from "vitest";
+import { ackWaitMs } from "../../src/limits.ts";
+import { Receiver } from "../support/receiver.ts";
+import { until } from "../support/testSite.ts";
+import type { Cluster } from "./cluster.ts";
+import { withCluster } from "./cluster.ts";
+import { recordIn } from "./sender.ts";
+
+const lane = "raw";
+const exposure = "MC_O_20260101_000001";
+const fileOf = (detector: string): string => `${exposure}_${detector}.fits`;
+const keyOf = (detector: string): string => `LSSTCam/20260101/${exposure}/${fileOf(detector)}`;
+
+const siteText = (url: string): string => `  ${lane}:
+    kind: exposure
+    buckets: [${lane}]
+    pattern: '^(?<instrument>[^/]+)/(?<day>\\d{8})/(?<exposure>[^/]+)/[^/]+_(?<detector>R\\d\\d_S\\d\\d)\\.fits$'
+    metadata: key
+webhooks:
+  summit: { url: "${url}", timeout: 1 min }
+`;
+
+async function known(cluster: Cluster, detector: string): Promise<void> {
+  await cluster.sender.send([{ key: keyOf(detector), etag: "1", bucket: lane }]);
+  await cluster.settled([recordIn(lane, keyOf(detector))], 20_000);
+}
+
+describe("a server that is killed while a receiver is told", { timeout: 90_000 }, () => {
+  it("lets another node go on, which tells no later file of an exposure before an earlier one", async () => {
+    const receiver = await Receiver.start();
+    try {
+      await withCluster(
+        async (cluster) => {
+          await cluster.node("a");
+          receiver.behaviour = () => "hold";
+          await known(cluster, "R11_S11");
+          await until(
+            () => receiver.held,
+            (held) => held === 1,
+          );
+          await cluster.node("b");
+          // It is b's turn when the server is back, and the first file is still in a's hands.
+          cluster.stop("a");
+          await cluster.crashServer();
+          receiver.behaviour = () => 200;
+          await known(cluster, "R22_S22");
+          await until(
+            () => new Set(receiver.filesOf(exposure)).size,
+            (count) => count === 2,
+            ackWaitMs + 25_000,
+          );
+          expect(receiver.filesOf(exposure)[0]).toBe(fileOf("R11_S11"));
+          cluster.cont("a");
+        },
+        { syncAlways: true, second: { lane, text: () => siteText(receiver.url) } },
+      );
+    } finally {
+      receiver.release();
+      await receiver.down();
+    }
+  });
+});
