@@ -46,6 +46,7 @@ describe("no key leaves its bucket", () => {
   test("not through a link to a file outside; writing replaces the link, not the file", async () => {
     await symlink(join(base, "outside", "secret"), join(root, bucket, "link"));
     expect(await tag(store.readAll(bucket, "link", 100))).toBe("InvalidKey");
+    expect(await tag(store.head(bucket, "link"))).toBe("InvalidKey");
     await run(store.write(bucket, "link", bytes));
     expect(Buffer.from((await run(store.readAll(bucket, "link", 100))).bytes).toString()).toBe(
       bytes.toString(),
@@ -65,6 +66,8 @@ describe("no key leaves its bucket", () => {
     await symlink("real", join(root, bucket, "alias"));
     await symlink(join("real", "file"), join(root, bucket, "shortcut"));
     expect((await run(store.readAll(bucket, "alias/file", 100))).info.size).toBe(bytes.length);
+    expect((await run(store.head(bucket, "shortcut"))).size).toBe(bytes.length);
+    expect((await run(store.readAll(bucket, "shortcut", 100))).info.size).toBe(bytes.length);
     await run(store.delete(bucket, "shortcut"));
     expect(await tag(store.head(bucket, "shortcut"))).toBe("ObjectMissing");
     expect(await tag(store.head(bucket, "real/file"))).toBe("no failure");
