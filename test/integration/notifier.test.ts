@@ -383,6 +383,7 @@ describe("a receiver of webhooks", () => {
       () => receiver.filesOf(name).length,
       (count) => count === 1,
     );
+    await toldAll(nats, "summit");
     expect(await notifiedOf(site, "summit", name)).toMatchObject({ refused: [] });
   });
 
