@@ -44,9 +44,11 @@ export function evaluate(node: Node, view: DecisionView): Evaluation {
   const order = isAnswered(node) ? null : node.order;
   const made = lastDone === null ? null : staleness(node, range, lastDone, all, gate, view);
   if (lastDone !== null && made !== null && !made.isStale && order === null) {
-    const incomplete = lastDone.incomplete === null ? null : gate.share;
+    const isPart = lastDone.incomplete !== null;
+    const incomplete = isPart ? (gate.share ?? windowShare(job, range, view)) : null;
     const status = { ...statusOf("done", lastDone), incomplete };
-    return { ...nothing, status, wakeAt: earliest([made.wakeAt, ...wakesOf(all)]) };
+    const wakeAt = earliest([made.wakeAt, isPart ? gate.wakeAt : null, ...wakesOf(all)]);
+    return { ...nothing, status, wakeAt };
   }
   const isForced = order?.now === true;
   const timed = isForced ? null : scheduleGate(job, range, view);
@@ -101,7 +103,9 @@ const earliest = (times: ReadonlyArray<Instant | null>): Instant | null => {
 /** Once a data product that it takes overlaps it; a job without such an input, on each day of the mission. */
 function exists({ job, runs, order }: Node, range: Range, view: DecisionView): boolean {
   if (runs.length > 0 || order !== null) return true;
-  if (job.products.length === 0) return range.end > view.missionStart && range.start <= view.now;
+  if (job.products.length === 0) {
+    return Number.isFinite(view.now) && range.end > view.missionStart && range.start <= view.now;
+  }
   return job.products.some(({ files }) => files.selection === "product" && files.files.overlaps(range));
 }
 
