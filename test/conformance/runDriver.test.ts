@@ -83,6 +83,17 @@ describe("the docker driver", () => {
     expect(Exit.isFailure(none) && String(none.cause)).toMatch(/no container engine answers .*ENOENT/);
   });
 
+  it("removes a container that its client left: killed before it could end it", async () => {
+    const hasty = makeDockerDriver({ program: fake, termMs: 1, interruptMs: 1 });
+    const end = await Effect.runPromise(
+      hasty.run(
+        task({ command: ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"], timeLimitMs: 1_500 }),
+      ),
+    );
+    expect(end.timedOut).toBe(true);
+    expect(existsSync(path.join(folder, "container-orrery-one-2Ftry-0.json"))).toBe(false);
+  });
+
   it("says in the log what the engine said of an image that is not there", async () => {
     const end = await Effect.runPromise(makeDockerDriver(withFake).run(task({ image: "no-such-image" })));
     expect(end).toMatchObject({ exit: 125, lastLine: "Unable to find image 'no-such-image:latest' locally" });

@@ -3,14 +3,22 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as Effect from "effect/Effect";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { RunBell } from "../../src/actors/RunBell.ts";
 import { cancelRun } from "../../src/actors/runCancel.ts";
 import { standingHolder } from "../../src/actors/runLock.ts";
 import { reclaimSlot } from "../../src/jetstream/claims.ts";
 import { apply, topologyOf } from "../../src/jetstream/topology.ts";
 import { getManyUnsafe } from "../../src/jetstream/ledger.ts";
-import { claimKey, dueKey, ledgerBucket, parkedKey, placeOfRecordKey } from "../../src/protocol/keys.ts";
+import {
+  claimKey,
+  dueKey,
+  ledgerBucket,
+  parkedKey,
+  placeOfRecordKey,
+  readyKey,
+} from "../../src/protocol/keys.ts";
 import type { StretchPartition } from "../../src/protocol/runs.ts";
-import { lockKey } from "../../src/protocol/runQueue.ts";
+import { lockKey, queueOf } from "../../src/protocol/runQueue.ts";
 import { dayOf, planOf, RunStage, scriptJob } from "../support/catalogueRuns.ts";
 
 const codice = Array.from({ length: 14 }, (_, i) => `imap_codice_l1a_p${i}_20260310_v001.0001.cdf`);
@@ -248,17 +256,34 @@ describe("a run that is cancelled", () => {
 });
 
 describe("runs of one instrument that go one at a time", () => {
-  it("never overlap on two nodes, whatever their queues; others run meanwhile", async () => {
+  /** Hears nothing of locks: then there is only the lock itself. */
+  class DeafBell extends RunBell {
+    override isHeld(): boolean {
+      return false;
+    }
+  }
+
+  it.each([
+    ["told of the lock", RunBell],
+    ["that hear nothing", DeafBell],
+  ])("never overlap on two nodes %s, whatever their queues; others run meanwhile", async (how, Bell) => {
     writeFileSync(inFolder("order"), "");
-    const runners = [await stage.runner("mag-1"), await stage.runner("mag-2")];
-    const all = partitions("one-", 3);
-    const runs = [];
+    const started = async (name: string) =>
+      stage.runner(name, 0, { bell: new Bell(await stage.server.connect(`${name}-bell`)) });
+    const runners = [await started(`mag-1-${how.length}`), await started(`mag-2-${how.length}`)];
+    const all = partitions(`one-${how.length}-`, 3);
+    const runs: Array<string> = [];
+    const ready: Array<string> = [];
     for (const [i, partition] of all.entries()) {
-      const origin = i % 2 === 0 ? ("live" as const) : ("reprocessing" as const);
-      runs.push(await stage.begin("noted", planOf([], { exclusive: "mag", origin }), partition));
+      const plan = planOf([], { exclusive: "mag", origin: i % 2 === 0 ? "live" : "reprocessing" });
+      const run = await stage.begin("noted", plan, partition);
+      const place = placeOfRecordKey(run);
+      if (place === null) throw new Error("no place");
+      runs.push(run);
+      ready.push(readyKey(place, 0, queueOf("l1", plan).name));
     }
     await until("one has begun", () => lines("order").length === 1);
-    const other = partitions("beside-", 1)[0] ?? dayOf("20260310");
+    const other = partitions(`beside-${how.length}-`, 1)[0] ?? dayOf("20260310");
     const beside = await stage.begin("plain", planOf([]), other);
     go(other.name);
     await done(beside);
@@ -270,6 +295,8 @@ describe("runs of one instrument that go one at a time", () => {
     for (let i = 0; i < 6; i += 2) expect(order[i + 1]).toBe(order[i]?.replace("begin", "end"));
     // Who had to wait has been neither failed nor put back for it.
     for (const record of records) expect(record).toMatchObject({ attempts: 0, crashes: 0, generation: 0 });
+    for (const entry of await getManyUnsafe(stage.server.nats, ledgerBucket, ready))
+      expect(entry?.ended).toBe(true);
     await until(
       "the lock is free",
       async () => (await standingHolder(stage.server.nats, lockKey("mag"))) === null,
@@ -335,13 +362,14 @@ describe("what starts first", () => {
   it("finds a worker that takes live runs only, where a node has several", async () => {
     writeFileSync(inFolder("order"), "");
     const [redo] = partitions("wide-redo-", 1);
-    const [live] = partitions("wide-live-", 1);
-    if (redo === undefined || live === undefined) throw new Error("no partitions");
+    if (redo === undefined) throw new Error("no partition");
     const later = await stage.begin("wide", planOf([], { origin: "reprocessing" }), redo);
     await stage.runner("wide", 0, {}, "wide");
-    const now = await stage.begin("wide", planOf([]), live);
-    go(live.name);
-    await done(now);
+    // Between them it is idle, and after three live ones it would be the other's turn.
+    for (const live of partitions("wide-live-", 6)) {
+      go(live.name);
+      await done(await stage.begin("wide", planOf([]), live));
+    }
     expect(lines("order").filter((line) => line.includes("wide-redo"))).toEqual([]);
     go(redo.name);
     await stage.runner("wide-too", 1, {}, "wide");
