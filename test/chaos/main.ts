@@ -52,7 +52,7 @@ function tell(report: FaultReport): void {
     report.restedMs === null ? "never" : `${(report.restedMs / 1_000).toFixed(1)} s after the load`;
   say(
     `seed ${settings.seed}: ${report.files} files accepted, ${report.told} requests told and ${report.lookUps} questions answered in ` +
-      `${Math.round(report.seconds)} s; at rest ${rested}; ${wrong.length} other violations`,
+      `${Math.round(report.seconds)} s; at rest ${rested}; ${wrong.length} other violations; ${report.disorder.length} files told out of order`,
   );
   say(`${done.length} faults, ${lost.length} lost, ${twice.length} twice, ${stuck.length} stuck`);
 }
