@@ -103,10 +103,13 @@ export const topology = Command.make("topology").pipe(
 export const demo = Command.make(
   "demo",
   {
-    once: toggle("once", "End with the night: 0 when every item is accounted for, else 1"),
+    once: toggle("once", "End when it is over: 0 when everything is accounted for, else 1"),
     plain: toggle("plain", "Lines instead of the live view"),
     exposures: integer("exposures", "N", "Exposures of the night; default 30").pipe(Flag.optional),
     seed: integer("seed", "N", "Of the images; default 1").pipe(Flag.optional),
+    days: integer("days", "N", "Days of a mission that is played for the first time; default 3").pipe(
+      Flag.optional,
+    ),
   },
   (given) =>
     run(
@@ -115,8 +118,12 @@ export const demo = Command.make(
     ),
 ).pipe(
   Command.withDescription(
-    "Play a short night on a site of its own, on this machine, everything under ./.orrery: files arrive, become known, start a job; a node is killed on the way.",
+    "Play a short night on a site of its own, on this machine, everything under ./.orrery: files arrive, become known, start a job; a node is killed on the way. With --site config/imap.yaml some days of a mission: raw packets arrive, its jobs run through all levels. Any other site is just started.",
   ),
   Command.withShortDescription("Play a short night on this machine"),
-  Command.withExamples([{ command: "orrery demo" }, { command: "orrery demo --once" }]),
+  Command.withExamples([
+    { command: "orrery demo" },
+    { command: "orrery demo --once" },
+    { command: "orrery demo --site config/imap.yaml --once", description: "A mission's pipeline" },
+  ]),
 );

@@ -2,16 +2,20 @@
  * `npm start`: the demonstration site on its embedded server, and a short night on it. Two nodes, of which one is killed on
  * the way; a live view; at the end an account of every item, read from the ledger.
  */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
+import { loadSite } from "../config/loadSite.ts";
 import type { RunningNode } from "../node.ts";
 import type { Account } from "./account.ts";
 import type { Cast } from "./cast.ts";
 import { engageCast, settleAccount } from "./cast.ts";
 import { nearPath, secondName } from "./demoSite.ts";
 import { nameOfRecord, picturePath } from "./evidence.ts";
+import type { MissionOptions } from "./missionPlay.ts";
+import { playMission } from "./missionPlay.ts";
+import { missionParts } from "./missionStage.ts";
 import { nextSteps } from "./nextSteps.ts";
 import type { NextStepsFacts } from "./nextSteps.ts";
 import type { NightScript } from "./night.ts";
@@ -27,7 +31,7 @@ import { fallOf, raiseStage } from "./stage.ts";
 import { summaryLines } from "./summary.ts";
 
 export interface DemoOptions {
-  /** Path of a site file with the parts of config/demo.yaml. Default: that file. */
+  /** Path of a site file with the parts of config/demo.yaml or config/imap.yaml. Default: the first of them. */
   readonly site?: string;
   /** Ends with the night: 0 when every item is accounted for, else 1. Otherwise it stays up until ^C. */
   readonly once: boolean;
@@ -38,6 +42,10 @@ export interface DemoOptions {
   readonly exposures?: number;
   /** Milliseconds from one exposure to the next, default 600. */
   readonly everyMs?: number;
+  /** Days of a mission, default 3. */
+  readonly days?: number;
+  /** Instruments of a mission; default all. */
+  readonly instruments?: ReadonlyArray<string>;
   /** Default: stdout. */
   readonly output?: Output;
   /** Stops it cleanly, as SIGINT and SIGTERM do. */
@@ -47,6 +55,7 @@ export interface DemoOptions {
 const exposuresDefault = 30;
 const exposuresMin = 8;
 const everyMsDefault = 600;
+const daysDefault = 3;
 const interruptedCode = 130;
 const restartsEveryMs = 500;
 
@@ -61,7 +70,7 @@ function terminal(): Output {
 }
 
 /**
- * Plays the night. Hears SIGINT and SIGTERM: both stop it cleanly; who calls it must wait for it all the same.
+ * Plays the night, or the days of a mission where the site is one. Hears SIGINT and SIGTERM: both stop it cleanly; who calls it must wait for it all the same.
  * @returns exit code: 0 every item is accounted for; 1 not, or it could not start; 130 stopped before the night was over
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
@@ -91,6 +100,8 @@ async function playAndShow(
   scope: Scope.Closeable,
   signal: AbortSignal,
 ): Promise<number> {
+  const mission = options.site === undefined ? null : await missionOf(options, options.site);
+  if (mission !== null) return playMission(mission, output, scope, signal);
   const print = (line: Line): void => output.write(`${lineText(output, line)}\n`);
   const stage = await raiseStage(options.site, print, scope);
   const fallen = fallOf(stage.running);
@@ -128,6 +139,15 @@ async function playAndShow(
   for (const line of nextSteps(stepsOf(options, stage, cast))) print(line);
   await Promise.race([new Promise<void>((resolve) => onAbort(signal, resolve)), fallen]);
   return code;
+}
+
+/** Null: it is a night's site. */
+async function missionOf(options: DemoOptions, siteFile: string): Promise<MissionOptions | null> {
+  const site = await Effect.runPromise(loadSite(resolve(siteFile)));
+  const parts = missionParts(site);
+  if (parts === null) return null;
+  const { once, plain = false, days = daysDefault, instruments = [] } = options;
+  return { site, parts, siteFile, once, plain, days, instruments };
 }
 
 function onAbort(signal: AbortSignal, then: () => void): void {

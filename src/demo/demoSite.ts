@@ -42,6 +42,10 @@ export interface DemoParts {
   readonly needed: ReadonlyArray<string>;
 }
 
+/** Whether a site has what a night is played on. */
+export const isNightSite = ({ lanes, jobs }: Site): boolean =>
+  lanes.has("demo") && lanes.has("products") && jobs.has("quicklook");
+
 /** What the night is played on. Throws for a site that has no such parts. */
 export function demoParts(site: Site): DemoParts {
   const lane = site.lanes.get("demo");
@@ -86,7 +90,7 @@ export async function secondSite(file: string, server: string): Promise<Site> {
 const portsTried = 50;
 
 /** The port, or the first free one after it; 0 when none of them is. */
-async function freePortFrom(host: string, port: number): Promise<number> {
+export async function freePortFrom(host: string, port: number): Promise<number> {
   if (port === 0) return 0;
   for (let candidate = port; candidate < Math.min(port + portsTried, 65_536); candidate++) {
     if (await isFree(host, candidate)) return candidate;
