@@ -158,6 +158,8 @@ export const rangeUnitsMax = 10_000;
 export const calendarRowsMax = 100_002;
 /** A repoint table with as many rows as that. */
 export const tableBytesMax = 16 * 1_048_576;
+/** Runs of reprocessings that stand in a lane's queue at once, for each of its workers on a node. */
+export const redoRunsPerWorkerMax = 4;
 /** Job records that are told together; each may name all that its partition lacks. */
 export const jobRecordsPerCommitMax = 200;
 /** Files of one job catalogue, and the size of each. */

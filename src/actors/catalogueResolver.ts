@@ -22,9 +22,9 @@ import type { Change as LedgerChange } from "../jetstream/follower.ts";
 import { getManyUnsafe, getUnsafe } from "../jetstream/ledger.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
-import type { Change, Start } from "../jobs/fact.ts";
+import type { Change, RunFact, Start } from "../jobs/fact.ts";
 import { Resolver } from "../jobs/Resolver.ts";
-import { jobRecordsPerCommitMax, messageBytesMax } from "../limits.ts";
+import { jobRecordsPerCommitMax, messageBytesMax, redoRunsPerWorkerMax } from "../limits.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
 import { decodeJob, partitionKey } from "../protocol/jobs.ts";
 import { ledgerBucket, recordKey } from "../protocol/keys.ts";
@@ -35,10 +35,11 @@ import { decodeRun, placeOfRun } from "../protocol/runs.ts";
 import { CatalogueFacts, runFactOf, saying } from "./catalogueFacts.ts";
 import type { Learnt } from "./catalogueFacts.ts";
 import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogueRuns.ts";
+import type { Known } from "./jobAnswers.ts";
 import { serveJobs } from "./jobService.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { readTable } from "./repointTables.ts";
-import { Redos } from "./redos.ts";
+import { Redos, RedoShare } from "./redos.ts";
 import type { StorageOf } from "./runFiles.ts";
 import { beginRun } from "./runSource.ts";
 
@@ -70,6 +71,7 @@ interface State {
   /** Tables whose rows are still to be read: key of the record, by name. */
   readonly unread: Map<string, string>;
   readonly redos: Redos;
+  readonly redoShare: RedoShare;
   readonly wake: Queue.Queue<void>;
 }
 
@@ -82,10 +84,10 @@ export const catalogueResolverActor = (
 ): Effect.Effect<never, never, Scope.Scope> =>
   Effect.gen(function* () {
     const wake = yield* Queue.sliding<void>(1);
-    let core: Resolver | null = null;
+    let answering: Known | null = null;
     // A life that has not read everything yet knows less than the one before it.
-    const known = (now: Resolver): void => void (core = now);
-    yield* Effect.forkScoped(Effect.flatten(serveJobs(node, () => core)).pipe(Effect.orDie));
+    const known = (now: Known): void => void (answering = now);
+    yield* Effect.forkScoped(Effect.flatten(serveJobs(node, () => answering)).pipe(Effect.orDie));
     for (let first = true; ; first = false) {
       const state: State = {
         node,
@@ -100,6 +102,7 @@ export const catalogueResolverActor = (
         toTell: new Map(),
         unread: new Map(),
         redos: new Redos(),
+        redoShare: new RedoShare(),
         wake,
       };
       yield* oneLife(state, known, first ? ready : Effect.void).pipe(Effect.timeoutOption(reconcileEvery));
@@ -109,7 +112,7 @@ export const catalogueResolverActor = (
 /** From reading everything to the next full reconcile. */
 const oneLife = (
   state: State,
-  known: (core: Resolver) => void,
+  known: (now: Known) => void,
   ready: Effect.Effect<void>,
 ): Effect.Effect<never> =>
   Effect.scoped(
@@ -132,7 +135,7 @@ const oneLife = (
       yield* Deferred.await(caughtUp);
       yield* readTables(state);
       core.apply({ type: "clock", now: clockOf(state) });
-      known(core);
+      known(state);
       yield* ready;
       yield* Effect.forkScoped(forEverTick(state));
       yield* Effect.forkScoped(forEverTell(state));
@@ -155,6 +158,7 @@ function take(state: State, change: LedgerChange): void {
     return;
   }
   for (const fact of learnt.facts) {
+    if (fact.type === "run") learnRun(state, fact.run);
     if (state.core.apply(fact) !== "refused" || fact.type !== "file") continue;
     // Somebody took the other content after all: what the ledger says now is what is so.
     state.core.apply({ type: "withdrawn", name: fact.file.name });
@@ -225,6 +229,10 @@ async function begin(state: State, start: Start): Promise<void> {
   const partition = partitionOf(job, start.partition, core.index.calendar);
   const place = catalogue.products;
   if (partition === null || place === null) return;
+  const origin = start.again !== null && state.redos.has(start.again) ? "reprocessing" : "live";
+  const lane = catalogue.lanes.get(job.lane);
+  const most = redoRunsPerWorkerMax * (lane?.workers ?? 1);
+  if (origin === "reprocessing" && !state.redoShare.admits(job.lane, start, most)) return;
   const tryAgain = (why: string): void => {
     node.log("warn", "a run could not be begun yet", {
       job: job.name,
@@ -232,6 +240,8 @@ async function begin(state: State, start: Start): Promise<void> {
       cause: why,
     });
     setTimeout(() => {
+      // Its room is for whoever comes first.
+      if (origin === "reprocessing") makeRoom(state, start.hash, job.lane);
       core.unheard(start);
       Queue.offerUnsafe(state.wake, undefined);
     }, againMs);
@@ -244,8 +254,7 @@ async function begin(state: State, start: Start): Promise<void> {
   const inputs = await readInputs(state, start).catch((cause: unknown) => String(cause));
   if (typeof inputs === "string") return tryAgain(inputs);
   const at = { now: node.nats.now(), node: node.name };
-  const exclusive = catalogue.lanes.get(job.lane)?.oneAtATime === true ? job.instrument : null;
-  const origin = start.again !== null && state.redos.has(start.again) ? "reprocessing" : "live";
+  const exclusive = lane?.oneAtATime === true ? job.instrument : null;
   const run = runOf(start, partition, { inputs, outputs, exclusive, origin }, at);
   const where = placeOfRun(job.lane, job.name, partition, start.hash);
   const key = partitionKey(job.name, partition);
@@ -266,7 +275,6 @@ async function begin(state: State, start: Start): Promise<void> {
   const answer = await commitUnsafe(node.nats, "begin a run", writes, commitDeadlineMs);
   if (!("_tag" in answer)) {
     facts.stands(key, answer[0] ?? 0, record);
-    state.toTell.delete(key);
     applyRun(state, run);
     return;
   }
@@ -292,7 +300,21 @@ async function readInputs(state: State, start: Start): Promise<ReadonlyArray<Run
 
 function applyRun(state: State, run: LedgerRecord<RunBody>): void {
   const fact = runFactOf(run);
-  if (fact !== null) state.core.apply({ type: "run", run: fact });
+  if (fact === null) return;
+  learnRun(state, fact);
+  state.core.apply({ type: "run", run: fact });
+}
+
+/** A run of a reprocessing that has ended makes room for another. */
+function learnRun(state: State, run: RunFact): void {
+  const lane = state.catalogue.jobs.get(run.job)?.lane;
+  if (lane === undefined || run.again === null || !state.redos.has(run.again)) return;
+  if (run.state === "ready" || run.state === "running") state.redoShare.learn(run, lane);
+  else makeRoom(state, run.hash, lane);
+}
+
+function makeRoom(state: State, hash: string, lane: string): void {
+  for (const next of state.redoShare.learn({ hash, state: "done" }, lane)) state.core.unheard(next);
 }
 
 /**
@@ -329,6 +351,7 @@ const forEverTell = (state: State): Effect.Effect<never> =>
 
 interface Telling {
   readonly key: string;
+  readonly change: Change;
   readonly record: JobRecord;
   readonly write: Write;
 }
@@ -349,12 +372,8 @@ async function tellAll(state: State): Promise<void> {
 }
 
 /** Null where the record says so already. */
-function tellingOf(
-  state: State,
-  key: string,
-  partition: StretchPartition,
-  { job: name, status }: Change,
-): Telling | null {
+function tellingOf(state: State, key: string, partition: StretchPartition, change: Change): Telling | null {
+  const { job: name, status } = change;
   const job = state.catalogue.jobs.get(name);
   if (job === undefined) return null;
   const { revision, said } = state.facts.standing(key);
@@ -363,7 +382,7 @@ function tellingOf(
   const run = status.hash === null ? null : recordKey(placeOfRun(job.lane, name, partition, status.hash));
   const record = jobRecordOf(job, partition, status, run, state.node.nats.now());
   if (saying(record) === said) return null;
-  return { key, record, write: ledgerPut(key, encodeJson(record), revision) };
+  return { key, change, record, write: ledgerPut(key, encodeJson(record), revision) };
 }
 
 /** @returns false for a conflict, after which what stands now comes down the ledger, or is read on the next beat */
@@ -372,9 +391,10 @@ async function tell(state: State, some: ReadonlyArray<Telling>): Promise<boolean
   const writes = some.map((one) => one.write);
   const answer = await commitUnsafe(node.nats, "tell of jobs", writes, commitDeadlineMs);
   if (!("_tag" in answer)) {
-    some.forEach(({ key, record }, i) => {
+    some.forEach(({ key, change, record }, i) => {
       facts.stands(key, answer[i] ?? 0, record);
-      state.toTell.delete(key);
+      // What was decided while this was written is still to be told.
+      if (state.toTell.get(key)?.change === change) state.toTell.delete(key);
     });
     return true;
   }

@@ -1,13 +1,19 @@
 /** The questions of protocol/jobQuestions.ts, each a function of the resolver's memory. Add one here, and it is served. */
 import * as Schema from "effect/Schema";
-import { parseInstant, formatInstant } from "../jobs/instant.ts";
 import type { Resolver } from "../jobs/Resolver.ts";
-import type { RedoPlan } from "../protocol/jobQuestions.ts";
+import type { RedoPlan, RedoProgress } from "../protocol/jobQuestions.ts";
 import { BadQuestion } from "./BadQuestion.ts";
+import type { Redos } from "./redos.ts";
 import { nodesOfRedo, rangeOfRedo } from "./redos.ts";
 
+/** What the resolver has in memory. */
+export interface Known {
+  readonly core: Resolver;
+  readonly redos: Pick<Redos, "get">;
+}
+
 /** Throws `BadQuestion`. */
-export type JobAnswer = (core: Resolver, said: unknown) => unknown;
+export type JobAnswer = (known: Known, said: unknown) => unknown;
 
 const isRedo = Schema.is(
   Schema.Struct({
@@ -18,7 +24,7 @@ const isRedo = Schema.is(
   }),
 );
 
-function redo(core: Resolver, said: unknown): RedoPlan {
+function redo({ core }: Known, said: unknown): RedoPlan {
   if (!isRedo(said)) throw new BadQuestion("it needs jobs, from, to and downstream");
   const range = rangeOfRedo(said);
   if (range === null) throw new BadQuestion("from and to are days: 20260101");
@@ -29,10 +35,9 @@ function redo(core: Resolver, said: unknown): RedoPlan {
     names.add(name);
     if (said.downstream) for (const below of job.descendants) names.add(below.name);
   }
-  const asked = parseInstant(formatInstant(core.now)) ?? core.now;
   const jobs = [...names]
     .map((name) => {
-      const nodes = [...nodesOfRedo({ jobs: [name] }, range, asked, core)].sort(
+      const nodes = [...nodesOfRedo({ jobs: [name] }, range, Number.POSITIVE_INFINITY, core)].sort(
         (a, b) => a.ordinal - b.ordinal,
       );
       const job = core.jobs.get(name);
@@ -50,4 +55,35 @@ function redo(core: Resolver, said: unknown): RedoPlan {
   return { jobs, partitions: jobs.reduce((sum, job) => sum + job.partitions, 0) };
 }
 
-export const answers: ReadonlyMap<string, JobAnswer> = new Map([["redo", redo]]);
+const isNamed = Schema.is(Schema.Struct({ id: Schema.String }));
+
+function redoProgress({ core, redos }: Known, said: unknown): RedoProgress {
+  const found = isNamed(said) ? redos.get(said.id) : null;
+  if (found === null) throw new BadQuestion("there is no such reprocessing");
+  const jobs = found.jobs.flatMap((name) => {
+    const job = core.jobs.get(name);
+    if (job === undefined) return [];
+    const counts = { waiting: 0, running: 0, done: 0, failed: 0 };
+    for (const node of job.nodes.values()) {
+      const run = node.runs.findLast((one) => one.again === found.id);
+      if (run !== undefined) counts[standings[run.state]]++;
+      else if (node.order?.id === found.id) counts.waiting++;
+    }
+    return [{ job: name, level: job.depth, ...counts }];
+  });
+  return { redo: found, jobs: jobs.sort((a, b) => a.level - b.level || (a.job < b.job ? -1 : 1)) };
+}
+
+const standings = {
+  ready: "waiting",
+  running: "running",
+  done: "done",
+  "no-data": "done",
+  "not-yet": "failed",
+  failed: "failed",
+} as const;
+
+export const answers: ReadonlyMap<string, JobAnswer> = new Map<string, JobAnswer>([
+  ["redo", redo],
+  ["redo-progress", redoProgress],
+]);

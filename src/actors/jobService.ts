@@ -6,28 +6,28 @@ import type * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { errorHeaders, serve } from "../jetstream/requests.ts";
 import type { NatsRequest } from "../jetstream/requests.ts";
-import type { Resolver } from "../jobs/Resolver.ts";
 import { messageBytesMax } from "../limits.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import { jobsQueue, jobsSubject } from "../protocol/jobQuestions.ts";
 import { BadQuestion } from "./BadQuestion.ts";
+import type { Known } from "./jobAnswers.ts";
 import { answers } from "./jobAnswers.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 
-/** @param core the resolver as it is now: it is made anew from time to time; null while nothing is known yet */
+/** @param known as it is now: the memory is made anew from time to time; null while nothing is known yet */
 export const serveJobs = (
   node: NodeContextService,
-  core: () => Resolver | null,
+  known: () => Known | null,
 ): Effect.Effect<Effect.Effect<never, NatsUnavailable>, NatsUnavailable, Scope.Scope> =>
   serve(node.nats, {
     subjects: [`${jobsSubject}.*`],
     queue: jobsQueue,
-    each: (request) => answer(node, core(), request),
+    each: (request) => answer(node, known(), request),
   });
 
 const text = new TextDecoder();
 
-function answer(node: NodeContextService, core: Resolver | null, request: NatsRequest): void {
+function answer(node: NodeContextService, known: Known | null, request: NatsRequest): void {
   const refuse = (status: number, message: string): void => {
     request.respond(JSON.stringify({ error: true, message }), {
       headers: errorHeaders(status, "see the body"),
@@ -37,10 +37,10 @@ function answer(node: NodeContextService, core: Resolver | null, request: NatsRe
   const found = answers.get(what);
   if (found === undefined)
     return refuse(400, `no question is called ${what}: ${[...answers.keys()].join(", ")}`);
-  if (core === null) return refuse(503, "the facts are still being read");
+  if (known === null) return refuse(503, "the facts are still being read");
   try {
     const said: unknown = request.data.length === 0 ? {} : JSON.parse(text.decode(request.data));
-    const reply = JSON.stringify(found(core, said));
+    const reply = JSON.stringify(found(known, said));
     if (reply.length > messageBytesMax)
       return refuse(400, "the answer is too large for one message: ask for less");
     request.respond(reply);

@@ -4,7 +4,8 @@
  *
  * The order of levels is not kept here: whatever is to be made anew holds what is made of it.
  */
-import type { Fact } from "../jobs/fact.ts";
+import type { PartitionId } from "../jobs/blockedOn.ts";
+import type { Fact, RunFact } from "../jobs/fact.ts";
 import type { Range } from "../jobs/instant.ts";
 import { dayUs, overlap, parseInstant, startOfDay } from "../jobs/instant.ts";
 import type { Node } from "../jobs/Node.ts";
@@ -19,6 +20,10 @@ export class Redos {
   set(redo: Redo): void {
     this.#byId.set(redo.id, redo);
     this.#fresh.set(redo.id, redo);
+  }
+
+  get(id: string): Redo | null {
+    return this.#byId.get(id) ?? null;
   }
 
   has(id: string): boolean {
@@ -64,5 +69,43 @@ function* factsOf(redo: Redo, core: Pick<Resolver, "jobs">): Generator<Fact> {
     const id = { job: node.job.name, partition: node.name, id: redo.id };
     if (redo.state !== "running") yield { type: "never", ...id };
     else if (!node.runs.some((run) => run.again === redo.id)) yield { type: "again", now: false, ...id };
+  }
+}
+
+/**
+ * How many runs of reprocessings are under way in each lane. Only so many stand in its queue at once: what is paused or cancelled ends
+ * soon, and a year that is made anew does not fill the ledger with runs that nobody has looked at yet.
+ */
+export class RedoShare {
+  /** Lane of each run under way, by its hash. */
+  readonly #underWay = new Map<string, string>();
+  readonly #counts = new Map<string, number>();
+  /** Partitions whose turn has not come, by lane. */
+  readonly #waiting = new Map<string, Map<string, PartitionId>>();
+
+  /** @returns the partitions whose turn it may be now */
+  learn(run: Pick<RunFact, "hash" | "state">, lane: string): ReadonlyArray<PartitionId> {
+    const isUnderWay = run.state === "ready" || run.state === "running";
+    if (isUnderWay === this.#underWay.has(run.hash)) return [];
+    if (isUnderWay) this.#underWay.set(run.hash, lane);
+    else this.#underWay.delete(run.hash);
+    this.#counts.set(lane, (this.#counts.get(lane) ?? 0) + (isUnderWay ? 1 : -1));
+    if (isUnderWay) return [];
+    const waiting = [...(this.#waiting.get(lane)?.values() ?? [])];
+    this.#waiting.delete(lane);
+    return waiting;
+  }
+
+  /** Whether there is room for one more, which it then has; where there is none the partition is told of when there may be. */
+  admits(lane: string, of: PartitionId & Pick<RunFact, "hash">, most: number): boolean {
+    if (this.#underWay.has(of.hash)) return true;
+    if ((this.#counts.get(lane) ?? 0) < most) {
+      this.learn({ hash: of.hash, state: "ready" }, lane);
+      return true;
+    }
+    const waiting = this.#waiting.get(lane) ?? new Map<string, PartitionId>();
+    waiting.set(`${of.job} ${of.partition}`, { job: of.job, partition: of.partition });
+    this.#waiting.set(lane, waiting);
+    return false;
   }
 }

@@ -2,6 +2,8 @@
  * What can be asked of the resolver, by request on NATS: `orrery.jobs.<question>` with a JSON object, answered by any node that has the
  * role. The answer is a JSON object: `{"error": true, "message": …}`, or what the question gives.
  */
+import type { Redo } from "./orders.ts";
+
 export const jobsSubject = "orrery.jobs";
 export const jobsQueue = "jobs";
 
@@ -28,4 +30,18 @@ export interface RedoPlan {
     readonly last: string | null;
   }>;
   readonly partitions: number;
+}
+
+/** `orrery.jobs.redo-progress`, of `{id}`: how far a reprocessing is. */
+export interface RedoProgress {
+  readonly redo: Redo;
+  /** In the order of levels. `waiting`: for what is above it, for a worker, or for somebody to resume it. */
+  readonly jobs: ReadonlyArray<{
+    readonly job: string;
+    readonly level: number;
+    readonly waiting: number;
+    readonly running: number;
+    readonly done: number;
+    readonly failed: number;
+  }>;
 }
