@@ -48,6 +48,8 @@ export interface NodeOptions {
   readonly say?: (line: string) => void;
   /** For tests that watch, hold up or break what a lane's driver does. Default: the lane's driver itself. */
   readonly aroundDriver?: AroundDriver;
+  /** For tests of what time brings about: the site's clock as this node is to see it, epoch milliseconds. Default: as it is. */
+  readonly aroundClock?: (siteMs: number) => number;
 }
 
 export interface RunningNode {
@@ -133,6 +135,7 @@ export const startNode = (options: NodeOptions): Effect.Effect<RunningNode, Node
             log,
             version,
             self,
+            aroundClock: options.aroundClock ?? null,
           });
           state.link = opened;
           yield* ready;

@@ -48,6 +48,8 @@ export interface LinkSettings {
   readonly log: Log;
   readonly version: string;
   readonly self: SelfDescription;
+  /** Null: the site's clock as it is. */
+  readonly aroundClock: ((siteMs: number) => number) | null;
 }
 
 export function siteTopology(site: Site, actors: ReadonlyArray<Actor>): Topology {
@@ -112,7 +114,9 @@ export const openLink = (
 ): Effect.Effect<Link, NatsUnavailable | JetStreamRejected | NodeNameTaken, Scope.Scope> =>
   Effect.gen(function* () {
     const { site, log } = settings;
-    const nats = yield* connectSite(site, settings.servers, `orrery ${site.name}/${site.node}`);
+    const connected = yield* connectSite(site, settings.servers, `orrery ${site.name}/${site.node}`);
+    const { aroundClock } = settings;
+    const nats = aroundClock === null ? connected : { ...connected, now: () => aroundClock(connected.now()) };
     const changes = yield* untilAnswered(log, apply(nats, siteTopology(site, settings.actors)));
     for (const change of changes) {
       log(change.kind === "refuse" ? "error" : "info", `topology: ${change.words}`);

@@ -22,7 +22,7 @@ export interface TestSite {
 /** Starts it, or leaves nothing running. The text's `http.port` should be 0. */
 export async function startSite(
   text: string,
-  options: Pick<Partial<NodeOptions>, "actors" | "aroundDriver"> & {
+  options: Pick<Partial<NodeOptions>, "actors" | "aroundDriver" | "aroundClock"> & {
     readonly env?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<TestSite> {
@@ -34,6 +34,7 @@ export async function startSite(
     site,
     ...(options.actors === undefined ? {} : { actors: options.actors }),
     ...(options.aroundDriver === undefined ? {} : { aroundDriver: options.aroundDriver }),
+    ...(options.aroundClock === undefined ? {} : { aroundClock: options.aroundClock }),
     log: (level, message, fields = {}) => void log.push({ level, message, fields }),
   });
   const node = await Effect.runPromise(Scope.provide(started, scope)).catch(async (cause: unknown) => {

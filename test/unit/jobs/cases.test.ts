@@ -1,96 +1,20 @@
-import { readFileSync } from "node:fs";
-import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { parseRepointTable } from "../../../src/jobs/calendar.ts";
 import type { CatalogueJob } from "../../../src/jobs/catalogue.ts";
 import type { Fact, Start } from "../../../src/jobs/fact.ts";
 import type { FileGiven } from "../../support/jobWorld.ts";
-import { at, fileOf, JobWorld, loadMission, repointsFrom, repository } from "../../support/jobWorld.ts";
+import { at, fileOf, JobWorld, loadMission } from "../../support/jobWorld.ts";
+import type { CaseEvent, ExpectedRun, WorkedCase } from "../../support/workedCases.ts";
+import {
+  byJob,
+  cases,
+  filesOf,
+  nameOfJob,
+  repointsOf,
+  shuffled,
+  sortedStates,
+} from "../../support/workedCases.ts";
 
-interface Sequence {
-  readonly seq: string;
-  readonly from: number;
-  readonly to: number;
-  readonly except: ReadonlyArray<number>;
-  readonly n0: number;
-  readonly d0: string;
-}
-type Given = string | FileGiven | Sequence;
-type Event =
-  | Given
-  | { readonly batch: ReadonlyArray<Given> }
-  | { readonly clock: string }
-  | { readonly job: string; readonly partition: string; readonly outcome: "failed" };
-
-interface ExpectedRun {
-  readonly job: string;
-  readonly partition: string;
-  readonly minor: string;
-  readonly inputs?: ReadonlyArray<string>;
-  readonly incomplete?: boolean;
-  readonly input_count?: number;
-  readonly pointings?: number;
-}
-type ExpectedStates = Readonly<Record<string, string | ReadonlyArray<string>>>;
-interface WorkedCase {
-  readonly id: string;
-  readonly title: string;
-  readonly jobs: ReadonlyArray<string>;
-  readonly any_order?: boolean;
-  readonly pointings?:
-    | "tcm8"
-    | {
-        readonly first_id: number;
-        readonly first_start: string;
-        readonly count: number;
-        readonly length_min: number;
-        readonly gap_min: number;
-      };
-  readonly policy?: Readonly<Record<string, { readonly coverage: number; readonly deadline_days: number }>>;
-  readonly clock?: string;
-  readonly running?: ReadonlyArray<readonly [string, string]>;
-  readonly given: ReadonlyArray<Given>;
-  readonly events: ReadonlyArray<Event>;
-  readonly expect: {
-    readonly steps?: ReadonlyArray<{
-      readonly runs: ReadonlyArray<ExpectedRun>;
-      readonly states: ExpectedStates;
-    }>;
-    readonly runs_at_end?: ReadonlyArray<ExpectedRun>;
-    readonly states?: ExpectedStates;
-    readonly duplicates?: ReadonlyArray<string>;
-    readonly refused?: ReadonlyArray<string>;
-    readonly parked?: ReadonlyArray<string>;
-  };
-}
-interface Cases {
-  readonly sets: Readonly<Record<string, ReadonlyArray<Given>>>;
-  readonly cases: ReadonlyArray<WorkedCase>;
-}
-
-const data = path.join(repository, "test/data/imap");
-const { sets, cases } = JSON.parse(readFileSync(path.join(data, "cases.json"), "utf8")) as Cases;
 const mission = loadMission();
-
-const nameOf = (job: string): string => job.replaceAll(" ", "/");
-
-function filesOf(given: Given): ReadonlyArray<string | FileGiven> {
-  if (typeof given === "string") {
-    return given.startsWith("@") ? (sets[given.slice(1)] ?? []).flatMap(filesOf) : [given];
-  }
-  if (!("seq" in given)) return [given];
-  const found: Array<string> = [];
-  for (let n = given.from; n <= given.to; n++) {
-    if (given.except.includes(n)) continue;
-    const first = at(`${given.d0.slice(0, 4)}-${given.d0.slice(4, 6)}-${given.d0.slice(6)}`);
-    const day = new Date(first / 1_000 + (n - given.n0) * 86_400_000)
-      .toISOString()
-      .slice(0, 10)
-      .replaceAll("-", "");
-    found.push(given.seq.replace("{d}", day).replace("{n:05d}", String(n).padStart(5, "0")));
-  }
-  return found;
-}
 
 /** One worked case in a world of its own. */
 class Played {
@@ -101,7 +25,7 @@ class Played {
 
   constructor(it: WorkedCase) {
     const jobs = it.jobs.map((job): CatalogueJob => {
-      const found = mission.jobs.get(nameOf(job));
+      const found = mission.jobs.get(nameOfJob(job));
       if (found === undefined) throw new Error(`no job ${job}`);
       const policy = it.policy?.[job];
       return policy === undefined
@@ -112,30 +36,13 @@ class Played {
           };
     });
     this.world = new JobWorld(mission, jobs);
-    const { pointings } = it;
-    if (pointings !== undefined) {
-      const read =
-        pointings === "tcm8"
-          ? parseRepointTable(readFileSync(path.join(data, "repoint_table_tcm8_2026-04.csv"), "utf8"))
-          : null;
-      const repoints =
-        pointings === "tcm8"
-          ? read?.ok === true
-            ? read.repoints
-            : []
-          : repointsFrom(
-              pointings.first_id,
-              at(pointings.first_start),
-              pointings.count,
-              pointings.length_min,
-              pointings.gap_min,
-            );
+    if (it.pointings !== undefined) {
       this.world.tell({
         type: "table",
         name: "table",
         start: 0,
         version: { legacy: true, major: 1, minor: 0 },
-        repoints,
+        repoints: repointsOf(it),
       });
     }
     if (it.clock !== undefined) this.world.tell({ type: "clock", now: at(it.clock) });
@@ -144,7 +51,7 @@ class Played {
 
   #given(job: string, partition: string, state: "running" | "failed"): Fact {
     const run = {
-      job: nameOf(job),
+      job: nameOfJob(job),
       partition,
       hash: "given",
       state,
@@ -156,7 +63,7 @@ class Played {
     return { type: "run", run: { ...run, incomplete: null } };
   }
 
-  event(event: Event): void {
+  event(event: CaseEvent): void {
     if (typeof event === "object" && "batch" in event) for (const one of event.batch) this.event(one);
     else if (typeof event === "object" && "clock" in event)
       this.world.tell({ type: "clock", now: at(event.clock) });
@@ -176,12 +83,12 @@ class Played {
 
   state(watched: string): string | ReadonlyArray<string> {
     const [job = "", partition = ""] = watched.split("|");
-    const { state, incomplete, on } = this.world.status(nameOf(job), partition);
+    const { state, incomplete, on } = this.world.status(nameOfJob(job), partition);
     if (state === "none") return "no such partition yet";
     if (state === "blocked") {
       expect(on).not.toEqual([]);
       const words = this.world
-        .words(nameOf(job), partition)
+        .words(nameOfJob(job), partition)
         // Ours names data sets with slashes, and an instant where the case has none.
         .map((text) => text.replaceAll("/", " ").replace(/ covers to \S+$/, " covers"));
       return ["blocked", ...words.toSorted()];
@@ -189,14 +96,6 @@ class Played {
     return incomplete === null ? state : `${state}, incomplete ${incomplete.have}/${incomplete.of}`;
   }
 }
-
-const sorted = (states: ExpectedStates): ExpectedStates =>
-  Object.fromEntries(
-    Object.entries(states).map(([watched, state]) => [
-      watched,
-      typeof state === "string" ? state : [state[0] ?? "", ...state.slice(1).toSorted()],
-    ]),
-  );
 
 const runsIn = (starts: ReadonlyArray<Start>): ReadonlyArray<Required<ExpectedRun>> =>
   starts
@@ -210,9 +109,6 @@ const runsIn = (starts: ReadonlyArray<Start>): ReadonlyArray<Required<ExpectedRu
       pointings: start.inputs.filter(({ file }) => file.pointing !== null).length,
     }))
     .toSorted(byJob);
-
-const byJob = (a: ExpectedRun, b: ExpectedRun): number =>
-  a.job < b.job ? -1 : a.job > b.job ? 1 : a.partition < b.partition ? -1 : a.partition > b.partition ? 1 : 0;
 
 function expectRuns(starts: ReadonlyArray<Start>, expected: ReadonlyArray<ExpectedRun>): void {
   const found = runsIn(starts);
@@ -244,7 +140,7 @@ describe("the worked cases of the mission", () => {
         const states = Object.fromEntries(
           Object.keys(step.states).map((watched) => [watched, played.state(watched)]),
         );
-        expect(states).toEqual(sorted(step.states));
+        expect(states).toEqual(sortedStates(step.states));
       }
       expect(played.duplicates).toEqual(one.expect.duplicates ?? []);
       expect(played.refused).toEqual(one.expect.refused ?? []);
@@ -270,16 +166,3 @@ describe("the worked cases of the mission", () => {
     });
   }
 });
-
-/** The same order for the same seed. */
-function shuffled<A>(items: ReadonlyArray<A>, seed: number): ReadonlyArray<A> {
-  const list = [...items];
-  let state = seed + 1;
-  for (let index = list.length - 1; index > 0; index--) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    const other = state % (index + 1);
-    const [a, b] = [list[index], list[other]];
-    if (a !== undefined && b !== undefined) [list[index], list[other]] = [b, a];
-  }
-  return list;
-}
