@@ -118,7 +118,7 @@ function sayPlan(io: IoService, plan: RedoPlan): void {
     one.first === null ? "" : one.first === one.last ? one.first : `${one.first} … ${one.last ?? ""}`,
   ]);
   io.out.write(
-    `${table(
+    table(
       [
         { title: "LEVEL", right: true },
         { title: "JOB" },
@@ -129,7 +129,7 @@ function sayPlan(io: IoService, plan: RedoPlan): void {
       ],
       rows,
       { color: io.out.color, columns: io.out.columns() },
-    )}`,
+    ),
   );
   say(
     io,
@@ -172,7 +172,7 @@ export const list = (
       harmless(one.note),
     ]);
     io.out.write(
-      `${table(
+      table(
         [
           { title: "ID" },
           { title: "STATE" },
@@ -183,7 +183,7 @@ export const list = (
         ],
         rows,
         { color: io.out.color, columns: io.out.columns() },
-      )}`,
+      ),
     );
     return undefined;
   });
@@ -209,7 +209,7 @@ function sayProgress(io: IoService, { redo, jobs }: RedoProgress): void {
   ]);
   const number = (title: string) => ({ title, right: true });
   io.out.write(
-    `${table(
+    table(
       [
         number("LEVEL"),
         { title: "JOB" },
@@ -220,7 +220,7 @@ function sayProgress(io: IoService, { redo, jobs }: RedoProgress): void {
       ],
       rows,
       { color: io.out.color, columns: io.out.columns() },
-    )}`,
+    ),
   );
   say(io, summaryOf(redo, jobs));
 }
