@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import { actor } from "./cases/actor.ts";
 import { butler } from "./cases/butler.ts";
+import { jobs } from "./cases/jobs.ts";
 import { million } from "./cases/million.ts";
 import { nights } from "./cases/night.ts";
 import { notify } from "./cases/notify.ts";
@@ -23,6 +24,7 @@ const cases: ReadonlyArray<Case> = [
   presenceHttp,
   webhookToPresent,
   reclaim,
+  jobs,
 ];
 
 /** Several minutes: only where they are named. */

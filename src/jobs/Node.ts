@@ -58,11 +58,14 @@ export class Node {
     return found;
   }
 
-  /** Every run that may have left something behind counts, the failed ones too: a late writer must not meet its successor's names. */
+  /**
+   * Every run that came to an end counts, the failed ones too: a late writer must not meet its successor's names, and of two that
+   * were done the later must be known.
+   */
   get minorMax(): number {
     let most = 0;
     for (const { state, minor } of this.runs) {
-      if (state !== "not-yet" && state !== "no-data") most = Math.max(most, minor);
+      if (state !== "not-yet") most = Math.max(most, minor);
     }
     return most;
   }

@@ -69,7 +69,7 @@ export function evaluate(node: Node, view: DecisionView): Evaluation {
 
   const inputs = inputsOf(all);
   const again = order?.id ?? null;
-  const hash = runHash(job, node.name, inputs, again);
+  const hash = freshHash(node, inputs, again, lastDone);
   const same = node.runs.find((run) => run.hash === hash);
   if (same?.state === "failed") return { ...nothing, status: statusOf("failed", same), wakeAt };
   if (same?.state === "not-yet") return blocked([{ type: "notYet", hash }], hash);
@@ -258,17 +258,35 @@ function inputsOf(all: Choices): ReadonlyArray<ChosenInput> {
   return inputs.sort((a, b) => compareText(a.dataset, b.dataset) || compareText(a.file.name, b.file.name));
 }
 
+/**
+ * Where the inputs are those of an earlier run again, because a file that a later one took was withdrawn, the run is one of its own:
+ * a hash that was done is never started.
+ */
+function freshHash(
+  { job, name, runs }: Node,
+  inputs: ReadonlyArray<ChosenInput>,
+  again: string | null,
+  lastDone: RunFact | null,
+): string {
+  const hash = runHash(job, name, inputs, again === null ? null : `again ${again}`);
+  const same = runs.find((run) => run.hash === hash);
+  const isUsed = same?.state === "done" || same?.state === "no-data";
+  return isUsed && lastDone !== null ? runHash(job, name, inputs, `after ${lastDone.hash}`) : hash;
+}
+
 /** The same for the same inputs, wherever and however often it is decided. 16 hex digits. */
 export function runHash(
   job: Pick<CompiledJob, "definition">,
   partition: string,
   inputs: ReadonlyArray<ChosenInput>,
-  again: string | null,
+  token: string | null,
 ): string {
   const { name, version } = job.definition;
   const lines = inputs.map(({ dataset, file }) => `${dataset}\n${file.name}\n${file.content}`);
-  const token = again === null ? [] : [`again ${again}`];
-  return digest("sha256", [name, version, partition, ...lines, ...token].join("\n")).slice(0, 16);
+  return digest(
+    "sha256",
+    [name, version, partition, ...lines, ...(token === null ? [] : [token])].join("\n"),
+  ).slice(0, 16);
 }
 
 function startOf(

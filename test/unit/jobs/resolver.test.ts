@@ -139,6 +139,8 @@ class Tale {
   take({ changed, starts }: Decision): void {
     for (const change of changed) this.#seen.set(keyOf(change), change.status);
     for (const start of starts) {
+      // What was begun once is never begun again.
+      expect(this.ledger.facts.has(`run ${keyOf(start)} ${start.hash}`)).toBe(false);
       this.#open.set(`${keyOf(start)}|${start.hash}`, start);
       this.began.add(`${keyOf(start)}|${start.hash}`);
     }
