@@ -6,10 +6,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "yaml";
-import { scanUnsafe } from "../../src/jetstream/ledger.ts";
+import { getUnsafe, scanUnsafe } from "../../src/jetstream/ledger.ts";
 import type { JobRecord } from "../../src/protocol/jobs.ts";
 import { decodeJob } from "../../src/protocol/jobs.ts";
-import { ledgerBucket } from "../../src/protocol/keys.ts";
+import { jobKey, ledgerBucket } from "../../src/protocol/keys.ts";
 import type { LedgerRecord } from "../../src/protocol/records.ts";
 import type { RunBody } from "../../src/protocol/runs.ts";
 import { decodeRun, partitionName } from "../../src/protocol/runs.ts";
@@ -39,6 +39,8 @@ export interface MissionOptions {
   readonly site?: string;
   /** Everything in this folder, which the caller removes. */
   readonly folder?: string;
+  /** The site's clock as the node is to see it. */
+  readonly aroundClock?: (siteMs: number) => number;
 }
 
 export interface MissionFiles {
@@ -150,8 +152,23 @@ export interface Mission {
   readonly send: (files: ReadonlyArray<MissionFile | string>) => Promise<void>;
   readonly jobs: () => Promise<ReadonlyArray<JobRecord>>;
   readonly job: (name: string, partition: string) => Promise<JobRecord | null>;
+  /** As `job`, by its key alone: quick also among many. */
+  readonly jobAt: (name: string, day: string, instrument: string) => Promise<JobRecord | null>;
   readonly runs: () => Promise<ReadonlyArray<LedgerRecord<RunBody>>>;
   readonly stop: () => Promise<void>;
+}
+
+/** What stands in the ledger of every job and partition. */
+export async function readJobs(nats: NatsService): Promise<ReadonlyArray<JobRecord>> {
+  const found: Array<JobRecord> = [];
+  await scanUnsafe(nats, ledgerBucket, ["job.>"], ({ key, data }) => void found.push(decodeJob(key, data)));
+  return found;
+}
+
+export async function readRuns(nats: NatsService): Promise<ReadonlyArray<LedgerRecord<RunBody>>> {
+  const found: Array<LedgerRecord<RunBody>> = [];
+  await scanUnsafe(nats, ledgerBucket, ["run.>"], ({ key, data }) => void found.push(decodeRun(key, data)));
+  return found;
 }
 
 export async function startMission(options: MissionOptions): Promise<Mission> {
@@ -159,16 +176,15 @@ export async function startMission(options: MissionOptions): Promise<Mission> {
   const remove = (): void => {
     if (options.folder === undefined) rmSync(files.folder, { recursive: true, force: true });
   };
-  const site = await startSite(files.text).catch((cause: unknown) => {
-    remove();
-    throw cause;
-  });
+  const { aroundClock } = options;
+  const site = await startSite(files.text, aroundClock === undefined ? {} : { aroundClock }).catch(
+    (cause: unknown) => {
+      remove();
+      throw cause;
+    },
+  );
   const { nats } = site.node.context;
-  const jobs = async (): Promise<ReadonlyArray<JobRecord>> => {
-    const found: Array<JobRecord> = [];
-    await scanUnsafe(nats, ledgerBucket, ["job.>"], ({ key, data }) => void found.push(decodeJob(key, data)));
-    return found;
-  };
+  const jobs = () => readJobs(nats);
   return {
     site,
     files,
@@ -176,16 +192,12 @@ export async function startMission(options: MissionOptions): Promise<Mission> {
     jobs,
     job: async (name, partition) =>
       (await jobs()).find((one) => one.job === name && partitionName(one.partition) === partition) ?? null,
-    runs: async () => {
-      const found: Array<LedgerRecord<RunBody>> = [];
-      await scanUnsafe(
-        nats,
-        ledgerBucket,
-        ["run.>"],
-        ({ key, data }) => void found.push(decodeRun(key, data)),
-      );
-      return found;
+    jobAt: async (name, day, instrument) => {
+      const key = jobKey(name, day, `${instrument}/${day}`);
+      const entry = await getUnsafe(nats, ledgerBucket, key);
+      return entry === null || entry.ended ? null : decodeJob(key, entry.data);
     },
+    runs: () => readRuns(nats),
     stop: async () => {
       await site.stop();
       remove();
