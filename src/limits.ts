@@ -129,6 +129,8 @@ export const dockerAnswerMs = 10_000;
 export const runWatchEveryMs = 5_000;
 /** Inputs of one run brought in at once. */
 export const runStagedAtOnceMax = 4;
+/** Runs ready and in hand are counted for the metrics this often. */
+export const runsBacklogEveryMs = 10_000;
 /** Tries of one storage call before the whole run is given back, 0.5 s after the first and doubling. */
 export const runStorageTriesMax = 6;
 

@@ -35,6 +35,8 @@ export interface Counters {
   readonly trouble: (mailbox: string, present: boolean) => void;
   /** Arrivals pending and in hand, as last polled. */
   readonly backlog: (lane: string, count: number) => void;
+  /** Runs ready and in hand, as last polled. */
+  readonly runsBacklog: (lane: string, count: number) => void;
   /** The same of what is replayed. */
   readonly replays: (lane: string, count: number) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
@@ -76,6 +78,8 @@ const batchMs = Metric.histogram("orrery_claim_ms", {
 });
 
 const backlog = Metric.gauge("orrery_backlog", { description: "Arrivals pending and in hand, by lane" });
+
+const runsBacklog = Metric.gauge("orrery_runs_backlog", { description: "Runs ready and in hand, by lane" });
 
 const replays = Metric.gauge("orrery_replay_backlog", {
   description:
@@ -134,6 +138,7 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
     trouble: (mailbox, present) =>
       Metric.withAttributes(trouble, { mailbox }).updateUnsafe(present ? 1 : 0, context),
     backlog: (lane, count) => Metric.withAttributes(backlog, { lane }).updateUnsafe(count, context),
+    runsBacklog: (lane, count) => Metric.withAttributes(runsBacklog, { lane }).updateUnsafe(count, context),
     replays: (lane, count) => Metric.withAttributes(replays, { lane }).updateUnsafe(count, context),
     totals: () => ({ ...totals }),
   };

@@ -25,6 +25,7 @@ import { runnerJobs } from "../actors/runJob.ts";
 import { runLanes } from "../actors/runSource.ts";
 import { SeenDays } from "../actors/seen.ts";
 import { runnerWorker } from "../actors/runner.ts";
+import { runsBacklog } from "../actors/runsBacklog.ts";
 import { claimsActor, followsActor, repliesActor, ticksActor } from "../actors/userActors.ts";
 import { visitsActor } from "../actors/visits.ts";
 import { watchDirectory } from "../actors/watcher.ts";
@@ -256,6 +257,10 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   if (has("resolver") && catalogue !== null) {
     const deps = { storageOf: (bucket: string) => storageOfBucket(needs, bucket) };
     specs.push(worker("catalogue", (ready) => catalogueResolverActor(context, site, catalogue, deps, ready)));
+  }
+  const jobs = runnerJobs(site);
+  if (has("resolver") && jobs.jobs.size > 0) {
+    specs.push(worker("runs-backlog", (ready) => Effect.andThen(ready, runsBacklog(context, jobs))));
   }
   if (has("runner")) specs.push(...runners(needs, door));
   if (has("notifier")) {
