@@ -15,7 +15,7 @@ import { nearPath, secondName } from "./demoSite.ts";
 import { nameOfRecord, picturePath } from "./evidence.ts";
 import type { MissionOptions } from "./missionPlay.ts";
 import { playMission } from "./missionPlay.ts";
-import { missionParts } from "./missionStage.ts";
+import { catalogueFor, missionParts } from "./missionStage.ts";
 import { nextSteps } from "./nextSteps.ts";
 import type { NextStepsFacts } from "./nextSteps.ts";
 import type { NightScript } from "./night.ts";
@@ -147,7 +147,8 @@ async function missionOf(options: DemoOptions, siteFile: string): Promise<Missio
   const parts = missionParts(site);
   if (parts === null) return null;
   const { once, plain = false, days = daysDefault, instruments = [] } = options;
-  return { site, parts, siteFile, once, plain, days, instruments };
+  const catalogue = catalogueFor(parts.catalogue, instruments);
+  return { site, parts: { ...parts, catalogue }, siteFile, once, plain, days };
 }
 
 function onAbort(signal: AbortSignal, then: () => void): void {

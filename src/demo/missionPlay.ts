@@ -38,15 +38,13 @@ export interface MissionOptions {
   readonly plain: boolean;
   /** Days that are played, where the site has not been played before. */
   readonly days: number;
-  /** Only what these take; empty: all. */
-  readonly instruments: ReadonlyArray<string>;
 }
 
 const pollMs = 100;
 /** Nothing happens for this long: then the account is made. */
 const quietMs = 2_000;
 /** As far as it is not as it should be, it is waited on for so long. */
-const patienceMs = 20_000;
+const patienceMs = 8_000;
 const playMsMax = 600_000;
 const interruptedCode = 130;
 
@@ -99,7 +97,7 @@ class Play {
     this.#options = options;
     this.#signal = signal;
     const { parts, site, days } = stage;
-    this.#sample = missionSample(parts.catalogue, { days, instruments: options.instruments });
+    this.#sample = missionSample(parts.catalogue, days);
     this.#delivery = {
       folder: parts.delivered,
       heldBack: join(site.dataDir, "held-back"),

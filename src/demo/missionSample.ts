@@ -26,13 +26,6 @@ export interface SampleFile {
   readonly heldBack: string | null;
 }
 
-export interface MissionDays {
-  /** First instants of consecutive days. */
-  readonly days: ReadonlyArray<Instant>;
-  /** Only what these take, and what they are made of at any depth; empty: all. */
-  readonly instruments: ReadonlyArray<string>;
-}
-
 const launch = parseInstant("2025-09-24") ?? 0;
 const forAllTime: Range = { start: launch, end: Number.POSITIVE_INFINITY };
 const halfDayUs = dayUs / 2;
@@ -45,29 +38,9 @@ interface Wanted {
   readonly takers: ReadonlyArray<{ readonly job: CatalogueJob; readonly input: CatalogueInput }>;
 }
 
-/** The jobs of some instruments, and whoever makes something of what they take. */
-export function jobsFor(
-  catalogue: JobCatalogue,
-  instruments: ReadonlyArray<string>,
-): ReadonlyArray<CatalogueJob> {
-  const found = new Set<CatalogueJob>();
-  const open = [...catalogue.jobs.values()].filter(
-    (job) => instruments.length === 0 || instruments.includes(job.instrument),
-  );
-  for (let job = open.pop(); job !== undefined; job = open.pop()) {
-    if (found.has(job)) continue;
-    found.add(job);
-    for (const { dataset } of job.inputs) {
-      const producer = catalogue.producerOf.get(dataset);
-      if (producer !== undefined) open.push(producer);
-    }
-  }
-  return [...found];
-}
-
-function wantedOf(catalogue: JobCatalogue, instruments: ReadonlyArray<string>): ReadonlyArray<Wanted> {
+function wantedOf(catalogue: JobCatalogue): ReadonlyArray<Wanted> {
   const wanted = new Map<DatasetId, Wanted & { readonly takers: Array<Wanted["takers"][number]> }>();
-  for (const job of jobsFor(catalogue, instruments)) {
+  for (const job of catalogue.jobs.values()) {
     for (const input of job.inputs) {
       const { dataset, kind } = input;
       if (catalogue.producerOf.has(dataset)) continue;
@@ -105,10 +78,16 @@ function rareCalibrations(wanted: ReadonlyArray<Wanted>): ReadonlyArray<Wanted> 
   return chosen.map(({ one }) => one);
 }
 
-/** Throws for a kind of file whose names the sample does not know, and without days. */
-export function missionSample(catalogue: JobCatalogue, mission: MissionDays): ReadonlyArray<SampleFile> {
-  const wanted = wantedOf(catalogue, mission.instruments);
-  return new Maker(catalogue, mission.days, rareCalibrations(wanted)).files(wanted);
+/**
+ * Throws for a kind of file whose names the sample does not know, and without days.
+ * @param days first instants of consecutive ones
+ */
+export function missionSample(
+  catalogue: JobCatalogue,
+  days: ReadonlyArray<Instant>,
+): ReadonlyArray<SampleFile> {
+  const wanted = wantedOf(catalogue);
+  return new Maker(catalogue, days, rareCalibrations(wanted)).files(wanted);
 }
 
 class Maker {

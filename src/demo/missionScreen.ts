@@ -4,7 +4,7 @@ import { lineText } from "./screen.ts";
 import type { Line } from "./paint.ts";
 import { cut, piece } from "./paint.ts";
 import type { Progress } from "./missionView.ts";
-import { statusText, tableLines } from "./missionView.ts";
+import { levelsText, statusText, tableLines } from "./missionView.ts";
 
 export interface MissionScene {
   readonly progress: Progress;
@@ -22,7 +22,15 @@ export function openMissionScreen(output: Output, scene: () => MissionScene, pla
     piece(statusText(progress, ms, phase, files)),
   ];
   if (plain || output.size() === null) {
-    const line = (): void => output.write(`${lineText(output, status(scene()))}\n`);
+    let before = "";
+    const line = (): void => {
+      const now = scene();
+      const levels = levelsText(now.progress);
+      // What has not changed is not said again.
+      const text = levels === before ? "" : `  |  ${levels}`;
+      before = levels;
+      output.write(`${lineText(output, [...status(now), piece(text, "dim")])}\n`);
+    };
     const timer = setInterval(line, linesEveryMs);
     return () => {
       clearInterval(timer);

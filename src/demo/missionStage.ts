@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect";
 import * as Scope from "effect/Scope";
 import type { JobCatalogue, JobDriver } from "../config/JobCatalogue.ts";
 import type { Lane, Site } from "../config/Site.ts";
+import type { CatalogueJob } from "../jobs/catalogue.ts";
 import type { Instant } from "../jobs/instant.ts";
 import { dayOf, dayUs, startOfDay } from "../jobs/instant.ts";
 import { makeLog } from "../log.ts";
@@ -70,6 +71,23 @@ async function playedDays(dataDir: string, count: number, now: number): Promise<
   return days;
 }
 
+/** The jobs of some instruments, and whoever makes something of what they take; empty: all. */
+export function catalogueFor(catalogue: JobCatalogue, instruments: ReadonlyArray<string>): JobCatalogue {
+  if (instruments.length === 0) return catalogue;
+  const jobs = new Map<string, CatalogueJob>();
+  const open = [...catalogue.jobs.values()].filter(({ instrument }) => instruments.includes(instrument));
+  for (let job = open.pop(); job !== undefined; job = open.pop()) {
+    if (jobs.has(job.name)) continue;
+    jobs.set(job.name, job);
+    for (const { dataset } of job.inputs) {
+      const producer = catalogue.producerOf.get(dataset);
+      if (producer !== undefined) open.push(producer);
+    }
+  }
+  const producerOf = new Map([...catalogue.producerOf].filter(([, job]) => jobs.has(job.name)));
+  return { ...catalogue, jobs, producerOf };
+}
+
 const workersMax = 2;
 
 /** As the play uses it: programs start from compiled code, and few at a time where there are few processors. */
@@ -110,6 +128,7 @@ export async function raiseMission(
     ),
   ]);
   await mkdir(parts.delivered, { recursive: true });
+  for (const bucket of parts.lane.buckets) await mkdir(join(parts.root, bucket), { recursive: true });
   const logFile = openLogFile(site.dataDir, site.node);
   await Effect.runPromise(Scope.addFinalizer(scope, Effect.sync(logFile.close)));
   const running = await Effect.runPromise(

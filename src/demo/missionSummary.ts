@@ -80,7 +80,9 @@ export function missionSummary(
       : [
           piece("✗ ", "red"),
           piece(
-            `${faults.length} ${faults.length === 1 ? "thing is" : "things are"} not as they should be`,
+            faults.length === 1
+              ? "1 thing is not as it should be"
+              : `${faults.length} things are not as they should be`,
             "red",
           ),
         ],

@@ -59,8 +59,19 @@ export function progressOf({ jobs }: Pick<MissionPicture, "jobs">): Progress {
 }
 
 export function statusText({ all }: Progress, ms: number, phase: string, files: number): string {
+  const blocked = all.of - all.done - all.running - all.ready - all.failed;
   const failed = all.failed === 0 ? "" : `, ${all.failed} failed`;
-  return `${clock(ms)}  ${phase}: ${files} files known; partitions: ${all.done} done, ${all.running} running, ${all.ready} ready, ${all.of - all.done - all.running - all.ready - all.failed} blocked${failed}, ${all.waiting} wait for their time`;
+  return `${clock(ms)}  ${phase}: ${files} files, ${all.done} partitions done, ${all.running} running, ${all.ready} ready, ${blocked} blocked${failed}, ${all.waiting} early`;
+}
+
+/** `l1a 12/33  l1b 4/30`: of all instruments together. */
+export function levelsText({ levels, rows }: Progress): string {
+  const texts = levels.map((level) => {
+    const cells = [...rows.values()].flatMap((row) => row.get(level) ?? []);
+    const sum = (of: (cell: Cell) => number): number => cells.reduce((total, cell) => total + of(cell), 0);
+    return `${level} ${sum((cell) => cell.done)}/${sum((cell) => cell.of)}`;
+  });
+  return texts.join("  ");
 }
 
 const nameColumns = 12;
