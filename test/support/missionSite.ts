@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "yaml";
 import { getUnsafe, scanUnsafe } from "../../src/jetstream/ledger.ts";
+import type { NatsService } from "../../src/jetstream/Nats.ts";
 import type { JobRecord } from "../../src/protocol/jobs.ts";
 import { decodeJob } from "../../src/protocol/jobs.ts";
 import { jobKey, ledgerBucket } from "../../src/protocol/keys.ts";
