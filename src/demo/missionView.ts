@@ -61,7 +61,7 @@ export function progressOf({ jobs }: Pick<MissionPicture, "jobs">): Progress {
 export function statusText({ all }: Progress, ms: number, phase: string, files: number): string {
   const blocked = all.of - all.done - all.running - all.ready - all.failed;
   const failed = all.failed === 0 ? "" : `, ${all.failed} failed`;
-  return `${clock(ms)}  ${phase}: ${files} files, ${all.done} partitions done, ${all.running} running, ${all.ready} ready, ${blocked} blocked${failed}, ${all.waiting} early`;
+  return `${clock(ms)}  ${phase}: ${files} files; partitions: ${all.done} done, ${all.running} running, ${all.ready} ready, ${blocked} blocked${failed}, ${all.waiting} early`;
 }
 
 /** `l1a 12/33  l1b 4/30`: of all instruments together. */

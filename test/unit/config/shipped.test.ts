@@ -6,6 +6,7 @@ import * as Redacted from "effect/Redacted";
 import { describe, expect, it } from "vitest";
 import { checkSite, loadSite, parseSite } from "../../../src/config/loadSite.ts";
 import { siteJsonSchema } from "../../../src/config/SiteSchema.ts";
+import { missionParts } from "../../../src/demo/missionStage.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
 const file = (path: string): string => join(root, path);
@@ -56,6 +57,41 @@ describe("config/demo.yaml", () => {
       process.execPath,
       file("src/demo/quicklook.ts"),
     ]);
+  });
+});
+
+describe("config/imap.yaml", () => {
+  const site = Effect.runSync(loadSite(file("config/imap.yaml"), { env: {} }));
+
+  it("has nothing to warn of", () => {
+    expect(Effect.runSync(checkSite(file("config/imap.yaml"), { env: {} })).warnings).toEqual([]);
+  });
+
+  it("keeps everything in the folder that version control leaves out, apart from the demonstration's", () => {
+    expect(site.dataDir).toBe(file(".orrery/imap"));
+    expect(site.storage.get("files")).toEqual({ driver: "file", root: file(".orrery/imap/files") });
+    expect(site.watch.map(({ directory }) => directory)).toEqual([file(".orrery/imap/files/delivered")]);
+  });
+
+  it("has what days of a mission are played on, and takes in what its jobs make", () => {
+    const parts = missionParts(site);
+    expect(parts?.catalogue.jobs.size).toBe(289);
+    expect(parts?.lane.buckets).toContain(site.catalogue?.products?.bucket);
+    for (const name of ["config/demo.yaml", "config/rubin.yaml"]) {
+      expect(missionParts(Effect.runSync(loadSite(file(name), { env: rubinEnv }))), name).toBeNull();
+    }
+  });
+
+  it("reads a sidecar with its file, and not as a file", () => {
+    const accept = site.lanes.get("mission")?.accept;
+    expect(accept?.test("imap_2026_069_2026_069_01.spin.csv")).toBe(true);
+    expect(accept?.test("imap_2026_069_2026_069_01.spin.range.json")).toBe(false);
+  });
+
+  it("its processor is Orrery's own program", () => {
+    expect(site.catalogue?.drivers.get("process")).toMatchObject({
+      command: [process.execPath, file("src/demo/processor.ts")],
+    });
   });
 });
 
