@@ -1,0 +1,11 @@
+# What is asked from outside: notifications come in, presence is looked up. A new version takes its first requests as one
+# canary beside the old one.
+role = {
+  name    = "front"
+  actors  = "enqueuer,presence"
+  canary  = 1
+  scratch = false
+  query   = ""
+  cpu     = 500
+  memory  = 512
+}
