@@ -4,10 +4,11 @@ import { join } from "node:path";
 import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { scanUnsafe } from "../jetstream/ledger.ts";
+import { compareText } from "../jobs/select/sorted.ts";
 import { ledgerBucket } from "../protocol/keys.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
 import type { RunBody } from "../protocol/runs.ts";
-import { decodeRun } from "../protocol/runs.ts";
+import { decodeRun, partitionName } from "../protocol/runs.ts";
 import type { Cause, OpenPartition } from "./missionCauses.ts";
 import { openPartitions } from "./missionCauses.ts";
 import type { MissionPicture, SeenFile } from "./missionPicture.ts";
@@ -98,6 +99,9 @@ function productsOf(catalogue: JobCatalogue, picture: MissionPicture): ReadonlyM
   return countBy(known.map(({ facts }) => facts?.dataset.split("/")[1] ?? ""));
 }
 
+const byName = ({ record: a }: OpenPartition, { record: b }: OpenPartition): number =>
+  compareText(a.job, b.job) || compareText(partitionName(a.partition), partitionName(b.partition));
+
 /** Open partitions by what they lack in the end. One that lacks nothing but time is as it should be. */
 function rootsOf(
   open: ReadonlyArray<OpenPartition>,
@@ -109,7 +113,7 @@ function rootsOf(
     { cause: Cause; heldBack: SampleFile | null; partitions: Array<OpenPartition> }
   >();
   let waiting = 0;
-  for (const one of open) {
+  for (const one of open.toSorted(byName)) {
     if (one.causes.every(({ type }) => type === "time")) waiting++;
     for (const cause of one.causes) {
       if (cause.type === "fault") faults.push(cause.words);

@@ -1,6 +1,5 @@
 /** The site of a mission that is played: its parts, the days, and its node, up and ready. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import * as Effect from "effect/Effect";
 import * as Scope from "effect/Scope";
@@ -88,9 +87,7 @@ export function catalogueFor(catalogue: JobCatalogue, instruments: ReadonlyArray
   return { ...catalogue, jobs, producerOf };
 }
 
-const workersMax = 2;
-
-/** As the play uses it: programs start from compiled code, and few at a time where there are few processors. */
+/** As the play uses it: programs start from code that is compiled once, which takes half of their time. */
 function played(site: Site, parts: MissionParts, days: ReadonlyArray<Instant>): Site {
   const cache = join(site.dataDir, "compiled");
   const drivers = new Map(
@@ -99,14 +96,7 @@ function played(site: Site, parts: MissionParts, days: ReadonlyArray<Instant>): 
       driver.type === "process" ? { ...driver, env: { NODE_COMPILE_CACHE: cache, ...driver.env } } : driver,
     ]),
   );
-  const most = Math.max(1, Math.min(workersMax, Math.floor(availableParallelism() / 2)));
-  const lanes = new Map(
-    [...parts.catalogue.lanes].map(([name, lane]) => [
-      name,
-      { ...lane, workers: Math.min(lane.workers, most) },
-    ]),
-  );
-  return { ...site, missionStart: days[0] ?? null, catalogue: { ...parts.catalogue, drivers, lanes } };
+  return { ...site, missionStart: days[0] ?? null, catalogue: { ...parts.catalogue, drivers } };
 }
 
 /** Rejects with what to do when it cannot start. The scope's end stops it. */
