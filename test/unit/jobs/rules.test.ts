@@ -178,6 +178,34 @@ describe("a job whose data products are all optional", () => {
   });
 });
 
+describe("a run", () => {
+  it("does not begin before what it is made of was looked at, however many were touched with it", () => {
+    const place = new Place("A", "B").add(
+      file("clock", 1),
+      file("a", 1, day(0)),
+      file("attitude", 1, { from: -5, to: 9 }),
+    );
+    expect(place.add(file("calibration", 1, { from: -9 })).runs()).toHaveLength(1);
+    // Touches hundreds of A, which wait for the one of B that the next touches.
+    place.add(file("raw", 1, { from: 0, to: 300 }), file("calibration", 2, { from: -9 }));
+    expect(place.resolver.decide(1).starts.map(({ job }) => job)).not.toContain("B");
+    expect(place.words("B", first)).toEqual(["waits for A 20260226"]);
+  });
+
+  it("has a name that follows from what its inputs hold, the job's version and the partition", () => {
+    const hashes = ["x", "y"].map((content) => {
+      const place = new Place("A").add(
+        file("clock", 1),
+        { ...file("raw", 1, day(0)), content },
+        file("raw", 1, day(1)),
+      );
+      return place.runs().map(({ hash }) => hash);
+    });
+    expect(new Set(hashes.flat()).size).toBe(3);
+    expect(hashes.flat().every((hash) => /^[0-9a-f]{16}$/.test(hash))).toBe(true);
+  });
+});
+
 describe("schedules", () => {
   it("come when cron says", () => {
     const next = (expression: string, from: string): number | null =>
