@@ -13,7 +13,7 @@ import type { Case, Result } from "../result.ts";
 import { percentile, round } from "../result.ts";
 
 /** What the actor decides before it looks at its mail again. */
-const sliceOf = 256;
+const sliceOf = 64;
 
 function collect(): number {
   setFlagsFromString("--expose-gc");
