@@ -45,6 +45,7 @@ import type { NodeContextService } from "./NodeContext.ts";
 import { announceGroups } from "./presence.ts";
 import { isPast } from "./retention.ts";
 import type { SeenDays } from "./seen.ts";
+import { triedBefore } from "./triedBefore.ts";
 
 export interface IngesterNeeds {
   readonly site: Site;
@@ -166,8 +167,9 @@ type Preparation =
 
 export const ingestWork =
   (node: NodeContextService, needs: IngesterNeeds): ClaimedWork<FileBody, never> =>
-  (items) =>
+  (items, { claim }) =>
     Effect.gen(function* () {
+      const ingestSome = handOver(node, needs, claim);
       const preparations = yield* prepareAll(needs, items);
       const away = preparations.filter((p) => p.type === "storage-away");
       const firstAway = away[0];
@@ -188,12 +190,12 @@ export const ingestWork =
       const ready = preparations.map((p) => (p.type === "ready" ? p.prepared : null));
       yield* announce(node, needs, ready);
       const known = new Set<string>();
-      yield* ingestSome(needs, ready, outcomes, (p) => p.dependent === null);
+      yield* ingestSome(ready, outcomes, (p) => p.dependent === null);
       ready.forEach((p, i) => {
         if (p?.exposure != null && outcomes[i]?.type === "done") known.add(p.exposure);
       });
       yield* holdDependents(node, ready, outcomes, known);
-      yield* ingestSome(needs, ready, outcomes, () => true);
+      yield* ingestSome(ready, outcomes, () => true);
       return outcomes.map(
         (outcome) =>
           outcome ?? {
@@ -435,62 +437,77 @@ const announce = (
 };
 
 /** Gives the driver what has no outcome yet and is chosen. */
-const ingestSome = (
-  needs: IngesterNeeds,
-  all: ReadonlyArray<Prepared | null>,
-  outcomes: Array<Outcome<FileBody> | null>,
-  chosen: (prepared: Prepared) => boolean,
-): Effect.Effect<void, SystemFailure> =>
-  Effect.gen(function* () {
-    const places: Array<number> = [];
-    const batch: Array<IngestItem> = [];
-    all.forEach((prepared, i) => {
-      if (prepared === null || outcomes[i] !== null || !chosen(prepared)) return;
-      places.push(i);
-      batch.push({
-        record: prepared.item.key,
-        bucket: prepared.body.bucket,
-        key: prepared.body.key,
-        uri: prepared.body.uri,
-        etag: prepared.item.etag,
-        size: prepared.body.size,
-        identity: prepared.body.identity,
-        header: prepared.header,
-        dependent: prepared.dependent !== null,
+const handOver =
+  (node: NodeContextService, needs: IngesterNeeds, claim: string) =>
+  (
+    all: ReadonlyArray<Prepared | null>,
+    outcomes: Array<Outcome<FileBody> | null>,
+    chosen: (prepared: Prepared) => boolean,
+  ): Effect.Effect<void, SystemFailure> =>
+    Effect.gen(function* () {
+      const places: Array<number> = [];
+      const batch: Array<IngestItem> = [];
+      all.forEach((prepared, i) => {
+        if (prepared === null || outcomes[i] !== null || !chosen(prepared)) return;
+        places.push(i);
+        batch.push({
+          record: prepared.item.key,
+          bucket: prepared.body.bucket,
+          key: prepared.body.key,
+          uri: prepared.body.uri,
+          etag: prepared.item.etag,
+          size: prepared.body.size,
+          identity: prepared.body.identity,
+          header: prepared.header,
+          dependent: prepared.dependent !== null,
+        });
+      });
+      if (batch.length === 0) return;
+      const { driver } = needs;
+      const work = driver.ingest(batch).pipe(
+        Effect.mapError(
+          (away) => new SystemFailure({ what: `catalog (${driver.name})`, detail: away.detail }),
+        ),
+        Effect.timeoutOrElse({
+          duration: needs.lane.workDeadlineMs,
+          orElse: () =>
+            Effect.fail(
+              new SystemFailure({
+                what: `catalog (${driver.name})`,
+                detail: `no answer within ${needs.lane.workDeadlineMs} ms`,
+              }),
+            ),
+        }),
+      );
+      const results = yield* driver.turn === undefined ? work : driver.turn(work);
+      const doubtful = places.flatMap((place, i) => {
+        const item = all[place]?.item;
+        return results[i]?.status === "duplicate" && item !== undefined && !looksTried(item) ? [item] : [];
+      });
+      const tried =
+        doubtful.length === 0
+          ? none
+          : yield* Effect.promise(() => triedBefore(node.nats, needs.lane.name, claim, doubtful));
+      places.forEach((place, i) => {
+        const prepared = all[place];
+        const result = results[i];
+        if (prepared == null || result === undefined) return;
+        const { item } = prepared;
+        outcomes[place] = outcomeOf(prepared, result, looksTried(item) || tried.has(item.key));
       });
     });
-    if (batch.length === 0) return;
-    const { driver } = needs;
-    const work = driver.ingest(batch).pipe(
-      Effect.mapError((away) => new SystemFailure({ what: `catalog (${driver.name})`, detail: away.detail })),
-      Effect.timeoutOrElse({
-        duration: needs.lane.workDeadlineMs,
-        orElse: () =>
-          Effect.fail(
-            new SystemFailure({
-              what: `catalog (${driver.name})`,
-              detail: `no answer within ${needs.lane.workDeadlineMs} ms`,
-            }),
-          ),
-      }),
-    );
-    const results = yield* driver.turn === undefined ? work : driver.turn(work);
-    places.forEach((place, i) => {
-      const prepared = all[place];
-      const result = results[i];
-      if (prepared != null && result !== undefined) outcomes[place] = outcomeOf(prepared, result);
-    });
-  });
 
-function outcomeOf(prepared: Prepared, result: IngestResult): Outcome<FileBody> {
+const none: ReadonlySet<string> = new Set();
+
+/** @param own an earlier try of ours may have put it into the catalog, and its answer been lost */
+function outcomeOf(prepared: Prepared, result: IngestResult, own: boolean): Outcome<FileBody> {
   const { body } = prepared;
   switch (result.status) {
     case "ingested":
     case "duplicate":
       return {
         type: "done",
-        body:
-          result.status === "duplicate" && !mayBeOwn(prepared.item) ? { ...body, catalogHadIt: true } : body,
+        body: result.status === "duplicate" && !own ? { ...body, catalogHadIt: true } : body,
         ...(prepared.exposure === null ? {} : { touches: [prepared.exposure] }),
         ...(result.status === "duplicate"
           ? { note: `the catalog had it already${result.detail === undefined ? "" : `: ${result.detail}`}` }
@@ -505,8 +522,8 @@ function outcomeOf(prepared: Prepared, result: IngestResult): Outcome<FileBody> 
   }
 }
 
-/** Whether an earlier try of ours may have put it into the catalog, and its answer been lost. */
-const mayBeOwn = (item: Item<FileBody>): boolean => item.again || item.generation > 0 || item.held !== null;
+/** Whether it may have been tried before, by what is known without asking. */
+const looksTried = (item: Item<FileBody>): boolean => item.again || item.generation > 0 || item.held !== null;
 
 /** Items that need their exposure wait for its key, unless it stands in the ledger or is settled in this very batch. */
 const holdDependents = (

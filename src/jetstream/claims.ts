@@ -29,7 +29,13 @@ export const idleSlot = (
   last: string | null,
   how: Extract<ClaimSlot, { state: "idle" }>["how"],
   by: string,
-): ClaimSlot => ({ v: recordVersion, state: "idle", last, how, by });
+  triedTo = 0,
+): ClaimSlot => ({ v: recordVersion, state: "idle", last, how, by, ...tried(triedTo) });
+
+const tried = (triedTo: number): { readonly triedTo?: number } => (triedTo > 0 ? { triedTo } : {});
+
+const lastOf = (items: ReadonlyArray<ClaimedItem>): number =>
+  items.reduce((last, { sequence }) => Math.max(last, sequence), 0);
 
 const isError = (value: object): value is JetStreamError => "_tag" in value;
 
@@ -89,8 +95,12 @@ export class Slot {
   #revision: number;
   /** Tells this worker's claims from those of its node's others. */
   readonly #name: string;
+  #triedTo: number;
+  /** Of what is in hand. */
+  #lastInHand = 0;
 
-  private constructor(nats: NatsService, key: string, epoch: string, revision: number) {
+  private constructor(nats: NatsService, key: string, epoch: string, revision: number, triedTo = 0) {
+    this.#triedTo = triedTo;
     this.#nats = nats;
     this.key = key;
     this.epoch = epoch;
@@ -108,7 +118,9 @@ export class Slot {
   ): Promise<Slot | null> {
     const found = await getSlotUnsafe(nats, key);
     if (found !== null) {
-      return found.slot.state === "idle" ? new Slot(nats, key, epoch, found.revision) : null;
+      return found.slot.state === "idle"
+        ? new Slot(nats, key, epoch, found.revision, found.slot.triedTo)
+        : null;
     }
     const answer = await insist(
       nats,
@@ -127,7 +139,16 @@ export class Slot {
    */
   async claim(items: ReadonlyArray<ClaimedItem>, since: string, signal: AbortSignal): Promise<string | null> {
     const id = `${this.epoch}.${this.#name}.${claims++}`;
-    const slot: ClaimSlot = { v: recordVersion, state: "claimed", id, epoch: this.epoch, since, items };
+    const slot: ClaimSlot = {
+      v: recordVersion,
+      state: "claimed",
+      id,
+      epoch: this.epoch,
+      since,
+      items,
+      ...tried(this.#triedTo),
+    };
+    this.#lastInHand = lastOf(items);
     const write = ledgerPut(this.key, encodeJson(slot), this.#revision);
     const answer = await insist(this.#nats, "claim", [write], signal);
     if (!isError(answer)) {
@@ -152,7 +173,10 @@ export class Slot {
     return this.#end(id, "settled", writes, signal);
   }
 
-  /** Gives the claim back unsettled: nothing is recorded on its items, whose deliveries come again. */
+  /**
+   * Gives the claim back unsettled: nothing is recorded on its items, whose deliveries come again. The slot remembers how far they
+   * reached: a server that is killed forgets that they were delivered before.
+   */
   async release(id: string, signal: AbortSignal): Promise<SettleResult> {
     const released = await this.#end(id, "released", [], signal);
     // Only its slot is written, so a conflict means that the answer to the claim was never read: now its revision is known.
@@ -165,7 +189,12 @@ export class Slot {
     writes: ReadonlyArray<Write>,
     signal: AbortSignal,
   ): Promise<SettleResult> {
-    const idle = ledgerPut(this.key, encodeJson(idleSlot(id, how, this.epoch)), this.#revision);
+    if (how === "released") this.#triedTo = Math.max(this.#triedTo, this.#lastInHand);
+    const idle = ledgerPut(
+      this.key,
+      encodeJson(idleSlot(id, how, this.epoch, this.#triedTo)),
+      this.#revision,
+    );
     const answer = await insist(
       this.#nats,
       how === "settled" ? "settle" : "release",
@@ -188,6 +217,7 @@ export class Slot {
     }
     if (found.slot.id !== id) return { type: "lost", how: `claimed as ${found.slot.id}` };
     this.#revision = found.revision;
+    this.#lastInHand = lastOf(found.slot.items);
     return { type: "conflict" };
   }
 }
@@ -267,7 +297,7 @@ export async function reclaimSlot(
         ...(mailbox.endsOf?.(place, item, before) ?? []),
       );
     }
-    writes.push(ledgerPut(key, encodeJson(idleSlot(slot.id, "reclaimed", by)), found.revision));
+    writes.push(ledgerPut(key, encodeJson(idleSlot(slot.id, "reclaimed", by, slot.triedTo)), found.revision));
     const answer = await commitUnsafe(nats, "reclaim", writes, 5_000);
     if (!isError(answer)) return { type: "reclaimed", items, claim: slot.id };
     if (answer._tag === "TransactionConflict") {

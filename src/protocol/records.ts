@@ -151,6 +151,8 @@ export type ClaimSlot =
       readonly last: string | null;
       readonly how: "new" | "settled" | "released" | "reclaimed";
       readonly by: string;
+      /** As of a claimed one. */
+      readonly triedTo?: number;
     }
   | {
       readonly v: number;
@@ -159,6 +161,11 @@ export type ClaimSlot =
       readonly epoch: string;
       readonly since: string;
       readonly items: ReadonlyArray<ClaimedItem>;
+      /**
+       * Highest stream sequence of all that was ever given back unsettled from this slot. Such an item may have been worked on, and
+       * nothing else in the ledger says so.
+       */
+      readonly triedTo?: number;
     };
 
 export interface DueRecord {

@@ -2,15 +2,17 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DeliverPolicy } from "@nats-io/jetstream";
+import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { followersOf } from "../../src/cli/followers.ts";
-import type { IngestResult, OpenDriver } from "../../src/drivers/Driver.ts";
+import type { CatalogAway, IngestResult, OpenDriver } from "../../src/drivers/Driver.ts";
 import type { Write } from "../../src/jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../../src/jetstream/transaction.ts";
-import { receiverConsumer } from "../../src/jetstream/topology.ts";
+import { arrivalsConsumer, receiverConsumer } from "../../src/jetstream/topology.ts";
 import { getRecordUnsafe, scanUnsafe } from "../../src/jetstream/ledger.ts";
-import { notifiedKey, objectTail, recordKey } from "../../src/protocol/keys.ts";
+import { arrivalsStream, notifiedKey, objectTail, recordKey } from "../../src/protocol/keys.ts";
 import { discarded } from "../../src/protocol/lifecycle.ts";
 import type { FileBody, LedgerRecord } from "../../src/protocol/records.ts";
 import { encodeJson } from "../../src/protocol/records.ts";
@@ -252,6 +254,76 @@ describe("a receiver of webhooks", () => {
     await toldAll(nats, "summit");
     expect(receiver.requests.map((one) => one.exposure)).toEqual([ours]);
     expect((await recordOf(site, "raw", day, bucket, keyOf(had, 0)))?.body.catalogHadIt).toBe(true);
+  });
+
+  describe("when the server has forgotten what it delivered", () => {
+    const consumer = arrivalsConsumer("raw");
+    /** As after a kill: everything not acknowledged is delivered again, for the first time as it seems. */
+    const forget = async (): Promise<void> => {
+      const { consumers } = nats.nats.jsm;
+      const { config, ack_floor } = await consumers.info(arrivalsStream, consumer);
+      await consumers.delete(arrivalsStream, consumer);
+      await consumers.add(arrivalsStream, {
+        ...config,
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: ack_floor.stream_seq + 1,
+      });
+    };
+    const duplicates: OpenDriver = Effect.succeed({
+      name: "catalog",
+      ingest: (items) => Effect.succeed(items.map((): IngestResult => ({ status: "duplicate" }))),
+    });
+    const siteOf = async (node: string, first: Effect.Effect<void, CatalogAway>): Promise<TestSite> => {
+      let calls = 0;
+      const site = await startSite(siteText(nats.server.url, node, { summit: { url: receiver.url } }), {
+        aroundDriver: () =>
+          Effect.map(duplicates, (inner) => ({
+            ...inner,
+            ingest: (items) =>
+              calls++ === 0 ? Effect.andThen(first, inner.ingest(items)) : inner.ingest(items),
+          })),
+      });
+      sites.push(site);
+      return site;
+    };
+
+    it("is told of what was given back, and of nothing that came later and that the catalog had", async () => {
+      const [ours, had] = [exposureOf(7), exposureOf(8)];
+      const away = Effect.fail({ _tag: "CatalogAway", detail: "gone" } as const);
+      const site = await siteOf("told-1", Effect.andThen(Effect.promise(forget), away));
+      await exposure(site, ours, 2);
+      await known(site, 2);
+      await until(
+        () => receiver.filesOf(ours).length,
+        (count) => count === 2,
+      );
+      await until(
+        () => nats.nats.jsm.consumers.info(arrivalsStream, consumer),
+        (info) => info.num_pending + info.num_ack_pending === 0,
+      );
+      await exposure(site, had, 2);
+      await known(site, 4);
+      await toldAll(nats, "summit");
+      expect(receiver.filesOf(had)).toEqual([]);
+    });
+
+    it("is told of what another node has in hand, or has just settled", async () => {
+      const [held, name] = [Deferred.makeUnsafe<void>(), exposureOf(9)];
+      let forgotten = false;
+      const firstForgets = Effect.suspend(() => {
+        if (forgotten) return Effect.void;
+        forgotten = true;
+        return Effect.andThen(Effect.promise(forget), Deferred.await(held));
+      });
+      await siteOf("told-1", firstForgets);
+      const other = await siteOf("told-2", firstForgets);
+      // The second node would have taken it, too: whichever does first forgets that, and waits.
+      await exposure(other, name, 1);
+      await known(other, 1);
+      await toldAll(nats, "summit");
+      Deferred.doneUnsafe(held, Effect.void);
+      expect(receiver.filesOf(name)).toEqual(filesOf(name, 1));
+    });
   });
 
   it("that was rewritten before it was told is told all the same", async () => {
