@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { scanUnsafe } from "../jetstream/ledger.ts";
+import type { Instant } from "../jobs/instant.ts";
 import { compareText } from "../jobs/select/sorted.ts";
 import { ledgerBucket } from "../protocol/keys.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
@@ -32,7 +33,7 @@ export interface MissionAccount {
   readonly partitions: ReadonlyMap<string, number>;
   /** Those that lack a file. */
   readonly roots: ReadonlyArray<RootCause>;
-  /** Open ones that lack nothing but time. */
+  /** Open ones that lack nothing but time, be it to come or before the play. */
   readonly waiting: number;
   readonly faults: ReadonlyArray<string>;
 }
@@ -42,6 +43,8 @@ export interface AccountNeeds {
   readonly picture: MissionPicture;
   readonly sample: ReadonlyArray<SampleFile>;
   readonly nats: NatsService;
+  /** The first day of the play. */
+  readonly since: Instant;
   /** Directory whose directories are the buckets. */
   readonly root: string;
 }
@@ -66,7 +69,7 @@ export async function missionAccount(needs: AccountNeeds): Promise<MissionAccoun
   const delivered = sample.filter(({ heldBack }) => heldBack === null);
   for (const { name } of delivered)
     if (!picture.isKnown(name)) faults.push(`${name} was delivered, and is not known`);
-  const open = openPartitions(catalogue, picture.jobs.values());
+  const open = openPartitions(catalogue, picture.jobs.values(), needs.since);
   const { roots, waiting } = rootsOf(open, needs, faults);
   for (const { name, heldBack } of sample) {
     const isNamed = roots.some((root) => root.heldBack?.name === name);
@@ -114,7 +117,7 @@ function rootsOf(
   >();
   let waiting = 0;
   for (const one of open.toSorted(byName)) {
-    if (one.causes.every(({ type }) => type === "time")) waiting++;
+    if (one.causes.every(({ type }) => type === "time" || type === "before")) waiting++;
     for (const cause of one.causes) {
       if (cause.type === "fault") faults.push(cause.words);
       if (cause.type !== "file") continue;
@@ -128,7 +131,8 @@ function rootsOf(
       else if (!known.partitions.includes(one)) known.partitions.push(one);
     }
   }
-  return { roots: [...roots.values()], waiting };
+  const most = [...roots.values()].sort((a, b) => b.partitions.length - a.partitions.length);
+  return { roots: most, waiting };
 }
 
 interface Told {

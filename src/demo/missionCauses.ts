@@ -3,7 +3,7 @@ import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { BlockedOn } from "../jobs/blockedOn.ts";
 import { blockedWords } from "../jobs/blockedOn.ts";
 import type { DatasetId } from "../jobs/dataset.ts";
-import type { Range } from "../jobs/instant.ts";
+import type { Instant, Range } from "../jobs/instant.ts";
 import { overlap, parseInstant } from "../jobs/instant.ts";
 import { allTime } from "../jobs/partitions.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
@@ -12,11 +12,12 @@ import { partitionName } from "../protocol/runs.ts";
 /**
  * - `file`   a file that comes from outside, of this data set
  * - `time`   nothing is missing that could be there already
+ * - `before` a window that began before the first day of which there are files
  * - `asked`  an operator holds it
  * - `fault`  none of these: it should have been made
  */
 export interface Cause {
-  readonly type: "file" | "time" | "asked" | "fault";
+  readonly type: "file" | "time" | "before" | "asked" | "fault";
   readonly dataset: DatasetId | null;
   readonly words: string;
 }
@@ -35,12 +36,16 @@ function rangeOf({ partition }: JobRecord): Range {
   return start === null || end === null ? allTime : { start, end };
 }
 
-/** @param jobs how each job stands with each partition */
+/**
+ * @param jobs how each job stands with each partition
+ * @param since the first day of which there are files
+ */
 export function openPartitions(
   catalogue: Pick<JobCatalogue, "producerOf">,
   jobs: Iterable<JobRecord>,
+  since: Instant,
 ): ReadonlyArray<OpenPartition> {
-  const walk = new Walk(catalogue, jobs);
+  const walk = new Walk(catalogue, jobs, since);
   return [...walk.records]
     .filter(({ state }) => state !== "done")
     .map((record) => ({ record, causes: walk.causes(record) }));
@@ -49,12 +54,14 @@ export function openPartitions(
 class Walk {
   readonly records: ReadonlyArray<JobRecord>;
   readonly #catalogue: Pick<JobCatalogue, "producerOf">;
+  readonly #since: Instant;
   readonly #byJob = new Map<string, Array<JobRecord>>();
   /** On the way from the one that is asked for: whoever comes back to one of these adds nothing. */
   readonly #visited = new Set<JobRecord>();
 
-  constructor(catalogue: Pick<JobCatalogue, "producerOf">, jobs: Iterable<JobRecord>) {
+  constructor(catalogue: Pick<JobCatalogue, "producerOf">, jobs: Iterable<JobRecord>, since: Instant) {
     this.#catalogue = catalogue;
+    this.#since = since;
     this.records = [...jobs];
     for (const record of this.records) {
       const same = this.#byJob.get(record.job);
@@ -82,6 +89,10 @@ class Walk {
     const { state, blockedOn } = record;
     if (state === "failed") return fault(`${nameOf(record)} failed: ${blockedOn.join("; ")}`);
     if (state === "ready" || state === "running") return fault(`${nameOf(record)} is ${state} still`);
+    const { start } = rangeOf(record);
+    if (Number.isFinite(start) && start < this.#since) {
+      return [{ type: "before", dataset: null, words: "began before the first day that there is" }];
+    }
     const on = (record.catalogue?.on ?? []) as ReadonlyArray<BlockedOn>;
     const causes = on.flatMap((one) => this.#causesOfOne(record, one));
     return causes.length > 0 || on.length > 0

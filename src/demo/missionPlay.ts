@@ -10,6 +10,7 @@ import * as Scope from "effect/Scope";
 import type { Site } from "../config/Site.ts";
 import { follow } from "../jetstream/follower.ts";
 import { ledgerBucket } from "../protocol/keys.ts";
+import type { JobRecord } from "../protocol/jobs.ts";
 import { partitionName } from "../protocol/runs.ts";
 import { nearPath } from "./demoSite.ts";
 import type { MissionAccount } from "./missionAccount.ts";
@@ -46,6 +47,7 @@ const quietMs = 2_000;
 /** As far as it is not as it should be, it is waited on for so long. */
 const patienceMs = 8_000;
 const playMsMax = 600_000;
+const tellEveryMs = 500;
 const interruptedCode = 130;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -74,7 +76,8 @@ export async function playMission(
   if (options.once) return code;
   output.write("\n");
   for (const line of missionSteps(play.steps(account))) print(line);
-  await Promise.race([new Promise<void>((resolve) => onAbort(signal, resolve)), fallen]);
+  const untold = play.tell((text) => output.write(`${text}\n`));
+  await Promise.race([new Promise<void>((resolve) => onAbort(signal, resolve)), fallen]).finally(untold);
   return code;
 }
 
@@ -143,12 +146,13 @@ class Play {
       const quiet = (): boolean => this.picture.quietFor() >= quietMs && !this.picture.isActive();
       await this.#until(quiet, until - performance.now());
       if (this.#signal.aborted) return null;
-      const { parts, running } = this.#stage;
+      const { parts, running, days } = this.#stage;
       const account = await missionAccount({
         catalogue: parts.catalogue,
         picture: this.picture,
         sample: this.#sample,
         nats: running.context.nats,
+        since: days[0] ?? 0,
         root: parts.root,
       });
       doubtSince ??= performance.now();
@@ -156,6 +160,25 @@ class Play {
       if (account.faults.length === 0 || isLate) return account;
       await sleep(quietMs);
     }
+  }
+
+  /** Says what becomes of partitions from now on. @returns ends it */
+  tell(write: (text: string) => void): () => void {
+    const { jobs } = this.picture;
+    const sayingOf = ({ state, run }: JobRecord): string => `${state} ${run ?? ""}`;
+    const told = new Map([...jobs].map(([key, record]) => [key, sayingOf(record)]));
+    const timer = setInterval(() => {
+      for (const [key, record] of jobs) {
+        const saying = sayingOf(record);
+        if (told.get(key) === saying) continue;
+        told.set(key, saying);
+        const { state, blockedOn } = record;
+        if (state === "ready" || state === "running") continue;
+        const why = blockedOn.length === 0 ? "" : `  ${blockedOn.join("; ")}`;
+        write(`${state.padEnd(8)} ${record.job} ${partitionName(record.partition)}${why}`);
+      }
+    }, tellEveryMs);
+    return () => clearInterval(timer);
   }
 
   async #until(holds: () => boolean, msMax: number): Promise<void> {
@@ -173,8 +196,14 @@ class Play {
     const root = roots.find(({ heldBack }) => heldBack !== null);
     const [waiting] = root?.partitions ?? [];
     const name = root?.heldBack?.name;
+    const { producerOf } = this.#stage.parts.catalogue;
+    // What runs by the clock is made of a table alone: of the others more is to be seen.
     const products = [...this.picture.files.values()].filter(
-      ({ state, facts }) => state === "known" && facts !== null && /^[^/]+\/l3/.test(facts.dataset),
+      ({ state, facts }) =>
+        state === "known" &&
+        facts !== null &&
+        /^[^/]+\/l3/.test(facts.dataset) &&
+        producerOf.get(facts.dataset)?.schedule === null,
     );
     return {
       site: this.#options.siteFile,

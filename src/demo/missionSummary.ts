@@ -65,7 +65,10 @@ export function missionSummary(
       tally(lineage),
     ),
     row("partitions", counts(partitions)),
-    row("in time", `${waiting} wait for their time: a window's end, a later pointing, the clock`),
+    row(
+      "in time",
+      `${waiting} wait for their time (a window's end, a later pointing, the clock), or are of windows that began before`,
+    ),
     [],
     ...(roots.length === 0 ? [] : [[piece("Open, for want of a file:", "bold")]]),
     ...roots.flatMap(rootLines),

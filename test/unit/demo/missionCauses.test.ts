@@ -48,8 +48,8 @@ const calibration = (dataset: string, day: string): BlockedOn => ({
 const makes = (job: string): readonly [string, CatalogueJob] => [job, { name: job } as CatalogueJob];
 const catalogue = { producerOf: new Map([makes("mag/l1a/a"), makes("mag/l1b/a"), makes("mag/l2/a")]) };
 
-const causes = (records: ReadonlyArray<JobRecord>) =>
-  openPartitions(catalogue, records).map(({ record, causes: of }) => [
+const causes = (records: ReadonlyArray<JobRecord>, since = "20260101") =>
+  openPartitions(catalogue, records, dayRange(since).start).map(({ record, causes: of }) => [
     record.job,
     ...of.map(({ type, dataset, words }) => `${type} ${dataset ?? "-"} ${words}`),
   ]);
@@ -105,6 +105,14 @@ describe("what an open partition lacks in the end", () => {
       ["mag/l1a/a", "fault - mag/l1a/a 20260310 failed: "],
       ["mag/l2/a", "fault - mag/l2/a 20260310 is stale and waits for nothing"],
     ]);
+  });
+
+  it("is of another time where it began before there was anything", () => {
+    const early = standing("mag/l1b/a", "20260310", "blocked", product("mag/l1a/a", "20260310"));
+    expect(causes([early], "20260311")).toEqual([
+      ["mag/l1b/a", "before - began before the first day that there is"],
+    ]);
+    expect(causes([early], "20260310")[0]?.[1]).toMatch(/^fault /);
   });
 
   it("ends where two wait for each other", () => {
