@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { runDemo } from "../demo/demo.ts";
 import { isNightSite } from "../demo/demoSite.ts";
-import { missionParts } from "../demo/missionStage.ts";
+import { missionParts } from "../demo/missionParts.ts";
 import { CommandFailed, misused } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { readSite } from "./site.ts";

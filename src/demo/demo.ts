@@ -15,7 +15,7 @@ import { nearPath, secondName } from "./demoSite.ts";
 import { nameOfRecord, picturePath } from "./evidence.ts";
 import type { MissionOptions } from "./missionPlay.ts";
 import { playMission } from "./missionPlay.ts";
-import { catalogueFor, missionParts } from "./missionStage.ts";
+import { catalogueFor, missionParts } from "./missionParts.ts";
 import { nextSteps } from "./nextSteps.ts";
 import type { NextStepsFacts } from "./nextSteps.ts";
 import type { NightScript } from "./night.ts";

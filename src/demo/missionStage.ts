@@ -3,9 +3,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as Effect from "effect/Effect";
 import * as Scope from "effect/Scope";
-import type { JobCatalogue, JobDriver } from "../config/JobCatalogue.ts";
-import type { Lane, Site } from "../config/Site.ts";
-import type { CatalogueJob } from "../jobs/catalogue.ts";
+import type { JobDriver } from "../config/JobCatalogue.ts";
+import type { Site } from "../config/Site.ts";
 import type { Instant } from "../jobs/instant.ts";
 import { dayOf, dayUs, startOfDay } from "../jobs/instant.ts";
 import { makeLog } from "../log.ts";
@@ -13,34 +12,9 @@ import type { RunningNode } from "../node.ts";
 import { startNode } from "../node.ts";
 import { freePortFrom, nearPath } from "./demoSite.ts";
 import { openLogFile } from "./logFile.ts";
+import type { MissionParts } from "./missionParts.ts";
 import type { Line } from "./paint.ts";
 import { piece } from "./paint.ts";
-
-/** The bucket by whose folder a site says that it may be played on: samples must never get among a mission's own files. */
-export const deliveredBucket = "delivered";
-
-export interface MissionParts {
-  readonly catalogue: JobCatalogue;
-  readonly lane: Lane;
-  /** Watched: what is put here has arrived. */
-  readonly delivered: string;
-  /** Directory whose directories are the buckets. */
-  readonly root: string;
-}
-
-/** What a mission is played on; null for a site that does not ask for it. */
-export function missionParts(site: Site): MissionParts | null {
-  const { catalogue } = site;
-  const watched = site.watch.find(({ bucket }) => bucket === deliveredBucket);
-  const lane = [...site.lanes.values()].find(
-    ({ names, buckets }) => names !== null && buckets.includes(deliveredBucket),
-  );
-  const storage = lane?.storage == null ? undefined : site.storage.get(lane.storage);
-  if (catalogue === null || watched === undefined || lane === undefined || storage?.driver !== "file")
-    return null;
-  if (site.nats.mode !== "embedded") return null;
-  return { catalogue, lane, delivered: watched.directory, root: storage.root };
-}
 
 export interface MissionStage {
   readonly site: Site;
@@ -68,23 +42,6 @@ async function playedDays(dataDir: string, count: number, now: number): Promise<
   await mkdir(dataDir, { recursive: true });
   await writeFile(file, `${JSON.stringify({ days: days.map(dayOf) })}\n`);
   return days;
-}
-
-/** The jobs of some instruments, and whoever makes something of what they take; empty: all. */
-export function catalogueFor(catalogue: JobCatalogue, instruments: ReadonlyArray<string>): JobCatalogue {
-  if (instruments.length === 0) return catalogue;
-  const jobs = new Map<string, CatalogueJob>();
-  const open = [...catalogue.jobs.values()].filter(({ instrument }) => instruments.includes(instrument));
-  for (let job = open.pop(); job !== undefined; job = open.pop()) {
-    if (jobs.has(job.name)) continue;
-    jobs.set(job.name, job);
-    for (const { dataset } of job.inputs) {
-      const producer = catalogue.producerOf.get(dataset);
-      if (producer !== undefined) open.push(producer);
-    }
-  }
-  const producerOf = new Map([...catalogue.producerOf].filter(([, job]) => jobs.has(job.name)));
-  return { ...catalogue, jobs, producerOf };
 }
 
 /** As the play uses it: programs start from code that is compiled once, which takes half of their time. */

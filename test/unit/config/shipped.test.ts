@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted";
 import { describe, expect, it } from "vitest";
 import { checkSite, loadSite, parseSite } from "../../../src/config/loadSite.ts";
 import { siteJsonSchema } from "../../../src/config/SiteSchema.ts";
-import { missionParts } from "../../../src/demo/missionStage.ts";
+import { missionParts } from "../../../src/demo/missionParts.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
 const file = (path: string): string => join(root, path);

@@ -6,7 +6,7 @@ import { loadCatalogue } from "../../../src/config/catalogue.ts";
 import type { JobCatalogue } from "../../../src/config/JobCatalogue.ts";
 import { openPartitions } from "../../../src/demo/missionCauses.ts";
 import { pointingOfDay } from "../../../src/demo/missionContent.ts";
-import { catalogueFor } from "../../../src/demo/missionStage.ts";
+import { catalogueFor } from "../../../src/demo/missionParts.ts";
 import type { SampleFile } from "../../../src/demo/missionSample.ts";
 import { missionSample, sampleStages } from "../../../src/demo/missionSample.ts";
 import { parseRepointTable } from "../../../src/jobs/calendar.ts";
