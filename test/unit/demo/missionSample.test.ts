@@ -142,7 +142,25 @@ describe("some days of a mission", () => {
     for (const file of sample)
       expect(indexed(file)).toMatchObject({ dataset: file.dataset, kind: file.kind });
     expect(new Set(sample.map(({ name }) => name)).size).toBe(sample.length);
-    expect(sample.filter(({ stage }) => stage === "raw packets")).toHaveLength(11 * days.length);
+    const raw = sample.filter(({ stage }) => stage === "raw packets");
+    expect(raw).toHaveLength(11 * days.length);
+    const ofPointings = raw.filter(({ name }) => /-repoint\d{5}_/.test(name));
+    expect(new Set(ofPointings.map(({ dataset }) => dataset))).toEqual(
+      new Set(["glows/l0/raw", "hi/l0/raw", "lo/l0/raw", "ultra/l0/raw"]),
+    );
+  });
+
+  it("come as they are needed: kernels, then the table that the first run waits for, then packets", () => {
+    const sample = missionSample(catalogue, days);
+    const stageOf = (kind: string): ReadonlyArray<string> => [
+      ...new Set(sample.filter((file) => file.kind === kind).map(({ stage }) => stage)),
+    ];
+    expect(stageOf("repoint")).toEqual([sampleStages[1]]);
+    expect(stageOf("science")).toEqual([sampleStages[2]]);
+    for (const kind of ["attitude_history", "spin", "ancillary", "leapseconds"]) {
+      expect(stageOf(kind)).toEqual([sampleStages[0]]);
+    }
+    expect(sample.filter(({ kind }) => kind === "attitude_history")).toHaveLength(days.length);
   });
 
   it("are the same files whenever they are made, and a few instruments need fewer", () => {
@@ -151,6 +169,10 @@ describe("some days of a mission", () => {
     expect(missionSample(magOnly, days)).toEqual(sample);
     const raw = sample.filter(({ stage }) => stage === "raw packets").map(({ dataset }) => dataset);
     expect(new Set(raw)).toEqual(new Set(["mag/l0/raw"]));
+    expect([...magOnly.jobs.keys()].filter((name) => !name.startsWith("mag/"))).toEqual([
+      "spacecraft/l1a/pointing-attitude",
+    ]);
+    expect(magOnly.producerOf.has("swe/l1a/sci")).toBe(false);
     expect(sample.some(({ kind }) => kind === "attitude_history")).toBe(true);
   });
 
