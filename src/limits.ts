@@ -141,7 +141,12 @@ export const webhookFilesMax = 1_000;
 /** Of an answer, what is read: a receiver's words for the log. */
 export const webhookAnswerBytesMax = 4_096;
 /** Of several nodes one at a time tells a receiver; one that was not heard of for this long has lost its turn. */
-export const notifierTurnMs = 14_000;
+export const notifierTurnMs = 7_000;
+/** A notifier takes at least this often, which is what keeps its turn. */
+export const notifierTakeMs = 2_000;
+/** As {@link ackWaitMs}, of what a notifier has in hand: shorter, because a receiver is told nothing while it is waited for. */
+export const notifierAckWaitMs = 5_000;
+export const notifierProgressEveryMs = 1_500;
 /** Exposures whose record of what was told is kept in memory. */
 export const notifiedCachedMax = 512;
 /** Marks of files in one exposure's record: beyond it the oldest are dropped, and a rewrite of such a file is told again. */
@@ -210,9 +215,18 @@ assert(
   "httpConnectionsMax < presenceReadsQueuedMax (waiters over HTTP that give up together can all look once more)",
 );
 assert(
-  notifierTurnMs >= ackWaitMs + 5_000,
-  "notifierTurnMs >= ackWaitMs + 5000 (what the former had in hand is back before the next one's turn)",
+  notifierProgressEveryMs * 3 <= notifierAckWaitMs,
+  "notifierProgressEveryMs × 3 <= notifierAckWaitMs (two lost +WPI are survived)",
 );
+assert(
+  notifierTakeMs * 3 <= notifierTurnMs,
+  "notifierTakeMs × 3 <= notifierTurnMs (two lost takes are survived)",
+);
+assert(
+  notifierTurnMs >= notifierAckWaitMs + notifierTakeMs,
+  "notifierTurnMs >= notifierAckWaitMs + notifierTakeMs (what a dead node had in hand is back when its turn ends)",
+);
+assert(bufferedMsMax < notifierAckWaitMs, "bufferedMsMax < notifierAckWaitMs");
 assert(webhookFilesMax <= notifiedMarksMax, "webhookFilesMax <= notifiedMarksMax");
 assert(visitFilesMax <= transactionMessagesMax, "visitFilesMax <= transactionMessagesMax");
 assert(httpHeadersMs <= httpRequestMs, "httpHeadersMs <= httpRequestMs");

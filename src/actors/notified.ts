@@ -30,6 +30,11 @@ export class Notified {
     return Effect.map(this.#hold(key, exposure), (held) => held.record);
   }
 
+  /** What others may have written since. */
+  forget(): void {
+    this.#held.clear();
+  }
+
   /** `change` may be asked again, with another record: somebody else wrote it meanwhile. */
   update(
     key: string,

@@ -23,7 +23,13 @@ import { NoAnswer, Poster } from "../drivers/post.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
 import { Mailbox } from "../jetstream/mailbox.ts";
 import { receiverConsumer } from "../jetstream/topology.ts";
-import { ackWaitMs, notifierInHandMax, progressEveryMs, webhookAnswerBytesMax } from "../limits.ts";
+import {
+  notifierAckWaitMs,
+  notifierInHandMax,
+  notifierProgressEveryMs,
+  notifierTakeMs,
+  webhookAnswerBytesMax,
+} from "../limits.ts";
 import { kvStream, ledgerBucket, notifiedKey } from "../protocol/keys.ts";
 import { backoffMs } from "../protocol/lifecycle.ts";
 import type { FileBody } from "../protocol/records.ts";
@@ -42,11 +48,9 @@ import { Notified } from "./notified.ts";
 import type { ExposureQueue, Group } from "./webhookQueue.ts";
 import { WebhookQueue } from "./webhookQueue.ts";
 
-/** Shorter than the turn: taking is what keeps it. */
-const takeWaitMs = 3_000;
 const againMs = 1_000;
-/** What is due after ack_wait is delivered within this. */
-const backMarginMs = 2_000;
+/** A node that lost its turn hears of it at its next take, and what it has in hand is due no later than ack_wait after that. */
+const backMsMax = 3 * notifierTakeMs + notifierAckWaitMs;
 const backLookEveryMs = 200;
 
 interface State {
@@ -59,8 +63,10 @@ interface State {
   readonly headers: Readonly<Record<string, string>>;
   readonly permits: Semaphore.Semaphore;
   turn: string;
-  /** Of `performance.now()`: by then whatever a former turn had in hand is back. */
-  backBy: number;
+  /** How long the server has said, since the queue was closed, that somebody else has something in hand. */
+  waitedMs: number;
+  /** Of `performance.now()`, when it said so last; null: it did not answer since. */
+  lookedAt: number | null;
   /** Of `performance.now()`: everything in hand was extended. */
   extendedAt: number;
   /** Requests accepted by the receiver in this life. */
@@ -105,13 +111,14 @@ export const notifierActor = (
         },
         permits: yield* Semaphore.make(settings.inFlightMax),
         turn: "",
-        backBy: 0,
+        waitedMs: 0,
+        lookedAt: null,
         extendedAt: performance.now(),
         accepted: 0,
         away: null,
       };
       yield* Effect.acquireRelease(
-        Effect.sync(() => setInterval(() => extend(state), progressEveryMs)),
+        Effect.sync(() => setInterval(() => extend(state), notifierProgressEveryMs)),
         (timer) => Effect.sync(() => clearInterval(timer)),
       );
       const tellers = yield* FiberSet.make<void, never>();
@@ -119,7 +126,7 @@ export const notifierActor = (
       const taking = Effect.forever(
         Effect.gen(function* () {
           yield* takeSome(state);
-          if (yield* othersHold(state)) return;
+          if (queue.closed) yield* openWhenWhole(state);
           for (const exposure of queue.start()) yield* FiberSet.run(tellers, tell(state, exposure));
         }),
       );
@@ -131,17 +138,27 @@ export const notifierActor = (
 /** A process that was stopped for longer than its deliveries last has lost them, whatever its memory says. */
 function extend(state: State): void {
   const now = performance.now();
-  if (now - state.extendedAt > ackWaitMs) state.queue.drop();
+  if (now - state.extendedAt > notifierAckWaitMs) giveUp(state);
   state.extendedAt = now;
   state.mailbox.working(state.queue.replies);
+}
+
+/** Nothing in hand is ours any more. Given back, so that whose turn it is need not wait for ack_wait; what he has already stays his. */
+function giveUp(state: State): void {
+  state.mailbox.release(state.queue.drop(), 1);
+  // Whoever has the turn meanwhile notes what it tells.
+  state.notified.forget();
+  state.waitedMs = 0;
+  state.lookedAt = null;
 }
 
 const takeSome = (state: State): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { node, mailbox, queue, settings } = state;
     const room = Math.max(1, notifierInHandMax - queue.size);
+    const forMs = queue.closed && queue.size > 0 ? backLookEveryMs : notifierTakeMs;
     const deliveries = yield* Effect.promise((signal) =>
-      mailbox.take(room, takeWaitMs, signal).catch((cause: unknown) => {
+      mailbox.take(room, forMs, signal).catch((cause: unknown) => {
         node.log("warn", `the notifier of ${settings.name} cannot read its mailbox`, {
           cause: String(cause),
         });
@@ -149,11 +166,18 @@ const takeSome = (state: State): Effect.Effect<void> =>
       }),
     );
     if (mailbox.turn !== state.turn) {
-      queue.drop();
       state.turn = mailbox.turn;
-      state.backBy = performance.now() + ackWaitMs + backMarginMs;
+      giveUp(state);
     }
     if (deliveries === null) return yield* Effect.sleep(againMs);
+    if (state.turn === "") {
+      // Taken before it was said that the turn is another's.
+      mailbox.release(
+        deliveries.map((delivery) => delivery.reply),
+        1,
+      );
+      return;
+    }
     for (const delivery of deliveries) keep(state, delivery);
     const last = deliveries.at(-1);
     if (last !== undefined) node.counters.untold(settings.name, last.pending + queue.size);
@@ -161,26 +185,35 @@ const takeSome = (state: State): Effect.Effect<void> =>
   });
 
 /**
- * Whether somebody else may still have older files in hand than those taken. A server that was killed has forgotten whose turn it was, but
- * not what was delivered: the next turn begins at once, and what the former had in hand comes back into it only after ack_wait. Told
- * before that, later files of an exposure would come first.
+ * Opens the queue once nobody else has older files in hand than those taken. A server that was killed has forgotten whose turn it was, but
+ * not what was delivered: the next turn begins at once, and what the former had in hand comes back into it when he hears of
+ * that, or after ack_wait. Told before that, later files of an exposure would come first.
  */
-const othersHold = (state: State): Effect.Effect<boolean> =>
-  performance.now() >= state.backBy || state.queue.size === 0
-    ? Effect.succeed(false)
-    : Effect.promise(async () => {
-        const { jsm } = state.node.nats;
-        try {
-          const consumer = receiverConsumer(state.settings.name);
-          const { num_ack_pending } = await jsm.consumers.info(kvStream(ledgerBucket), consumer);
-          if (num_ack_pending > state.queue.size) return true;
-          state.backBy = 0;
-          return false;
-        } catch {
-          // Not answered: what is not known to be back is waited for, no longer than until then.
-          return true;
-        }
-      }).pipe(Effect.tap((wait) => (wait ? Effect.sleep(backLookEveryMs) : Effect.void)));
+const openWhenWhole = (state: State): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { node, queue, settings, turn } = state;
+    if (queue.size === 0) return;
+    // Not answered: what is not known to be back is waited for.
+    const held = yield* Effect.promise(() => heldBySomebody(state).catch(() => null));
+    const now = performance.now();
+    state.waitedMs += held === null ? 0 : now - (state.lookedAt ?? now);
+    state.lookedAt = held === null ? null : now;
+    if (held === null || state.turn !== turn) return;
+    if (held > queue.size) {
+      if (state.waitedMs < backMsMax) return yield* Effect.sleep(backLookEveryMs);
+      node.log("warn", "a receiver is told although older files of the same exposures may be elsewhere", {
+        receiver: settings.name,
+        elsewhere: held - queue.size,
+      });
+    }
+    queue.open();
+  });
+
+async function heldBySomebody({ node, settings }: State): Promise<number> {
+  const consumer = receiverConsumer(settings.name);
+  const { num_ack_pending } = await node.nats.jsm.consumers.info(kvStream(ledgerBucket), consumer);
+  return num_ack_pending;
+}
 
 function keep({ node, mailbox, queue, settings }: State, delivery: Delivery): void {
   const told = readTold(node, delivery);
@@ -229,12 +262,15 @@ const notYetTold = (state: State, of: ExposureQueue, group: Group): Effect.Effec
     const told = new Set(record.told);
     acknowledge(
       state,
+      group,
       group.files.filter((file) => told.has(file.told.mark)),
     );
     return { ...group, files: group.files.filter((file) => !told.has(file.told.mark)) };
   });
 
-function acknowledge(state: State, files: Group["files"]): void {
+/** In another turn that is for whose turn it is: what is in his hands must not vanish from the server's count of it. */
+function acknowledge(state: State, of: Group, files: Group["files"]): void {
+  if (!state.queue.stands(of)) return;
   for (const reply of state.queue.done(files)) state.mailbox.ack(reply);
 }
 
@@ -295,7 +331,7 @@ const conclude = (
         ? accepted(before, files, state.node.nats.now())
         : refusedBy(before, files, verdict.reason, state.node.nats.now()),
     );
-    acknowledge(state, group.files);
+    acknowledge(state, group, group.files);
   });
 
 /** A record that was rewritten while in hand stands there twice. */
@@ -308,7 +344,7 @@ const attempt = (state: State, of: ExposureQueue, group: Group): Effect.Effect<W
     if (group.files.length === 0) return { type: "accepted" };
     const { settings, poster } = state;
     // A process that wakes up after a long stop gets here before its timers.
-    if (performance.now() - state.extendedAt > ackWaitMs) extend(state);
+    if (performance.now() - state.extendedAt > notifierAckWaitMs) extend(state);
     if (!state.queue.stands(group)) return { type: "again", reason: "the turn is over", afterMs: 0 };
     const files = filesOf(group);
     const answer = yield* Effect.result(

@@ -2,7 +2,8 @@
  * What the notifier of one receiver has in hand: deliveries by exposure, in the order in which the ledger has them. Pure; time, requests
  * and acknowledgements are the notifier's.
  *
- * Invariant: of one exposure at most one request is being made, and its files are older than all that wait.
+ * Invariants: of one exposure at most one request is being made, and its files are older than all that wait. While the queue is closed no
+ * request is formed: the older files of an exposure may still be in other hands.
  */
 import { webhookFilesMax } from "../limits.ts";
 import type { Told } from "../protocol/webhooks.ts";
@@ -35,6 +36,7 @@ export class WebhookQueue {
   readonly #exposures = new Map<string, ExposureQueue>();
   readonly #inHand = new Map<number, InHand>();
   #turn = 0;
+  #closed = true;
 
   get size(): number {
     return this.#inHand.size;
@@ -66,19 +68,32 @@ export class WebhookQueue {
     of.waiting.splice(at, 0, file);
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Nothing older than what is in hand is in any other: requests may be formed until {@link drop}. */
+  open(): void {
+    this.#closed = false;
+  }
+
   /** Exposures with something to tell whose requests nobody makes; from now on the caller does. */
   start(): ReadonlyArray<ExposureQueue> {
+    if (this.#closed) return [];
     const idle = [...this.#exposures.values()].filter((of) => !of.running && of.waiting.length > 0);
     for (const of of idle) of.running = true;
     return idle;
   }
 
-  /** All that waits of the exposure, as one request; null when nothing does, and then its requests are over. */
+  /**
+   * All that waits of the exposure, as one request; null when nothing does, or the queue is closed, and then the caller makes its requests
+   * no longer.
+   */
   form(of: ExposureQueue): Group | null {
-    const files = of.waiting.splice(0, webhookFilesMax);
+    const files = this.#closed ? [] : of.waiting.splice(0, webhookFilesMax);
     if (files.length > 0) return { files, turn: this.#turn };
     of.running = false;
-    this.#exposures.delete(of.key);
+    if (of.waiting.length === 0) this.#exposures.delete(of.key);
     return null;
   }
 
@@ -94,13 +109,20 @@ export class WebhookQueue {
     return files.map((file) => file.reply);
   }
 
-  /** The turn is over: nothing in hand is ours any more. */
-  drop(): void {
+  /**
+   * The turn is over: nothing in hand is ours any more. Whoever makes requests for an exposure finds the queue closed when the
+   * present one is over; what the next turn brings of it waits like all else.
+   * @returns reply subjects of what was in hand
+   */
+  drop(): ReadonlyArray<string> {
+    const { replies } = this;
     this.#turn++;
+    this.#closed = true;
     this.#inHand.clear();
     for (const of of this.#exposures.values()) {
       of.waiting.length = 0;
       if (!of.running) this.#exposures.delete(of.key);
     }
+    return replies;
   }
 }

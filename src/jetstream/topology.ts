@@ -6,6 +6,7 @@ import {
   ackWaitMs,
   mailKeptMs,
   nodeLeaseMs,
+  notifierAckWaitMs,
   notifierInHandMax,
   notifierTurnMs,
   seenKeptMs,
@@ -178,6 +179,7 @@ export function topologyOf(needs: TopologyNeeds): Topology {
         stream: kvStream(ledgerBucket),
         config: {
           ...files(receiverConsumer(receiver.name), receiver.lanes, notifierInHandMax),
+          ack_wait: ns(notifierAckWaitMs),
           // One node at a time, or what one of them tries again would be overtaken by what another gets.
           priority_policy: "pinned_client" as const,
           priority_groups: [turnsGroup],

@@ -30,8 +30,6 @@ export interface FaultReport {
   readonly stuck: ReadonlyArray<string>;
   /** Every other violation, and why the run did not end as it should. */
   readonly wrong: ReadonlyArray<string>;
-  /** Told, but not in the ledger's order. Said, and not judged: docs/chaos.md, "What is open". */
-  readonly disorder: ReadonlyArray<string>;
   readonly timeline: ReadonlyArray<string>;
   /** The last errors of the nodes' logs. */
   readonly errors: ReadonlyArray<string>;
@@ -149,7 +147,7 @@ async function judged(run: Run, settings: FaultSettings, tookMs: number): Promis
   const evidence = await arena.cluster.evidence();
   const outside = arena.outside(evidence);
   const broken = violations(evidence);
-  const told = run.restedMs === null ? [] : toldWrongly(outside);
+  const told = run.restedMs === null ? [] : [...toldWrongly(outside), ...outOfOrder(outside)];
   const isStuck = (words: string): boolean => /\bstuck\b|not within/.test(words);
   const isLost = (words: string): boolean => /^(?:lost|untold)\b/.test(words);
   const all = [...broken, ...givenUp(evidence.ledger), ...told, ...run.failures, ...arena.ownEnds];
@@ -175,7 +173,6 @@ async function judged(run: Run, settings: FaultSettings, tookMs: number): Promis
     twice: all.filter(isTwice),
     stuck: [...all.filter(isStuck), ...unfinished(evidence)],
     wrong: all.filter((words) => !isLost(words) && !isTwice(words) && !isStuck(words)),
-    disorder: outOfOrder(outside),
     timeline: run.timeline,
     errors,
     files: evidence.accepted.length,

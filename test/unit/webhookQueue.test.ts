@@ -14,12 +14,17 @@ const told = (exposure: string, n: number): Told => ({
 });
 const add = (queue: WebhookQueue, exposure: string, n: number, reply = `r${n}`): void =>
   queue.add(exposure, n, reply, told(exposure, n));
+const opened = (): WebhookQueue => {
+  const queue = new WebhookQueue();
+  queue.open();
+  return queue;
+};
 const numbers = (group: Group | null): ReadonlyArray<number> =>
   group?.files.map((file) => file.sequence) ?? [];
 
 describe("what one receiver is to be told", () => {
   it("goes exposure by exposure, all that waits in one request", () => {
-    const queue = new WebhookQueue();
+    const queue = opened();
     for (const n of [1, 3, 5]) add(queue, "a", n);
     add(queue, "b", 2);
     const [a, b] = queue.start();
@@ -35,14 +40,14 @@ describe("what one receiver is to be told", () => {
   });
 
   it("is in the ledger's order, also when what a dead node had comes late", () => {
-    const queue = new WebhookQueue();
+    const queue = opened();
     for (const n of [9, 2, 7, 1]) add(queue, "a", n);
     const [a] = queue.start();
     expect(a === undefined ? [] : numbers(queue.form(a))).toEqual([1, 2, 7, 9]);
   });
 
   it("that is delivered again while in hand is acknowledged once, by its latest delivery", () => {
-    const queue = new WebhookQueue();
+    const queue = opened();
     add(queue, "a", 1, "old");
     const [a] = queue.start();
     const group = a === undefined ? null : queue.form(a);
@@ -54,7 +59,7 @@ describe("what one receiver is to be told", () => {
   });
 
   it("is bounded a request", () => {
-    const queue = new WebhookQueue();
+    const queue = opened();
     for (let n = 1; n <= webhookFilesMax + 1; n++) add(queue, "a", n);
     const [a] = queue.start();
     if (a === undefined) throw new Error("it waits");
@@ -65,7 +70,7 @@ describe("what one receiver is to be told", () => {
   });
 
   it("of a former turn is nobody's here, and what comes after goes on in its place", () => {
-    const queue = new WebhookQueue();
+    const queue = opened();
     add(queue, "a", 1);
     add(queue, "b", 2);
     const [a] = queue.start();
@@ -73,21 +78,40 @@ describe("what one receiver is to be told", () => {
     const group = queue.form(a);
     if (group === null) throw new Error("it was formed");
     expect(queue.stands(group)).toBe(true);
-    queue.drop();
+    expect(queue.drop()).toEqual(["r1", "r2"]);
     expect([queue.stands(group), queue.size, queue.replies]).toEqual([false, 0, []]);
     // The same message, delivered in the new turn.
     add(queue, "a", 1, "again");
     queue.done(group.files);
     expect([queue.size, queue.replies]).toEqual([1, ["again"]]);
+    queue.open();
     expect(queue.start()).toEqual([]);
     expect(numbers(queue.form(a))).toEqual([1]);
+  });
+
+  it("waits until the queue is opened, also where the requests of a former turn are only then over", () => {
+    const queue = new WebhookQueue();
+    add(queue, "a", 1);
+    expect([queue.closed, queue.start()]).toEqual([true, []]);
+    queue.open();
+    const [a] = queue.start();
+    if (a === undefined) throw new Error("it waits");
+    expect(numbers(queue.form(a))).toEqual([1]);
+    queue.drop();
+    add(queue, "a", 3);
+    // The older one of the exposure is still elsewhere.
+    expect([queue.form(a), queue.start()]).toEqual([null, []]);
+    add(queue, "a", 2);
+    queue.open();
+    const [again] = queue.start();
+    expect(again === undefined ? [] : numbers(queue.form(again))).toEqual([2, 3]);
   });
 });
 
 test("however deliveries, requests and their ends fall together: each once, in order, never two requests of an exposure", () => {
   fc.assert(
     fc.property(fc.array(fc.nat(11), { maxLength: 200 }), (steps) => {
-      const queue = new WebhookQueue();
+      const queue = opened();
       const running = new Map<ExposureQueue, Group | null>();
       const sent = new Map<string, Array<number>>();
       let serial = 0;
