@@ -17,6 +17,7 @@ import { cancelledReason } from "../protocol/runs.ts";
 import { SystemFailure } from "./claims.ts";
 import type { ClaimInfo, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import { NotNow } from "./NotNow.ts";
 import { RunFailed } from "./runFiles.ts";
 
 export interface TryRecord {
@@ -68,7 +69,8 @@ export const notInHand = Effect.fnUntraced(function* (of: TryRecord, record: Led
     catch: (cause) => new SystemFailure({ what: "the ledger", detail: String(cause) }),
   });
   if (found?.slot.state === "claimed" && found.slot.id === started.claim) {
-    yield* new SystemFailure({ what: "this run", detail: `node ${started.node} has it in hand` });
+    // Nothing is away: no trouble is to show, and the worker goes on with other runs.
+    yield* new NotNow({ detail: `node ${started.node} has it in hand`, againMs: runWatchEveryMs });
   }
 });
 

@@ -448,9 +448,13 @@ describe("a runner that goes", () => {
     await stage.server.nats.jsm.consumers.delete("KV_ledger", runsConsumer(job.lane));
     await Effect.runPromise(apply(stage.server.nats, topologyOf(topology)));
     const second = await runner("twofold-2", job);
-    while (!second.node.lines.some((line) => line.message.includes("node twofold-1 has it in hand"))) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    await until(() => {
+      const slot = slotOf(second);
+      return slot?.state === "idle" && slot.how === "released" ? slot : undefined;
+    });
+    // Nothing is away, and nobody is to be told that something is.
+    expect(second.node.troubles.present()).toEqual([]);
+    expect(second.node.lines.filter((line) => line.level === "warn")).toEqual([]);
     await writeFile(join(sharedOf(job), "go"), "first");
     const done = await jobIs(job, "twofold", "done");
     expect(runOf(done)).toMatchObject({ attempts: 0, crashes: 0, generation: 0 });
