@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { actor } from "./cases/actor.ts";
 import { butler } from "./cases/butler.ts";
 import { jobs } from "./cases/jobs.ts";
+import { jobsSite } from "./cases/jobsSite.ts";
 import { million } from "./cases/million.ts";
 import { nights } from "./cases/night.ts";
 import { notify } from "./cases/notify.ts";
@@ -25,6 +26,7 @@ const cases: ReadonlyArray<Case> = [
   webhookToPresent,
   reclaim,
   jobs,
+  jobsSite,
 ];
 
 /** Several minutes: only where they are named. */
