@@ -1,16 +1,17 @@
 /**
  * `npm run chaos -- --faults N --seed S [--json]`: random faults, the same ones for the same seed, over node processes and a server under load.
+ * `--seed 1,2,3`: N faults of each, one after the other, and what they come to together.
  * `npm run chaos -- --receiver`: a receiver of webhooks that is away for a minute, and slow, beside a steady stream of exposures.
  * `npm run chaos -- --mutations`: takes each rule out of a copy of the source and looks whether its test fails.
  */
 import { parseArgs } from "node:util";
-import type { FaultReport } from "./faults.ts";
+import type { FaultReport, FaultSettings } from "./faults.ts";
 import { isGood, runFaults } from "./faults.ts";
 import { judge, mutations } from "./mutations.ts";
 import { runReceiver } from "./receiverDown.ts";
-import { recoveryTable } from "./recovery.ts";
+import { merged, recoveryTable } from "./recovery.ts";
 
-const usage = `Usage: npm run chaos -- [--faults N] [--seed S] [--nodes N] [--brisk] [--json]
+const usage = `Usage: npm run chaos -- [--faults N] [--seed S[,S…]] [--nodes N] [--brisk] [--json]
        npm run chaos -- --receiver [--json]
        npm run chaos -- --mutations [--only WORD]`;
 
@@ -37,7 +38,7 @@ async function runMutations(only: string): Promise<number> {
 
 /** What happened, where something is wrong; the table; and in the last line what it comes to. */
 function tell(report: FaultReport): void {
-  const { settings, done, lost, twice, stuck, wrong } = report;
+  const { settings, lost, twice, stuck, wrong } = report;
   if (!isGood(report)) {
     for (const line of report.timeline) say(line);
     for (const words of [...lost, ...twice, ...stuck, ...wrong].slice(0, 60)) say(words);
@@ -47,14 +48,43 @@ function tell(report: FaultReport): void {
       `to see it again: npm run chaos -- --faults ${faults} --seed ${seed} --nodes ${nodes}${brisk ? " --brisk" : ""}`,
     );
   }
-  for (const line of recoveryTable(report.rows)) say(line);
   const rested =
     report.restedMs === null ? "never" : `${(report.restedMs / 1_000).toFixed(1)} s after the load`;
   say(
     `seed ${settings.seed}: ${report.files} files accepted, ${report.told} requests told and ${report.lookUps} questions answered in ` +
       `${Math.round(report.seconds)} s; at rest ${rested}; ${wrong.length} other violations`,
   );
-  say(`${done.length} faults, ${lost.length} lost, ${twice.length} twice, ${stuck.length} stuck`);
+  for (const line of recoveryTable(report.rows)) say(line);
+  say(lastLine([report]));
+}
+
+function lastLine(reports: ReadonlyArray<FaultReport>): string {
+  const count = (of: (report: FaultReport) => ReadonlyArray<unknown>): number =>
+    reports.reduce((sum, report) => sum + of(report).length, 0);
+  const [faults, lost] = [count(({ done }) => done), count(({ lost }) => lost)];
+  return `${faults} faults, ${lost} lost, ${count(({ twice }) => twice)} twice, ${count(({ stuck }) => stuck)} stuck`;
+}
+
+/** @returns the reports of the seeds, each told as soon as it is there */
+async function runSeeds(
+  seeds: ReadonlyArray<number>,
+  settings: Omit<FaultSettings, "seed">,
+  progress: (line: string) => void,
+  json: boolean,
+): Promise<ReadonlyArray<FaultReport>> {
+  const reports: Array<FaultReport> = [];
+  for (const seed of seeds) {
+    const report = await runFaults({ ...settings, seed }, progress);
+    reports.push(report);
+    if (!json) tell(report);
+  }
+  if (json) say(JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2));
+  else if (reports.length > 1) {
+    say(`seeds ${seeds.join(", ")} together:`);
+    for (const line of recoveryTable(merged(reports.flatMap(({ rows }) => rows)))) say(line);
+    say(lastLine(reports));
+  }
+  return reports;
 }
 
 async function main(): Promise<number> {
@@ -86,16 +116,14 @@ async function main(): Promise<number> {
     );
     return report.wrong.length === 0 ? 0 : 1;
   }
-  const [faults, seed, nodes] = [values.faults, values.seed, values.nodes].map(Number);
-  if (!Number.isInteger(faults) || !Number.isInteger(seed) || !Number.isInteger(nodes)) {
+  const [faults = 0, nodes = 0] = [values.faults, values.nodes].map(Number);
+  const seeds = values.seed.split(",").map(Number);
+  if (![faults, nodes, ...seeds].every(Number.isInteger)) {
     say(usage);
     return 2;
   }
-  const wanted = { faults: faults ?? 0, seed: seed ?? 0, nodes: nodes ?? 0, brisk: values.brisk };
-  const report = await runFaults(wanted, progress);
-  if (values.json) say(JSON.stringify(report, null, 2));
-  else tell(report);
-  return isGood(report) ? 0 : 1;
+  const reports = await runSeeds(seeds, { faults, nodes, brisk: values.brisk }, progress, values.json);
+  return reports.every(isGood) ? 0 : 1;
 }
 
 // Through the exit handlers, which end every process that was started.

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Revision } from "./checker.ts";
 import type { Kind } from "./draw.ts";
 import type { Done } from "./recovery.ts";
-import { percentile, recoveries, recoveryTable } from "./recovery.ts";
+import { merged, percentile, recoveries, recoveryTable } from "./recovery.ts";
 
 let revisions = 0;
 const slot = (key: string, at: number, value: object): Revision => ({
@@ -48,6 +48,13 @@ describe("recovery", () => {
   it("of a kill is over when what was in hand is claimed again", () => {
     const killed = done("node: kill -9", "n0", 1_400, { hitAt: 1_000, held: ["one", "two"] });
     expect(rowOf(killed)?.reclaimMs).toEqual([1_000, null]);
+  });
+
+  it("of several runs is that of all their faults", () => {
+    const [cut, stop] = [done("link: cut", "n0", 1_000), done("node: SIGSTOP", "n1", 1_000)];
+    const whole = recoveries([cut, stop, stop], { history, toldAt: [] });
+    const parts = [[stop], [cut, stop]].flatMap((of) => recoveries(of, { history, toldAt: [] }));
+    expect(merged(parts)).toEqual(whole);
   });
 
   it("is told in percentiles", () => {

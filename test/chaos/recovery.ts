@@ -92,6 +92,24 @@ export function recoveries(
   });
 }
 
+/** The rows of several runs as those of one. */
+export function merged(rows: ReadonlyArray<KindRow>): ReadonlyArray<KindRow> {
+  const byKind = new Map<Kind, KindRow>();
+  for (const row of rows) {
+    const before = byKind.get(row.kind);
+    if (before === undefined) byKind.set(row.kind, row);
+    else
+      byKind.set(row.kind, {
+        kind: row.kind,
+        count: before.count + row.count,
+        missed: before.missed + row.missed,
+        recoveryMs: [...before.recoveryMs, ...row.recoveryMs],
+        reclaimMs: [...before.reclaimMs, ...row.reclaimMs],
+      });
+  }
+  return [...byKind.values()].sort((a, b) => (a.kind < b.kind ? -1 : 1));
+}
+
 /** The value that this share of them does not exceed; null of none. */
 export function percentile(values: ReadonlyArray<number>, share: number): number | null {
   const sorted = [...values].sort((a, b) => a - b);
