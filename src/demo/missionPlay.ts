@@ -46,7 +46,7 @@ const pollMs = 100;
 /** Nothing happens for this long: then the account is made. */
 const quietMs = 2_000;
 /** As far as it is not as it should be, it is waited on for so long. */
-const patienceMs = 8_000;
+const patienceMs = 5_000;
 const playMsMax = 600_000;
 const tellEveryMs = 500;
 const interruptedCode = 130;

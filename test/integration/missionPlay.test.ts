@@ -132,5 +132,5 @@ describe("a mission's days", () => {
       "✗ 1 thing is not as it should be",
     ]);
     expect(code).toBe(1);
-  });
+  }, 120_000);
 });
