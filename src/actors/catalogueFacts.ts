@@ -31,6 +31,8 @@ export interface Standing {
   readonly revision: number;
   /** What it says, as {@link saying} writes it; null: it says nothing (any more). */
   readonly said: string | null;
+  /** Highest minor version of the partition's runs that have begun; 0: none has. */
+  readonly minor: number;
 }
 
 export interface Learnt {
@@ -98,13 +100,14 @@ export class CatalogueFacts {
   }
 
   standing(jobKey: string): Standing {
-    return this.#standings.get(jobKey) ?? { revision: 0, said: null };
+    return this.#standings.get(jobKey) ?? { revision: 0, said: null, minor: 0 };
   }
 
   /** The record of a job was written, by us or as was just read: what is older is not learnt. */
   stands(jobKey: string, revision: number, record: JobRecord | null): void {
     if (revision < this.standing(jobKey).revision) return;
-    this.#standings.set(jobKey, { revision, said: record === null ? null : saying(record) });
+    const minor = record?.catalogue?.minor ?? 0;
+    this.#standings.set(jobKey, { revision, said: record === null ? null : saying(record), minor });
   }
 
   /** Throws `LedgerCorrupt` for a value that nobody of us wrote. */
@@ -191,7 +194,7 @@ export class CatalogueFacts {
 
   #job({ key, revision, data, ended }: Pick<Change, "key" | "revision" | "data" | "ended">): Learnt {
     if (ended) {
-      if (this.#standings.has(key)) this.#standings.set(key, { revision, said: null });
+      if (this.#standings.has(key)) this.#standings.set(key, { revision, said: null, minor: 0 });
       return nothing;
     }
     const record = decodeJob(key, data);

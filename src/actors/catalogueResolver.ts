@@ -203,7 +203,9 @@ const decideAll = (state: State): Effect.Effect<void> =>
       for (const fact of state.redos.facts(state.core)) state.core.apply(fact);
       const { changed, starts, left } = state.core.decide(decidedAtOnce);
       for (const change of changed) toTell(state, change);
-      yield* Effect.forEach(starts, (start) => Effect.promise(() => begin(state, start)), {
+      // Taken down at once: what is seen from here on is no part of what was decided.
+      const decided = starts.map((start) => ({ start, begun: begunSoFar(state, start) }));
+      yield* Effect.forEach(decided, ({ start, begun }) => Effect.promise(() => begin(state, start, begun)), {
         concurrency: startsAtOnce,
         discard: true,
       });
@@ -219,11 +221,21 @@ function toTell(state: State, change: Change): void {
   state.toTell.set(partitionKey(change.job, partition), { partition, change });
 }
 
+/** Up to which minor version runs of the partition have begun; null where we have not seen all of them. */
+function begunSoFar({ core, facts }: State, start: Start): number | null {
+  const partition = partitionOf(start.definition, start.partition, core.index.calendar);
+  if (partition === null) return null;
+  const { minor } = facts.standing(partitionKey(start.job, partition));
+  const isSeen = minor === 0 || (core.node(start)?.runs ?? []).some((run) => run.minor >= minor);
+  return isSeen ? minor : null;
+}
+
 /**
- * Writes the run, its way to a runner and the job's record. What could not be written is tried again for as long as it is what is to
+ * Writes the run, its way to a runner and the job's record. Each expects that no run began which was not known when it was decided:
+ * else two could have one version, and the older inputs the last word. What could not be written is tried again for as long as it is what is to
  * be done: the core hands a start out once.
  */
-async function begin(state: State, start: Start): Promise<void> {
+async function begin(state: State, start: Start, begun: number | null): Promise<void> {
   const { node, catalogue, core, facts } = state;
   const { definition: job } = start;
   const partition = partitionOf(job, start.partition, core.index.calendar);
@@ -246,6 +258,7 @@ async function begin(state: State, start: Start): Promise<void> {
       Queue.offerUnsafe(state.wake, undefined);
     }, againMs);
   };
+  if (begun === null) return tryAgain("a run of it that has begun is not seen yet");
   const outputs = outputsOf(start, catalogue, place);
   if ("reason" in outputs) {
     node.log("error", "a run cannot be begun: its product cannot be named", { job: job.name, ...outputs });
@@ -259,7 +272,7 @@ async function begin(state: State, start: Start): Promise<void> {
   const where = placeOfRun(job.lane, job.name, partition, start.hash);
   const key = partitionKey(job.name, partition);
   const ready = { state: "ready", on: [], incomplete: null, hash: start.hash } as const;
-  const record = jobRecordOf(job, partition, ready, recordKey(where), at.now);
+  const record = jobRecordOf(job, partition, ready, recordKey(where), at.now, Math.max(begun, start.minor));
   if (encodeJson(run).length > runBytesMax) {
     node.log("error", "a run cannot be begun: its record has no room for all of its inputs", {
       job: job.name,
@@ -268,8 +281,10 @@ async function begin(state: State, start: Start): Promise<void> {
     });
     return;
   }
+  const { revision, minor } = facts.standing(key);
+  if (minor !== begun) return tryAgain("another run of it has begun since");
   const writes: ReadonlyArray<Write> = [
-    ledgerPut(key, encodeJson(record), facts.standing(key).revision),
+    ledgerPut(key, encodeJson(record), revision),
     ...beginRun(where, run),
   ];
   const answer = await commitUnsafe(node.nats, "begin a run", writes, commitDeadlineMs);
@@ -376,11 +391,11 @@ function tellingOf(state: State, key: string, partition: StretchPartition, chang
   const { job: name, status } = change;
   const job = state.catalogue.jobs.get(name);
   if (job === undefined) return null;
-  const { revision, said } = state.facts.standing(key);
+  const { revision, said, minor } = state.facts.standing(key);
   // It was never said that there is such a partition.
   if (status.state === "none" && said === null) return null;
   const run = status.hash === null ? null : recordKey(placeOfRun(job.lane, name, partition, status.hash));
-  const record = jobRecordOf(job, partition, status, run, state.node.nats.now());
+  const record = jobRecordOf(job, partition, status, run, state.node.nats.now(), minor);
   if (saying(record) === said) return null;
   return { key, change, record, write: ledgerPut(key, encodeJson(record), revision) };
 }

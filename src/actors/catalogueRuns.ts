@@ -141,13 +141,17 @@ export function runOf(
   );
 }
 
-/** @param run key of the run that the state is of; null where there is none */
+/**
+ * @param run key of the run that the state is of; null where there is none
+ * @param minor highest minor version of its runs that have begun; 0: none has
+ */
 export function jobRecordOf(
   job: CatalogueJob,
   partition: StretchPartition,
   status: Status,
   run: string | null,
   now: number,
+  minor = 0,
 ): JobRecord {
   return {
     v: recordVersion,
@@ -165,6 +169,7 @@ export function jobRecordOf(
       on: status.on,
       incomplete: status.incomplete,
       since: new Date(now).toISOString(),
+      ...(minor === 0 ? {} : { minor }),
     },
   };
 }

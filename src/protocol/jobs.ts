@@ -73,6 +73,8 @@ export interface CatalogueStanding {
   readonly incomplete: { readonly have: number; readonly of: number } | null;
   /** Since when it stands so, ISO 8601, UTC, by the site's clock. */
   readonly since: string;
+  /** Highest minor version of its runs that have begun; whoever has not seen that run yet begins none. */
+  readonly minor?: number;
 }
 
 /** What a run's record says about its job. */
@@ -290,6 +292,7 @@ const isJobRecord = Schema.is(
         on: Schema.Array(Schema.Unknown),
         incomplete: Schema.NullOr(Schema.Struct({ have: Schema.Number, of: Schema.Number })),
         since: Schema.String,
+        minor: Schema.optionalKey(Schema.Number),
       }),
     ),
   }),
