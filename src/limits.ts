@@ -67,6 +67,8 @@ export const commitSinglesMax = 32;
 /** Records accepted by this process and not yet committed; above it the answer is 503. */
 export const commitQueueMax = 20_000;
 export const commitDeadlineMs = 10_000;
+/** Arrivals whose ids are remembered once they were sent, four bytes each. */
+export const commitIdsRemembered = 262_144;
 /** Counts of what was announced again that are kept in memory: one a lane, day and instrument. */
 export const repeatCountsMax = 256;
 /** What the front door parks goes in transactions of this many, two messages each. */
@@ -191,6 +193,7 @@ assert(seenMarksPerKeyMax * 8 <= messageBytesMax / 2, "seenMarksPerKeyMax × 8 <
 assert(laterItemsMax <= claimItemsMax, "laterItemsMax <= claimItemsMax");
 assert(commitRecordsMax <= transactionMessagesMax, "commitRecordsMax <= transactionMessagesMax");
 assert(parkRecordsMax * 2 <= transactionMessagesMax, "parkRecordsMax × 2 <= transactionMessagesMax");
+assert(Number.isInteger(Math.log2(commitIdsRemembered)), "commitIdsRemembered is a power of two");
 assert(commitBatchFrom <= commitSinglesMax, "commitBatchFrom <= commitSinglesMax");
 assert(progressEveryMs * 3 <= ackWaitMs, "progressEveryMs × 3 <= ackWaitMs (two lost +WPI are survived)");
 assert(bufferedMsMax * 3 <= ackWaitMs, "bufferedMsMax × 3 <= ackWaitMs");

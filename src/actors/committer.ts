@@ -1,12 +1,14 @@
 /**
  * Group commit. An atomic batch costs the server about as much as some twenty single messages, however few it holds: it is
  * staged in a store of its own, which is made, synced and removed. So a few arrivals are sent singly, side by side, and what has
- * piled up behind them goes together. Each caller is answered after the commit that holds its arrival, never before, and a caller
- * that hangs up changes nothing.
+ * piled up behind them goes together; what comes while a batch is on its way gathers for the next one. One that is most likely
+ * stored already goes singly: in a batch it would have all of that refused, and sent once more message by message. Each caller is
+ * answered after the commit that holds its arrival, never before, and a caller that hangs up changes nothing.
  */
 import {
   commitBatchFrom,
   commitDeadlineMs,
+  commitIdsRemembered,
   commitQueueMax,
   commitRecordsMax,
   commitsInFlightMax,
@@ -17,6 +19,7 @@ import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, publishUnsafe } from "../jetstream/transaction.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 import { NatsUnavailable } from "../protocol/errors.ts";
+import { RecentIds } from "./RecentIds.ts";
 
 export interface Committed {
   /** Sequence in ARRIVALS. */
@@ -34,7 +37,10 @@ const isError = (value: object): value is JetStreamError => "_tag" in value;
 
 export class Committer {
   readonly #nats: NatsService;
-  #queue = new Map<string, Waiting>();
+  readonly #queue = new Map<string, Waiting>();
+  /** Those that this process has sent before. */
+  readonly #again = new Map<string, Waiting>();
+  readonly #recent = new RecentIds(commitIdsRemembered);
   #batches = 0;
   #singles = 0;
   #scheduled = false;
@@ -45,27 +51,30 @@ export class Committer {
 
   /** Arrivals accepted and not yet on disk. */
   get waiting(): number {
-    return this.#queue.size;
+    return this.#queue.size + this.#again.size;
   }
 
   /** False where another arrival would wait behind more than the limit: the caller answers 503. */
   hasRoom(count: number): boolean {
-    return this.#queue.size + count <= commitQueueMax;
+    return this.waiting + count <= commitQueueMax;
   }
 
   commit(write: Write & { readonly messageId: string }): Promise<Committed | JetStreamError> {
     return new Promise((resolve) => {
-      const known = this.#queue.get(write.messageId);
+      const { messageId } = write;
+      const known = this.#queue.get(messageId) ?? this.#again.get(messageId);
       // Equal ids in one batch would make the server refuse all of it.
-      if (known === undefined) this.#queue.set(write.messageId, { write, resolves: [resolve] });
-      else
+      if (known === undefined) {
+        const queue = this.#recent.seen(messageId) ? this.#again : this.#queue;
+        queue.set(messageId, { write, resolves: [resolve] });
+      } else
         known.resolves.push((result) => resolve(isError(result) ? result : { ...result, duplicate: true }));
       this.#schedule();
     });
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#queue.size === 0) return;
+    if (this.#scheduled || this.waiting === 0) return;
     this.#scheduled = true;
     // After this turn's input: requests read together are committed together.
     setImmediate(() => {
@@ -75,31 +84,25 @@ export class Committer {
   }
 
   #flush(): void {
+    this.#sendSingly(this.#again);
     while (this.#queue.size >= commitBatchFrom && this.#batches < commitsInFlightMax) {
       this.#batches++;
-      void this.#sendBatch(this.#draw(commitRecordsMax)).finally(() => {
+      void this.#sendBatch(draw(this.#queue, commitRecordsMax)).finally(() => {
         this.#batches--;
         this.#schedule();
       });
     }
-    if (this.#queue.size >= commitBatchFrom) return;
-    for (const waiting of this.#draw(commitSinglesMax - this.#singles)) {
+    if (this.#batches === 0) this.#sendSingly(this.#queue);
+  }
+
+  #sendSingly(queue: Map<string, Waiting>): void {
+    for (const waiting of draw(queue, commitSinglesMax - this.#singles)) {
       this.#singles++;
       void this.#sendSingle(waiting).finally(() => {
         this.#singles--;
         this.#schedule();
       });
     }
-  }
-
-  #draw(max: number): ReadonlyArray<Waiting> {
-    const drawn: Array<Waiting> = [];
-    for (const [id, waiting] of this.#queue) {
-      if (drawn.length >= max) break;
-      drawn.push(waiting);
-      this.#queue.delete(id);
-    }
-    return drawn;
   }
 
   async #sendBatch(batch: ReadonlyArray<Waiting>): Promise<void> {
@@ -129,7 +132,9 @@ export class Committer {
   #failed(sent: ReadonlyArray<Waiting>, error: JetStreamError): void {
     for (const waiting of sent) settle(waiting, error);
     if (error._tag !== "NatsUnavailable") return;
-    for (const waiting of this.#draw(this.#queue.size)) settle(waiting, error);
+    for (const queue of [this.#queue, this.#again]) {
+      for (const waiting of draw(queue, queue.size)) settle(waiting, error);
+    }
   }
 
   async #sendSingle(waiting: Waiting): Promise<void> {
@@ -137,6 +142,16 @@ export class Committer {
     if (isError(answer)) this.#failed([waiting], answer);
     else settle(waiting, { sequence: answer.seq, duplicate: answer.duplicate });
   }
+}
+
+function draw(queue: Map<string, Waiting>, max: number): ReadonlyArray<Waiting> {
+  const drawn: Array<Waiting> = [];
+  for (const [id, waiting] of queue) {
+    if (drawn.length >= max) break;
+    drawn.push(waiting);
+    queue.delete(id);
+  }
+  return drawn;
 }
 
 function settle(waiting: Waiting, result: Committed | JetStreamError): void {

@@ -76,3 +76,26 @@ it("has no room beyond its limit", async () => {
   await waiting;
   expect(committer.hasRoom(commitQueueMax)).toBe(true);
 });
+
+it("one that was announced before does not cost the others of its batch their way", async () => {
+  const published: Array<string> = [];
+  const nats = {
+    ...server.nats,
+    ask: (subject: string, ...rest: [Uint8Array | string, number]) => {
+      published.push(subject);
+      return server.nats.ask(subject, ...rest);
+    },
+  };
+  const committer = new Committer(nats);
+  await committer.commit(write("again", "old"));
+  published.length = 0;
+  const fresh = Array.from({ length: commitBatchFrom * 2 }, (_, i) => `fresh-${i}`);
+  const answers = await Promise.all(["old", ...fresh].map((id) => committer.commit(write("again", id))));
+  expect(answers.map((answer) => "duplicate" in answer && answer.duplicate)).toEqual([
+    true,
+    ...fresh.map(() => false),
+  ]);
+  // One request for what is stored already, and one for all the rest.
+  expect(published).toHaveLength(2);
+  expect(await stored("again")).toHaveLength(fresh.length + 1);
+});
