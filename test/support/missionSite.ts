@@ -36,6 +36,8 @@ export interface MissionOptions {
   /** Environment of the stand-in processor. */
   readonly env?: Readonly<Record<string, string>>;
   readonly missionStart?: string;
+  /** Further keys of the lane, `workers: 8`. */
+  readonly lane?: Readonly<Record<string, string | number>>;
   /** Further keys of the site file, YAML. */
   readonly site?: string;
   /** Everything in this folder, which the caller removes. */
@@ -112,7 +114,9 @@ lanes:
     sidecar: .range.json
     backoffBase: 10 ms
     backoffMax: 50 ms
-catalogue: ${JSON.stringify(join(catalogue, "catalogue.yaml"))}
+${Object.entries(options.lane ?? {})
+  .map(([key, value]) => `    ${key}: ${value}\n`)
+  .join("")}catalogue: ${JSON.stringify(join(catalogue, "catalogue.yaml"))}
 ${options.missionStart === undefined ? "" : `missionStart: "${options.missionStart}"`}
 ${options.site ?? "node: { name: one }\nnats: { mode: embedded, syncAlways: false }\nhttp: { host: 127.0.0.1, port: 0 }"}
 `;
@@ -207,7 +211,7 @@ export async function startMission(options: MissionOptions): Promise<Mission> {
 }
 
 export async function sendFiles(
-  site: Pick<TestSite, "url" | "node" | "log" | "stop">,
+  site: Pick<TestSite, "url">,
   bucket: string,
   some: ReadonlyArray<MissionFile | string>,
 ): Promise<void> {

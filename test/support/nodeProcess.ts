@@ -4,9 +4,10 @@ import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import type { MissionPlan } from "./missionPlan.ts";
 import type { NodePlan, ReadyLine } from "./nodePlan.ts";
 
-const program = fileURLToPath(new URL("nodeMain.ts", import.meta.url));
+const nodeMain = new URL("nodeMain.ts", import.meta.url);
 const startMsMax = 30_000;
 
 /** How a process ended: its exit code, or the signal that ended it. */
@@ -17,8 +18,15 @@ process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
+export interface ProcessSettings {
+  readonly program?: URL;
+  readonly execArgv?: ReadonlyArray<string>;
+  /** Besides this process's own. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 export class NodeProcess {
-  readonly plan: NodePlan;
+  readonly plan: NodePlan | MissionPlan;
   readonly pid: number;
   /** Resolves when the process is gone, by whatever means. */
   readonly ended: Promise<Ended>;
@@ -29,10 +37,17 @@ export class NodeProcess {
   readonly #child: ChildProcess;
 
   /** @param planFile where the plan is written for the process to read */
-  constructor(plan: NodePlan, planFile: string) {
+  constructor(
+    plan: NodePlan | MissionPlan,
+    planFile: string,
+    { program = nodeMain, execArgv = [], env = {} }: ProcessSettings = {},
+  ) {
     this.plan = plan;
     writeFileSync(planFile, JSON.stringify(plan));
-    const child = spawn(process.execPath, [program, planFile], { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [...execArgv, fileURLToPath(program), planFile], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { ...process.env, ...env },
+    });
     this.#child = child;
     this.pid = child.pid ?? 0;
     running.add(child);

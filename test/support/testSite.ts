@@ -61,7 +61,7 @@ export interface Ask {
 
 /** One request on a connection of its own, unless an agent says otherwise. */
 export function ask(
-  site: TestSite,
+  site: Pick<TestSite, "url">,
   { method = "POST", path = "/notify", headers = {}, body, agent }: Ask,
 ): Promise<Answer> {
   const bytes =
