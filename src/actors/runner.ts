@@ -72,7 +72,8 @@ export type OutputArrival = Omit<Arrival, "v" | "generation" | "receivedAt">;
 export type Announce = (arrivals: ReadonlyArray<OutputArrival>) => Effect.Effect<void, SystemFailure>;
 
 export interface RunnerDeps {
-  readonly driverOf: (type: JobDriver["type"]) => RunDriver;
+  /** The same for drivers that are the same. */
+  readonly driverOf: (driver: JobDriver) => RunDriver;
   readonly storageOf: StorageOf;
   /** The bucket {@link runsBucket}. */
   readonly objects: ObjectBucket;
@@ -105,9 +106,9 @@ export const runnerWorker = (
       const queues = [...known, ...left.filter(({ name }) => !names.has(name))].sort(byUrgency);
       return new RunQueues(nats, deps.bell, lane, queues, liveOnly);
     });
-  const sweep = Effect.forEach([...new Set([...site.jobs.values()].map((job) => job.driver.type))], (type) =>
-    deps
-      .driverOf(type)
+  const drivers = new Set([...site.jobs.values()].map((job) => deps.driverOf(job.driver)));
+  const sweep = Effect.forEach([...drivers], (driver) =>
+    driver
       .sweep(fileSafe(slot))
       .pipe(
         Effect.catch((error) =>
@@ -326,7 +327,7 @@ const command = (
 ) => {
   const { driver } = job;
   const { runs } = of.deps;
-  const run = of.deps.driverOf(driver.type).run({
+  const run = of.deps.driverOf(driver).run({
     id: fileSafe(of.claim.claim),
     leftovers,
     owner: fileSafe(of.slot),

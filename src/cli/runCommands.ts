@@ -1,7 +1,7 @@
 /** `start`, `check`, `topology` and `demo`: what runs a site, or gets it ready to run. */
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
-import { integer, json, plain, run, siteArgument, text, toggle } from "./spec.ts";
+import { argument, integer, json, plain, run, siteArgument, text, toggle } from "./spec.ts";
 
 export const start = Command.make(
   "start",
@@ -37,6 +37,28 @@ export const start = Command.make(
       description: "Only what is asked from outside",
     },
   ]),
+);
+
+export const runTask = Command.make(
+  "run-task",
+  {
+    folder: Flag.String("folder").pipe(
+      Flag.withMetavar("FOLDER"),
+      Flag.withDescription("Where runners leave their tickets"),
+    ),
+    file: argument("FILE", "Holds the try's id: the payload of the dispatched job"),
+  },
+  (given) =>
+    run(
+      () => import("./runTask.ts"),
+      (module, io) => module.runTask(io, given),
+    ),
+).pipe(
+  Command.withDescription(
+    "Run the command of one try on a machine of a cluster, for the runner that dispatched it. At most once, whoever asks.",
+  ),
+  Command.withShortDescription("Run what a runner dispatched to a cluster"),
+  Command.withExamples([{ command: "orrery run-task --folder /scratch/orrery/nomad local/try" }]),
 );
 
 export const check = Command.make(

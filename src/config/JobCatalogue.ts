@@ -16,6 +16,18 @@ export type JobDriver =
       readonly image: string;
       readonly command: ReadonlyArray<string>;
       readonly env: Readonly<Record<string, string>>;
+    }
+  | {
+      readonly type: "nomad";
+      /** Id of a parameterised job. */
+      readonly job: string;
+      /** Absolute, as the others. */
+      readonly folder: string;
+      readonly command: ReadonlyArray<string>;
+      readonly env: Readonly<Record<string, string>>;
+      readonly address: string;
+      readonly tokenFile: string | null;
+      readonly namespace: string;
     };
 
 /** A queue of runs. */
@@ -49,4 +61,6 @@ export interface JobCatalogue extends Catalogue {
   readonly drivers: ReadonlyMap<string, JobDriver>;
   readonly lanes: ReadonlyMap<string, JobLane>;
   readonly teams: ReadonlyMap<string, Team>;
+  /** How old the newest file of a kind may become, ms. Kinds that are not here may be as old as they like. */
+  readonly ages: ReadonlyMap<string, number>;
 }

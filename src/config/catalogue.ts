@@ -24,6 +24,7 @@ import { loadNames } from "./namesFile.ts";
 import { errorCode } from "./references.ts";
 import type { Environment } from "./references.ts";
 import { Resolver } from "./resolve.ts";
+import { isLoopback } from "./rules/doors.ts";
 import type { Path } from "./SiteFileError.ts";
 
 export type { JobCatalogue, JobDriver, JobLane, Team } from "./JobCatalogue.ts";
@@ -292,12 +293,37 @@ function driverOf(name: string, driver: DriverFile, resolver: Resolver): JobDriv
   if (driver.type === "docker") {
     return { type: "docker", image: driver.image, command: driver.command, env };
   }
+  if (driver.type === "nomad") return { ...nomadOf(driver, [...path, "address"], resolver), env };
   return {
     type: "process",
     command: resolver.command(driver.command, [...path, "command"]),
     cwd: driver.cwd === null ? null : resolver.path(driver.cwd),
     env,
   };
+}
+
+type NomadFile = Extract<DriverFile, { readonly type: "nomad" }>;
+
+function nomadOf(driver: NomadFile, at: Path, resolver: Resolver) {
+  const { job, command, namespace, insecure, address } = driver;
+  const socket = /^unix:(.+)$/.exec(address)?.[1];
+  const url = socket === undefined && URL.canParse(address) ? new URL(address) : null;
+  const isHttp = url !== null && /^https?:$/.test(url.protocol);
+  if (socket === undefined && !isHttp) {
+    resolver.refuse(at, address, "is no address of a Nomad agent", "write http://127.0.0.1:4646");
+  } else if (url?.protocol === "http:" && !isLoopback(url.hostname) && !insecure) {
+    const message = "plain HTTP to another machine: whoever listens may dispatch jobs, too";
+    resolver.refuse(at, address, message, "write https://, or accept it with insecure: true");
+  }
+  return {
+    type: "nomad",
+    job,
+    command,
+    namespace,
+    address: socket === undefined ? address : `unix:${resolver.path(socket)}`,
+    tokenFile: driver.tokenFile === null ? null : resolver.path(driver.tokenFile),
+    folder: resolver.path(driver.folder),
+  } as const;
 }
 
 /** Inputs and outputs whose fields stand in several items of their list. */

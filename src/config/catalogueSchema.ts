@@ -142,6 +142,27 @@ const Driver = Schema.Union([
     command: optional(Schema.Array(Text), [], "Arguments to the image; empty: as it says itself."),
     env: optional(Environment, {}, "Added to the environment; a value may be env:NAME or file:PATH."),
   }),
+  Schema.Struct({
+    type: required(Schema.Literal("nomad"), "nomad: a job that is dispatched to a Nomad cluster."),
+    job: required(Text, "Id of the parameterised job; it runs `orrery run-task`."),
+    folder: required(
+      Text,
+      "Where tickets of runs are left: on a file system that the cluster shares, as dataDir is.",
+    ),
+    command: required(
+      Schema.NonEmptyArray(Text).annotate({ fix: "write a list: [/opt/pipeline/run, --verbose]" }),
+      "Program and arguments, as the hosts of runs have them.",
+    ),
+    env: optional(Environment, {}, "Added to the environment; a value may be env:NAME or file:PATH."),
+    address: optional(
+      Text,
+      "http://127.0.0.1:4646",
+      "Of an agent: http://, https://, or unix:PATH of the socket that a task finds in its secrets.",
+    ),
+    tokenFile: optional(Schema.NullOr(Text), null, "File with a token; it is read for each question."),
+    namespace: optional(Text, "default", "Where the job is."),
+    insecure: optional(Schema.Boolean, false, "Allow http:// to another machine."),
+  }),
 ]);
 
 const Lane = Schema.Struct({

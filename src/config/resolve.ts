@@ -309,6 +309,10 @@ export class Resolver {
     return new Set(known);
   }
 
+  refuse(path: Path, value: string, message: string, fix: string): void {
+    this.#found.push({ path, value, message, fix });
+  }
+
   /** From the environment it is relative to where the node is started. */
   dataDir(inFile: string): string {
     const fromEnv = this.#env["ORRERY_DATA_DIR"] ?? "";

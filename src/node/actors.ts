@@ -36,6 +36,8 @@ import { nativeDriver } from "../drivers/native.ts";
 import { shareDriver } from "../drivers/shared.ts";
 import { openSubprocess } from "../drivers/subprocess.ts";
 import { makeDockerDriver } from "../drivers/docker.ts";
+import { makeNomadDriver } from "../drivers/nomad.ts";
+import type { RunDriver } from "../drivers/RunDriver.ts";
 import { makeProcessDriver } from "../drivers/process.ts";
 import { drainMs, workersPerBridge } from "../limits.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
@@ -147,11 +149,24 @@ function storageOfBucket(needs: ActorNeeds, bucket: string): StorageDriver | nul
   return null;
 }
 
+/** One of each kind; of clusters one for each way in, whatever its jobs run there. */
+function runDrivers(): RunnerDeps["driverOf"] {
+  const [process, docker] = [makeProcessDriver(), makeDockerDriver()];
+  const clusters = new Map<string, RunDriver>();
+  return (driver) => {
+    if (driver.type !== "nomad") return driver.type === "docker" ? docker : process;
+    const { job, folder, address, tokenFile, namespace } = driver;
+    const name = JSON.stringify([job, folder, address, tokenFile, namespace]);
+    const cluster = clusters.get(name) ?? makeNomadDriver({ job, folder, address, tokenFile, namespace });
+    clusters.set(name, cluster);
+    return cluster;
+  };
+}
+
 /** What runs make comes in by the front door like everything else. */
 function runnerDeps(needs: ActorNeeds, door: FrontDoor): RunnerDeps {
-  const drivers = { process: makeProcessDriver(), docker: makeDockerDriver() };
   return {
-    driverOf: (type) => drivers[type],
+    driverOf: runDrivers(),
     bell: new RunBell(needs.link.context.nats),
     runs: needs.link.runs,
     storageOf: (bucket) => storageOfBucket(needs, bucket),

@@ -174,7 +174,7 @@ export function runDriverConformance(name: string, is: () => RunDriverUnderTest)
         const of = await task(beats);
         const { module, expression } = is().code;
         const program = `
-          const { makeProcessDriver, makeDockerDriver } = await import(${JSON.stringify(join(root, module))});
+          const { makeProcessDriver, makeDockerDriver, makeNomadDriver } = await import(${JSON.stringify(join(root, module))});
           const Effect = await import("effect/Effect");
           Effect.runFork((${expression}).run(${JSON.stringify(of)}));
         `;
