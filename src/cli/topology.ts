@@ -1,9 +1,11 @@
 /** `orrery topology plan|apply`: the server's streams, buckets and consumers against what the site needs. */
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
+import { openObjects } from "../jetstream/objects.ts";
 import * as Topology from "../jetstream/topology.ts";
 import type { Change } from "../jetstream/topology.ts";
 import { siteTopology } from "../node/link.ts";
+import { runsBucket } from "../protocol/runs.ts";
 import { loadActors } from "./actorModules.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, no, ofJetStream } from "./failures.ts";
@@ -63,6 +65,8 @@ export const apply = (
   Effect.gen(function* () {
     const { link, topology } = yield* opened(io, options);
     const changes = yield* Topology.apply(link.nats, topology).pipe(Effect.mapError(ofJetStream));
+    // Where nodes may make no streams they cannot make the one for what runs write, either.
+    yield* openObjects(link.nats, runsBucket, link.site.nats.replicas).pipe(Effect.mapError(ofJetStream));
     const refused = changes.filter((change) => change.kind === "refuse");
     if (options.json) sayJson(io, { site: link.site.name, nats: link.url, changes });
     else if (changes.length === 0) say(io, agrees(link));

@@ -53,6 +53,7 @@ export interface NatsSettings {
   /** `embedded`: this process starts and supervises its own nats-server under `dataDir`. */
   readonly mode: "embedded" | "external";
   readonly servers: ReadonlyArray<string>;
+  /** `ORRERY_CREDENTIALS`, else as the file says. */
   readonly credentialsFile: string | null;
   readonly user: string | null;
   readonly password: Redacted.Redacted | null;
@@ -65,6 +66,8 @@ export interface NatsSettings {
   readonly domain: string | null;
   /** Number of copies of each stream: 1 for a single server, 3 for a cluster. */
   readonly replicas: number;
+  /** `verify`: nodes may not change streams and consumers, and wait until they are there. */
+  readonly topology: "apply" | "verify";
   /** Embedded only: fsync before every acknowledgement. */
   readonly syncAlways: boolean;
   /** Embedded only; 0 picks a free port and keeps it in `dataDir` for the next start. */

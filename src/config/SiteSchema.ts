@@ -85,6 +85,11 @@ const Nats = Schema.Struct({
     "JetStream domain of this site; needed when it joins a supernode.",
   ),
   replicas: optional(wholeNumber(1, 5), 1, "Copies of each stream: 1 for a single server, 3 for a cluster."),
+  topology: optional(
+    Schema.Literals(["apply", "verify"]),
+    "apply",
+    "apply: a node makes the streams and consumers that it needs; verify: it waits until somebody who may has made them.",
+  ),
   syncAlways: optional(Schema.Boolean, true, "Embedded: fsync before every acknowledgement."),
   port: optional(wholeNumber(0, 65_535), 0, "Embedded: 0 picks a free port and keeps it."),
   insecure: optional(Schema.Boolean, false, "Allow NATS in plain text to another machine."),

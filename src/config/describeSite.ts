@@ -68,7 +68,8 @@ export function describeSite(site: Site): SiteDescription {
 }
 
 function describeNats(nats: Site["nats"]): Described {
-  const shared = { mode: nats.mode, domain: nats.domain, replicas: nats.replicas };
+  const { mode, domain, replicas, topology } = nats;
+  const shared = { mode, domain, replicas, topology };
   if (nats.mode === "embedded") return { ...shared, port: nats.port, syncAlways: nats.syncAlways };
   return {
     ...shared,

@@ -106,7 +106,7 @@ function natsOf(nats: SiteFile["nats"], resolver: Resolver): NatsSettings {
   return {
     mode: nats.mode,
     servers: nats.servers,
-    credentialsFile: existing(nats.credentialsFile, "credentialsFile"),
+    credentialsFile: resolver.credentials(nats.mode, nats.credentialsFile),
     user: nats.user,
     password: resolver.secret(nats.password, ["nats", "password"]),
     token: resolver.secret(nats.token, ["nats", "token"]),
@@ -120,6 +120,7 @@ function natsOf(nats: SiteFile["nats"], resolver: Resolver): NatsSettings {
           },
     domain: nats.domain,
     replicas: nats.replicas,
+    topology: nats.topology,
     syncAlways: nats.syncAlways,
     port: nats.port,
   };
@@ -307,6 +308,14 @@ export class Resolver {
       });
     }
     return new Set(known);
+  }
+
+  /** One site file serves nodes of different roles, and people: each with credentials of its own. */
+  credentials(mode: "embedded" | "external", inFile: string | null): string | null {
+    const fromEnv = this.#env["ORRERY_CREDENTIALS"] ?? "";
+    if (mode === "external" && fromEnv !== "")
+      return this.existing(resolve(fromEnv), ["nats", "credentialsFile"]);
+    return inFile === null ? null : this.existing(inFile, ["nats", "credentialsFile"]);
   }
 
   refuse(path: Path, value: string, message: string, fix: string): void {

@@ -50,6 +50,8 @@ export class Nats extends Context.Service<
     readonly jsm: JetStreamManager;
     /** `$JS.API` or `$JS.<domain>.API`. */
     readonly apiPrefix: string;
+    /** Where this user may hear answers; its JWT says so. */
+    readonly inboxPrefix: string;
     readonly link: () => LinkState;
     /** Epoch milliseconds by the site's clock, for whatever nodes have to agree on. */
     readonly now: () => number;
@@ -93,13 +95,28 @@ function connectionOptions(settings: ConnectSettings): ConnectionOptions {
     ignoreAuthErrorAbort: true,
   };
   if (settings.credentialsFile) {
-    options.authenticator = credsAuthenticator(new Uint8Array(readFileSync(settings.credentialsFile)));
+    const creds = readFileSync(settings.credentialsFile);
+    options.authenticator = credsAuthenticator(new Uint8Array(creds));
+    options.inboxPrefix = inboxOf(creds.toString());
   }
   if (settings.user) options.user = settings.user;
   if (settings.password) options.pass = Redacted.value(settings.password);
   if (settings.token) options.token = Redacted.value(settings.token);
   if (settings.tls) options.tls = tlsOptions(settings.tls);
   return options;
+}
+
+const anyInbox = "_INBOX";
+
+/** The inbox that a user's JWT grants it: `_INBOX.<its key>` where it has one of its own. */
+function inboxOf(creds: string): string {
+  const payload = /-----BEGIN NATS USER JWT-----\s*[^.\s]+\.([^.\s]+)\./.exec(creds)?.[1];
+  if (payload === undefined) return anyInbox;
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as {
+    readonly nats?: { readonly sub?: { readonly allow?: ReadonlyArray<string> } };
+  };
+  const granted = claims.nats?.sub?.allow?.find((subject) => /^_INBOX\.[A-Z0-9]+\.>$/.test(subject));
+  return granted === undefined ? anyInbox : granted.slice(0, -2);
 }
 
 const clockEveryMs = 15_000;
@@ -128,10 +145,14 @@ export const connectNats = (
   options: { readonly firstMs?: number } = {},
 ): Effect.Effect<NatsService, NatsUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
+    const wanted = yield* Effect.try({
+      try: () => connectionOptions(settings),
+      catch: unavailable("read the credentials"),
+    });
+    const inboxPrefix = wanted.inboxPrefix ?? anyInbox;
     const connection = yield* Effect.acquireRelease(
       Effect.tryPromise({
         try: () => {
-          const wanted = connectionOptions(settings);
           if (options.firstMs === undefined) return connect(wanted);
           return connect({ ...wanted, waitOnFirstConnect: false, timeout: options.firstMs });
         },
@@ -149,12 +170,18 @@ export const connectNats = (
         }),
       catch: unavailable("open JetStream"),
     });
-    const asks = new Asks(connection);
+    const asks = new Asks(connection, inboxPrefix);
     let state: LinkState = {
       connected: true,
       server: connection.getServer(),
       since: Date.now(),
       reconnects: 0,
+    };
+    const apiPrefix = settings.domain ? `$JS.${settings.domain}.API` : "$JS.API";
+    const refused = (subject: string, cause: Error): void => {
+      asks.refused(subject, cause);
+      // The server names the subject as it is in its own domain.
+      asks.refused(subject.replace(/^\$JS\.API(?=\.)/, apiPrefix), cause);
     };
     const follow = async (): Promise<void> => {
       for await (const event of connection.status()) {
@@ -168,7 +195,7 @@ export const connectNats = (
             reconnects: state.reconnects + 1,
           };
         if (event.type === "error" && event.error instanceof errors.PermissionViolationError)
-          asks.refused(event.error.subject, event.error);
+          refused(event.error.subject, event.error);
       }
     };
     void follow();
@@ -177,7 +204,6 @@ export const connectNats = (
         try: () => asks.ask(subject, payload, opts?.deadlineMs ?? requestDeadlineMs, opts?.headers),
         catch: unavailable(operation),
       });
-    const apiPrefix = settings.domain ? `$JS.${settings.domain}.API` : "$JS.API";
     const clock = new SiteClock();
     const setClock = askTime(clock, request, apiPrefix);
     yield* Effect.forkScoped(
@@ -193,6 +219,7 @@ export const connectNats = (
       connection,
       jsm,
       apiPrefix,
+      inboxPrefix,
       link: () => state,
       now: () => clock.now(),
       setClock,

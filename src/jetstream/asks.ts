@@ -22,13 +22,15 @@ const sweepMs = 50;
 /** All requests of one connection: one subscription, on an inbox for the connection's life. */
 export class Asks {
   readonly #connection: NatsConnection;
-  readonly #inbox = `${createInbox()}.`;
+  readonly #inbox: string;
   readonly #pending = new Map<string, Pending>();
   #serial = 0;
   #sweeping: NodeJS.Timeout | null = null;
 
-  constructor(connection: NatsConnection) {
+  /** @param inboxPrefix left out: the client's own, `_INBOX` */
+  constructor(connection: NatsConnection, inboxPrefix?: string) {
     this.#connection = connection;
+    this.#inbox = `${createInbox(inboxPrefix)}.`;
     connection.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
         if (error === null) this.#answered(message);

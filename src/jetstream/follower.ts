@@ -64,7 +64,7 @@ const round = (
     });
     const opened = yield* Effect.tryPromise({
       try: async () => {
-        const js = jetstream(nats.connection, { timeout: requestDeadlineMs });
+        const js = jetstream(nats.connection, { timeout: requestDeadlineMs, apiPrefix: nats.apiPrefix });
         const consumer = await js.consumers.get(stream, {
           filter_subjects: options.keys.map((key) => prefix + key),
           ...(state.last === 0

@@ -169,7 +169,7 @@ export async function scanUnsafe(
 ): Promise<number> {
   const stream = kvStream(bucket);
   const prefix = `$KV.${bucket}.`;
-  const js = jetstream(nats.connection, { timeout: requestDeadlineMs });
+  const js = jetstream(nats.connection, { timeout: requestDeadlineMs, apiPrefix: nats.apiPrefix });
   const info = await nats.jsm.consumers.add(stream, {
     ack_policy: AckPolicy.None,
     deliver_policy: DeliverPolicy.LastPerSubject,
@@ -250,7 +250,7 @@ export async function readStreamUnsafe(
   filter: string,
   each: (message: StreamMessage) => void,
 ): Promise<void> {
-  const js = jetstream(nats.connection, { timeout: requestDeadlineMs });
+  const js = jetstream(nats.connection, { timeout: requestDeadlineMs, apiPrefix: nats.apiPrefix });
   const info = await nats.jsm.consumers.add(stream, {
     ack_policy: AckPolicy.None,
     deliver_policy: DeliverPolicy.All,

@@ -88,7 +88,7 @@ export class Mailbox {
     this.consumer = consumer;
     this.#keyed = stream.startsWith(kvStream(""));
     this.#subject = `${nats.apiPrefix}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
-    this.#inbox = createInbox();
+    this.#inbox = createInbox(nats.inboxPrefix);
     this.#subscription = nats.connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (error === null) this.#receive(message);
@@ -106,12 +106,17 @@ export class Mailbox {
     for (;;) {
       const ready = this.#drawn(max);
       if (ready.length > 0 || this.#closed || isAborted(signal)) return ready;
-      // A pull under way (a prefetch) may bring the first: wait for it rather than ask twice.
-      const quick = await this.#await(this.#pulling ?? this.#start(max, true, noWaitMs), signal);
-      if (this.#buffer.length > 0) continue;
-      if (quick.type === "refused") throw new MailboxRefused(quick.detail);
+      // Where clients take turns the server neither answers nor forgets a request that waits for nothing while it is another's turn:
+      // in the end it would have no room for those of the one whose turn it is.
+      if (!this.#takesTurns) {
+        // A pull under way (a prefetch) may bring the first: wait for it rather than ask twice.
+        const quick = await this.#await(this.#pulling ?? this.#start(max, true, noWaitMs), signal);
+        if (this.#buffer.length > 0) continue;
+        if (quick.type === "refused") throw new MailboxRefused(quick.detail);
+        if (isAborted(signal) || quick.type === "closed") return [];
+      }
       const left = until - performance.now();
-      if (left <= 0 || isAborted(signal) || quick.type === "closed") return [];
+      if (left <= 0) return [];
       const blocked = await this.#await(
         this.#pulling ?? this.#start(1, false, Math.min(left, pullMsMax)),
         signal,

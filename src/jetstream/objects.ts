@@ -1,4 +1,5 @@
 /** JetStream's object store: run logs, manifests, products of the embedded default. */
+import { jetstream } from "@nats-io/jetstream";
 import type { ObjectStore } from "@nats-io/obj";
 import { Objm } from "@nats-io/obj";
 import * as Effect from "effect/Effect";
@@ -60,7 +61,10 @@ export const openObjects = (
   replicas: number,
 ): Effect.Effect<ObjectBucket, NatsUnavailable | JetStreamRejected> =>
   managed(`open object bucket ${name}`, () =>
-    new Objm(nats.connection).create(name, { replicas, description: "Orrery: objects" }),
+    new Objm(jetstream(nats.connection, { apiPrefix: nats.apiPrefix })).create(name, {
+      replicas,
+      description: "Orrery: objects",
+    }),
   ).pipe(
     Effect.map((store): ObjectBucket => ({
       name,

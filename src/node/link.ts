@@ -17,7 +17,7 @@ import { acquireLease } from "../jetstream/lease.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { connectNats } from "../jetstream/Nats.ts";
 import type { Topology } from "../jetstream/topology.ts";
-import { apply, topologyOf } from "../jetstream/topology.ts";
+import { apply, plan, topologyOf } from "../jetstream/topology.ts";
 import type { NodeNameTaken, NatsUnavailable, JetStreamRejected } from "../protocol/errors.ts";
 import type { NodeRecord } from "../protocol/records.ts";
 import { recordVersion } from "../protocol/records.ts";
@@ -109,6 +109,41 @@ export const untilAnswered = <A, E extends { readonly _tag: string }, R>(
     }),
   );
 
+const topologyEveryMs = 1_000;
+
+/** Makes the streams and consumers, or waits until all are there: somebody who may make them can do so later, too. */
+export const settleTopology = (
+  nats: NatsService,
+  site: Pick<Site, "name" | "nats">,
+  topology: Topology,
+  log: Log,
+): Effect.Effect<void, NatsUnavailable | JetStreamRejected> =>
+  Effect.gen(function* () {
+    if (site.nats.topology === "apply") {
+      for (const change of yield* untilAnswered(log, apply(nats, topology))) {
+        log(change.kind === "refuse" ? "error" : "info", `topology: ${change.words}`);
+      }
+      return;
+    }
+    let told = "";
+    for (;;) {
+      const changes = yield* untilAnswered(log, plan(nats, topology));
+      const missing = changes.filter((change) => change.kind === "create");
+      const words = changes.map((change) => change.words).join("; ");
+      if (words === "" && told !== "") log("info", "streams and consumers are as they should be");
+      if (words !== "" && words !== told) {
+        log("warn", "streams and consumers are not as they should be: run orrery topology apply", {
+          site: site.name,
+          differs: words,
+          waits: missing.length > 0,
+        });
+      }
+      told = words;
+      if (missing.length === 0) return;
+      yield* Effect.sleep(topologyEveryMs);
+    }
+  });
+
 export const openLink = (
   settings: LinkSettings,
 ): Effect.Effect<Link, NatsUnavailable | JetStreamRejected | NodeNameTaken, Scope.Scope> =>
@@ -117,10 +152,7 @@ export const openLink = (
     const connected = yield* connectSite(site, settings.servers, `orrery ${site.name}/${site.node}`);
     const { aroundClock } = settings;
     const nats = aroundClock === null ? connected : { ...connected, now: () => aroundClock(connected.now()) };
-    const changes = yield* untilAnswered(log, apply(nats, siteTopology(site, settings.actors)));
-    for (const change of changes) {
-      log(change.kind === "refuse" ? "error" : "info", `topology: ${change.words}`);
-    }
+    yield* settleTopology(nats, site, siteTopology(site, settings.actors), log);
     yield* untilAnswered(log, nats.setClock);
     const durability = yield* Effect.promise(() => readDurability(settings.monitor));
     const epoch = `${Date.now().toString(36)}${randomBytes(4).toString("hex")}`;

@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string> | "all">> = {
   storage: ["protocol"],
   config: ["protocol", "jobs"],
   drivers: ["protocol"],
+  sites: ["protocol"],
   actors: ["protocol", "jobs", "supervisor", "jetstream", "storage", "config", "drivers"],
   node: ["protocol", "jobs", "supervisor", "jetstream", "storage", "config", "drivers", "actors"],
   cli: "all",

@@ -1,0 +1,101 @@
+/** `orrery site init|join|ls|revoke`: a deployment's keys, credentials and server configurations. */
+import * as Command from "effect/cli/Command";
+import * as Flag from "effect/cli/Flag";
+import { argument, integer, json, plain, run, text, toggle } from "./spec.ts";
+
+const dir = text("dir", "FOLDER", "Where deployments are kept; default ./sites");
+const supernode = Flag.String("supernode").pipe(
+  Flag.withMetavar("NAME"),
+  Flag.withDescription("Name of the supernode"),
+);
+const port = (name: string, value: number, description: string) =>
+  integer(name, "PORT", `${description}; default ${value}`).pipe(Flag.withDefault(value));
+
+const init = Command.make(
+  "init",
+  {
+    name: argument("NAME", "Its name: JetStream domain, and the first word of its keys at the supernode"),
+    dir,
+    supernode: toggle("supernode", "A supernode: a cluster of three servers that sites join"),
+    hosts: text("hosts", "A,B,C", "Hosts of its servers; default 127.0.0.1"),
+    port: port(
+      "port",
+      4222,
+      "For clients; further servers on one host take the ports behind it, as with all of these",
+    ),
+    monitorPort: port("monitor-port", 8222, "Monitoring, on loopback"),
+    clusterPort: port("cluster-port", 6222, "Supernode: its servers among themselves"),
+    leafPort: port("leaf-port", 7422, "Supernode: sites that join"),
+    dataDir: text("data-dir", "FOLDER", "Where its servers keep their store; default FOLDER/NAME/data"),
+    tlsCert: text(
+      "tls-cert",
+      "FILE",
+      "Certificate of its servers, PEM; default: openssl makes an authority and one",
+    ),
+    tlsKey: text("tls-key", "FILE", "Key of the certificate"),
+    tlsCa: text("tls-ca", "FILE", "Authority that signed it"),
+    json,
+  },
+  (given) =>
+    run(
+      () => import("./siteInit.ts"),
+      (module, io) => module.init(io, plain(given)),
+    ),
+).pipe(
+  Command.withDescription(
+    "Make keys, credentials for each role, certificates, server configuration and site file of a new site, or of a supernode.",
+  ),
+  Command.withShortDescription("Make a site's keys and configuration"),
+  Command.withExamples([
+    { command: "orrery site init summit --hosts nats.summit.example.org" },
+    {
+      command:
+        "orrery site init hub --supernode --hosts hub-a.example.org,hub-b.example.org,hub-c.example.org",
+    },
+  ]),
+);
+
+const join = Command.make("join", { name: argument("NAME", "The site"), supernode, dir, json }, (given) =>
+  run(
+    () => import("./siteMembers.ts"),
+    (module, io) => module.join(io, plain(given)),
+  ),
+).pipe(
+  Command.withDescription(
+    "Give a site a user of its own at the supernode, and its server the configuration to join.",
+  ),
+  Command.withShortDescription("Let a site join a supernode"),
+);
+
+const ls = Command.make("ls", { dir, json }, (given) =>
+  run(
+    () => import("./siteMembers.ts"),
+    (module, io) => module.list(io, plain(given)),
+  ),
+).pipe(Command.withDescription("Sites and supernodes of the folder, and who has joined whom."));
+
+const revoke = Command.make("revoke", { name: argument("NAME", "The site"), supernode, dir, json }, (given) =>
+  run(
+    () => import("./siteMembers.ts"),
+    (module, io) => module.revoke(io, plain(given)),
+  ),
+).pipe(
+  Command.withDescription(
+    "Put a site out of the supernode: its connection is ended within seconds, and its key is void there. The site itself goes on alone.",
+  ),
+  Command.withShortDescription("Put a site out of the supernode"),
+);
+
+export const site = Command.make("site").pipe(
+  Command.withDescription(
+    "Sites and the supernode: keys, credentials and server configurations, and who has joined.",
+  ),
+  Command.withShortDescription("Sites and the supernode: init, join, ls, revoke"),
+  Command.withSubcommands([init, join, ls, revoke]),
+  Command.withExamples([
+    { command: "orrery site init summit" },
+    { command: "orrery site init hub --supernode" },
+    { command: "orrery site join summit --supernode hub" },
+    { command: "orrery site revoke summit --supernode hub" },
+  ]),
+);

@@ -1,0 +1,31 @@
+/** Tells a cluster's servers what an account is from now on: they keep it, tell each other, and end what it no longer allows. */
+import * as Effect from "effect/Effect";
+import { requestDeadlineMs } from "../limits.ts";
+import { JetStreamRejected } from "../protocol/errors.ts";
+import type { NatsUnavailable } from "../protocol/errors.ts";
+import type { NatsService } from "./Nats.ts";
+
+interface ClaimsAnswer {
+  readonly error?: { readonly code?: number; readonly description?: string };
+}
+
+/** @param nats connected as a user of the system account */
+export const pushAccount = (
+  nats: NatsService,
+  jwt: string,
+): Effect.Effect<void, NatsUnavailable | JetStreamRejected> =>
+  Effect.flatMap(
+    nats.request("update an account", "$SYS.REQ.CLAIMS.UPDATE", jwt, { deadlineMs: requestDeadlineMs }),
+    (answer) => {
+      const { error } = JSON.parse(answer.string()) as ClaimsAnswer;
+      return error === undefined
+        ? Effect.void
+        : Effect.fail(
+            new JetStreamRejected({
+              operation: "update an account",
+              code: error.code ?? 0,
+              detail: error.description ?? "",
+            }),
+          );
+    },
+  );

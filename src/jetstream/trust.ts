@@ -1,0 +1,94 @@
+/**
+ * Keys and JWTs, by NATS's own libraries: an operator signs accounts, an account signs its users, a server trusts the operator.
+ * A seed is a secret: whoever holds an account's can make users of it.
+ */
+import { encodeAccount, encodeOperator, encodeUser, fmtCreds } from "@nats-io/jwt";
+import type { KeyPair } from "@nats-io/nkeys";
+import { createAccount, createOperator, createUser, fromSeed } from "@nats-io/nkeys";
+
+const decoder = new TextDecoder();
+
+export interface Key {
+  /** `O…`, `A…` or `U…`. */
+  readonly publicKey: string;
+  /** `SO…`, `SA…` or `SU…`. */
+  readonly seed: string;
+}
+
+const keyOf = (pair: KeyPair): Key => ({
+  publicKey: pair.getPublicKey(),
+  seed: decoder.decode(pair.getSeed()),
+});
+
+export const newOperator = (): Key => keyOf(createOperator());
+export const newAccount = (): Key => keyOf(createAccount());
+
+/** Rejects with the library's own words on a text that is no seed. */
+const pairOf = (seed: string): KeyPair => fromSeed(new TextEncoder().encode(seed.trim()));
+
+export const publicKeyOf = (seed: string): string => pairOf(seed).getPublicKey();
+
+/** @param systemAccount public key of the account that watches the servers */
+export const operatorJwt = (name: string, operatorSeed: string, systemAccount: string): Promise<string> =>
+  encodeOperator(name, pairOf(operatorSeed), { system_account: systemAccount });
+
+export interface AccountOptions {
+  /** A system account must not have JetStream: the server would refuse to start. */
+  readonly jetstream: boolean;
+  /** Public keys of users whose JWTs of before that time (epoch seconds) are void. */
+  readonly revoked?: Readonly<Record<string, number>>;
+}
+
+export function accountJwt(
+  name: string,
+  accountSeed: string,
+  operatorSeed: string,
+  options: AccountOptions,
+): Promise<string> {
+  const unlimited = {
+    subs: -1,
+    data: -1,
+    payload: -1,
+    imports: -1,
+    exports: -1,
+    wildcards: true,
+    conn: -1,
+    leaf: -1,
+  };
+  const stored = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
+  return encodeAccount(
+    name,
+    pairOf(accountSeed),
+    {
+      limits: options.jetstream ? { ...unlimited, ...stored } : unlimited,
+      ...(options.revoked === undefined ? {} : { revocations: { ...options.revoked } }),
+    },
+    { signer: pairOf(operatorSeed) },
+  );
+}
+
+export interface UserOptions {
+  readonly publish: ReadonlyArray<string>;
+  readonly subscribe: ReadonlyArray<string>;
+  readonly publishNot?: ReadonlyArray<string>;
+  readonly subscribeNot?: ReadonlyArray<string>;
+  /** Only a server may use it, to join as a leaf. */
+  readonly leaf?: boolean;
+}
+
+/** @param options told the user's own inbox, `_INBOX.<public key>` */
+export async function newUser(
+  name: string,
+  accountSeed: string,
+  options: (inbox: string) => UserOptions,
+): Promise<{ readonly publicKey: string; readonly creds: string }> {
+  const pair = createUser();
+  const publicKey = pair.getPublicKey();
+  const may = options(`_INBOX.${publicKey}`);
+  const jwt = await encodeUser(name, pair, pairOf(accountSeed), {
+    pub: { allow: [...may.publish], deny: [...(may.publishNot ?? [])] },
+    sub: { allow: [...may.subscribe], deny: [...(may.subscribeNot ?? [])] },
+    allowed_connection_types: may.leaf === true ? ["LEAFNODE"] : ["STANDARD"],
+  });
+  return { publicKey, creds: decoder.decode(fmtCreds(jwt, pair)) };
+}

@@ -1,0 +1,22 @@
+/** The site file that a new site begins with: how it reaches its server stands in it; what it takes is for a person to say. */
+export const siteYaml = (
+  name: string,
+  servers: ReadonlyArray<string>,
+): string => `# Site ${name}. \`orrery check\` says what is wrong with it; docs/site-file.md shows every key.
+name: ${name}
+dataDir: data/node
+nats:
+  mode: external
+  servers: [${servers.map((server) => JSON.stringify(server)).join(", ")}]
+  tls: { caFile: tls/ca.pem }
+  # A node with fewer roles takes credentials that may less: ORRERY_CREDENTIALS=creds/ingester.creds
+  credentialsFile: creds/node.creds
+  # Nodes may not make streams and consumers: orrery topology apply does, as creds/admin.creds.
+  topology: verify
+lanes:
+  # What comes in, by a name of your own.
+  files:
+    kind: object
+    buckets: [incoming]
+    pattern: '^(?<day>\\d{8})/'
+`;

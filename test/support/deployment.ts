@@ -1,0 +1,172 @@
+/** Sites and supernodes as `orrery site init` makes them, on servers of their own, on loopback; gone when the test ends. */
+import type { ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
+import * as Scope from "effect/Scope";
+import { findNatsServer } from "../../scripts/nats-server/find.mjs";
+import type { NatsService } from "../../src/jetstream/Nats.ts";
+import { connectNats } from "../../src/jetstream/Nats.ts";
+import type { CliResult } from "./cli.ts";
+import { runCli } from "./cli.ts";
+import { until } from "./testSite.ts";
+
+const live = new Set<Deployment>();
+process.on("exit", () => {
+  for (const deployment of live) deployment.abandon();
+});
+
+/** The first of so many free ports in a row. */
+async function freePorts(count: number): Promise<number> {
+  for (;;) {
+    const first = 20_000 + Math.floor(Math.random() * 30_000);
+    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
+    if (free.every(Boolean)) return first;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+interface RunningServer {
+  readonly child: ChildProcess;
+  readonly log: string;
+}
+
+export class Deployment {
+  readonly folder = mkdtempSync(join(tmpdir(), "orrery-sites-"));
+  readonly #servers = new Map<string, RunningServer>();
+  readonly #urls = new Map<string, ReadonlyArray<string>>();
+  readonly #scope = Scope.makeUnsafe();
+
+  constructor() {
+    live.add(this);
+  }
+
+  /** A path below the deployment's folder. */
+  path(...parts: ReadonlyArray<string>): string {
+    return join(this.folder, ...parts);
+  }
+
+  async cli(...argv: ReadonlyArray<string>): Promise<CliResult> {
+    return runCli(argv, { cwd: this.folder });
+  }
+
+  async #ran(...argv: ReadonlyArray<string>): Promise<void> {
+    const { exit, stderr } = await this.cli(...argv);
+    if (exit !== 0) throw new Error(`orrery ${argv.join(" ")}: exit ${exit}: ${stderr}`);
+  }
+
+  async init(name: string, ...more: ReadonlyArray<string>): Promise<void> {
+    const first = await freePorts(12);
+    const ports = ["--port", "--monitor-port", "--cluster-port", "--leaf-port"].flatMap((flag, index) => [
+      flag,
+      String(first + 3 * index),
+    ]);
+    await this.#ran("site", "init", name, "--dir", this.folder, ...ports, ...more);
+    const servers = more.includes("--supernode") ? 3 : 1;
+    this.#urls.set(
+      name,
+      Array.from({ length: servers }, (_, i) => `tls://127.0.0.1:${first + i}`),
+    );
+  }
+
+  async join(site: string, supernode: string): Promise<void> {
+    await this.#ran("site", "join", site, "--supernode", supernode, "--dir", this.folder);
+  }
+
+  urls(name: string): ReadonlyArray<string> {
+    return this.#urls.get(name) ?? [];
+  }
+
+  /** Starts its servers; resolves once a client of the system account is let in. */
+  async start(name: string): Promise<void> {
+    const binary = (await findNatsServer()).path;
+    const servers = this.urls(name).length;
+    for (let i = 0; i < servers; i++) {
+      const configuration = servers === 1 ? "nats" : `${name}-${i}`;
+      const log = this.path(name, `${configuration}.log`);
+      const child = spawn(binary, ["-c", this.path(name, `${configuration}.conf`), "-l", log], {
+        stdio: "ignore",
+      });
+      this.#servers.set(`${name}/${i}`, { child, log });
+    }
+    await until(
+      async () => this.#answers(name),
+      (answers) => answers,
+      30_000,
+    );
+  }
+
+  async #answers(name: string): Promise<boolean> {
+    const scope = Scope.makeUnsafe();
+    try {
+      await Effect.runPromise(Scope.provide(this.#connect(name, "system"), scope));
+      return true;
+    } catch {
+      // Not listening yet, or still electing.
+      return false;
+    } finally {
+      await Effect.runPromise(Scope.close(scope, Exit.void));
+    }
+  }
+
+  #connect(name: string, role: string) {
+    return connectNats(
+      {
+        servers: this.urls(name),
+        name: `test ${role}`,
+        credentialsFile: this.path(name, "creds", `${role}.creds`),
+        tls: { caFile: this.path(name, "tls", "ca.pem"), certFile: null, keyFile: null },
+      },
+      { firstMs: 2_000 },
+    );
+  }
+
+  /** As a user of the site, until the deployment ends. */
+  connect(name: string, role: string): Promise<NatsService> {
+    return Effect.runPromise(Scope.provide(this.#connect(name, role), this.#scope));
+  }
+
+  /** What its servers have logged. */
+  log(name: string): string {
+    return [...this.#servers]
+      .filter(([server]) => server.startsWith(`${name}/`))
+      .map(([, { log }]) => readFileSync(log, "utf8"))
+      .join("");
+  }
+
+  /** Ends connections and servers, and removes the folder. */
+  async end(): Promise<void> {
+    await Effect.runPromise(Scope.close(this.#scope, Exit.void));
+    await Promise.all(
+      [...this.#servers.values()].map(
+        ({ child }) =>
+          new Promise<void>((resolve) => {
+            if (child.exitCode !== null || child.signalCode !== null) return resolve();
+            child.once("exit", () => resolve());
+            child.kill("SIGKILL");
+            return undefined;
+          }),
+      ),
+    );
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    live.delete(this);
+  }
+
+  /** The test process ends early: nothing of it stays. */
+  abandon(): void {
+    for (const { child } of this.#servers.values()) child.kill("SIGKILL");
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
