@@ -127,6 +127,26 @@ export const runTermGraceMs = 5_000;
 export const runInterruptGraceMs = 500;
 /** The container engine's client answers a question within this. */
 export const dockerAnswerMs = 10_000;
+/** A command on another machine: its keeper looks for its runner's word, and gives a sign of life, this often. */
+export const keeperLookMs = 100;
+export const keeperBeatMs = 1_000;
+/** One of the two that has given none for this long is gone. */
+export const keeperLostMs = 20_000;
+/** What was written on one machine is seen on another within this, also where it was looked for too early. */
+export const keeperLagMs = 5_000;
+/** Nomad answers a question within this; a question that may wait, so much longer. */
+export const nomadAnswerMs = 10_000;
+export const nomadWaitMs = 15_000;
+export const nomadAnswerBytesMax = 4 * 1_048_576;
+/** One line of its event stream. */
+export const nomadEventBytesMax = 16 * 1_048_576;
+export const nomadReconnectMs = 500;
+/** Tries of a dispatch that is not answered, 0.5 s after the first and doubling. */
+export const nomadDispatchTriesMax = 7;
+/** A dispatch of which Nomad lost the trace before its command began is made anew so often. */
+export const nomadRedoMax = 1;
+/** A dispatch for which no host had room within this is taken back. */
+export const nomadPlaceMs = 3_600_000;
 /** A run that its node was not told is somebody else's, or cancelled, is looked at this often. */
 export const runWatchEveryMs = 5_000;
 /** Inputs of one run brought in at once. */
@@ -211,6 +231,10 @@ assert(
   "runInterruptGraceMs × 2 <= drainMs (the claim is given back after it)",
 );
 assert(subprocessTermGraceMs < drainMs, "subprocessTermGraceMs < drainMs (a bridge ends within a drain)");
+assert(
+  keeperBeatMs * 5 <= keeperLostMs,
+  "keeperBeatMs × 5 <= keeperLostMs (signs of life that are seen late are survived)",
+);
 assert(drainMs < nodeLeaseMs, "drainMs < nodeLeaseMs");
 assert(
   presenceWaitersMax < httpConnectionsMax,

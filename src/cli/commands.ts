@@ -7,7 +7,7 @@ import { cancel, parked, replay, send } from "./actCommands.ts";
 import { jobs } from "./jobsCommands.ts";
 import { force, hold, release, reprocess, reprocessing, retry } from "./missionCommands.ts";
 import { decode, file, log, presence, stats, status, why } from "./lookCommands.ts";
-import { check, demo, start, topology } from "./runCommands.ts";
+import { check, demo, runTask, start, topology } from "./runCommands.ts";
 import { site } from "./siteCommands.ts";
 import { root } from "./spec.ts";
 
@@ -20,7 +20,7 @@ export const orrery = root.pipe(
     { group: "Look", commands: [status, stats, why, file, presence, log] },
     { group: "Act", commands: [parked, replay, cancel, send] },
     { group: "Act on a mission's jobs", commands: [reprocess, reprocessing, hold, release, force, retry] },
-    { group: "Tools", commands: [site, jobs, decode] },
+    { group: "Tools", commands: [site, jobs, decode, runTask] },
   ]),
   Command.withExamples([
     { command: "orrery status --watch" },
