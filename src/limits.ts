@@ -191,6 +191,22 @@ export const tableBytesMax = 16 * 1_048_576;
 export const redoRunsPerWorkerMax = 4;
 /** Job records that are told together; each may name all that its partition lacks. */
 export const jobRecordsPerCommitMax = 200;
+/** Of what is open, how many partitions one answer goes to the root of: more than a year of a mission has. */
+export const expectedLookedMax = 60_000;
+/** Causes, partitions, changes, runs and files that one answer tells: the message they go into holds a mebibyte. */
+export const expectedGroupsMax = 200;
+export const partitionsToldMax = 1_000;
+export const previewChangesMax = 500;
+export const runsToldMax = 24;
+export const neededFilesToldMax = 50;
+/** Deeper than the jobs of a mission stand one upon the other. */
+export const causeDepthMax = 16;
+/** Files of one preview, and partitions that are looked at for them. */
+export const previewFilesMax = 500;
+export const previewLookedMax = 60_000;
+/** Runs of one lineage, and inputs of these that are named. */
+export const lineageRunsMax = 400;
+export const lineageInputsMax = 2_000;
 /** Files of one job catalogue, and the size of each. */
 export const catalogueFilesMax = 256;
 export const catalogueFileBytesMax = 4 * 1_048_576;

@@ -9,6 +9,7 @@ import type { Site } from "../config/Site.ts";
 import type { Change } from "../jetstream/follower.ts";
 import type { Fact, RunFact, RunState } from "../jobs/fact.ts";
 import { indexedFile } from "../jobs/indexed.ts";
+import type { Instant } from "../jobs/instant.ts";
 import { parseInstant } from "../jobs/instant.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
 import { decodeJob } from "../protocol/jobs.ts";
@@ -71,6 +72,8 @@ export class CatalogueFacts {
   /** Names of files that have come to an end, good or bad: a product of these is accounted for. */
   readonly #ended = new Set<string>();
   readonly #tables = new Set<string>();
+  /** When files for all time came, by name: their ranges do not say how old they are. */
+  readonly #came = new Map<string, Instant>();
   readonly #standings = new Map<string, Standing>();
   /** Runs that are done, with what of theirs is not in the index yet; by the key of their record. */
   readonly #unaccounted = new Map<string, Unaccounted>();
@@ -97,6 +100,11 @@ export class CatalogueFacts {
   /** Key of the record of a known file. */
   recordOf(name: string): string | null {
     return this.#records.get(name) ?? null;
+  }
+
+  /** When a file came that is for all time; null for all others. */
+  cameAt(name: string): Instant | null {
+    return this.#came.get(name) ?? null;
   }
 
   standing(jobKey: string): Standing {
@@ -143,7 +151,10 @@ export class CatalogueFacts {
       return only(...(known ? this.#withdrawn(name) : []), ...accounted);
     }
     this.#records.set(file.name, key);
-    const isTable = this.#catalogue.recogniser.kinds.get(file.kind)?.selection === "table";
+    const selection = this.#catalogue.recogniser.kinds.get(file.kind)?.selection;
+    const came = selection === "timeless" ? parseInstant(record.body.receivedAt) : null;
+    if (came !== null) this.#came.set(file.name, came);
+    const isTable = selection === "table";
     if (isTable) this.#tables.add(file.name);
     return {
       facts: [{ type: "file", file }, ...this.#account(file.name)],

@@ -32,6 +32,7 @@ import { decodeRecord, encodeJson, LedgerCorrupt } from "../protocol/records.ts"
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import type { RunBody, RunInput, StretchPartition } from "../protocol/runs.ts";
 import { decodeRun, placeOfRun } from "../protocol/runs.ts";
+import { AgeAlarm } from "./ageAlarm.ts";
 import { CatalogueFacts, runFactOf, saying } from "./catalogueFacts.ts";
 import type { Learnt } from "./catalogueFacts.ts";
 import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogueRuns.ts";
@@ -72,6 +73,7 @@ interface State {
   readonly unread: Map<string, string>;
   readonly redos: Redos;
   readonly redoShare: RedoShare;
+  readonly ages: AgeAlarm;
   readonly wake: Queue.Queue<void>;
 }
 
@@ -88,6 +90,7 @@ export const catalogueResolverActor = (
     // A life that has not read everything yet knows less than the one before it.
     const known = (now: Known): void => void (answering = now);
     yield* Effect.forkScoped(Effect.flatten(serveJobs(node, () => answering)).pipe(Effect.orDie));
+    const ages = new AgeAlarm();
     for (let first = true; ; first = false) {
       const state: State = {
         node,
@@ -103,6 +106,7 @@ export const catalogueResolverActor = (
         unread: new Map(),
         redos: new Redos(),
         redoShare: new RedoShare(),
+        ages,
         wake,
       };
       yield* oneLife(state, known, first ? ready : Effect.void).pipe(Effect.timeoutOption(reconcileEvery));
@@ -192,6 +196,7 @@ const forEverTick = (state: State): Effect.Effect<never> =>
       yield* Effect.sleep(clockEveryMs);
       if (state.unread.size > 0) yield* readTables(state);
       state.core.apply({ type: "clock", now: clockOf(state) });
+      state.ages.look(state, state.node);
       Queue.offerUnsafe(state.wake, undefined);
     }),
   );

@@ -39,6 +39,8 @@ export interface Counters {
   readonly runsBacklog: (lane: string, count: number) => void;
   /** The same of what is replayed. */
   readonly replays: (lane: string, count: number) => void;
+  /** Days since the newest file of a data set that is watched, and whether that is too long. */
+  readonly fileAge: (dataset: string, days: number, aged: boolean) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
   readonly totals: () => Readonly<Record<string, number>>;
 }
@@ -88,6 +90,14 @@ const replays = Metric.gauge("orrery_replay_backlog", {
 
 const trouble = Metric.gauge("orrery_trouble", {
   description: "1 while the storage or the catalog of a mailbox is away, as this node sees it",
+});
+
+const fileAge = Metric.gauge("orrery_file_age_days", {
+  description: "Days since the newest file of a data set, of those that may not grow old",
+});
+
+const aged = Metric.gauge("orrery_files_aged", {
+  description: "1 while the newest file of a data set is older than the job catalogue lets it be",
 });
 
 const untold = Metric.gauge("orrery_webhook_backlog", {
@@ -140,6 +150,10 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
     backlog: (lane, count) => Metric.withAttributes(backlog, { lane }).updateUnsafe(count, context),
     runsBacklog: (lane, count) => Metric.withAttributes(runsBacklog, { lane }).updateUnsafe(count, context),
     replays: (lane, count) => Metric.withAttributes(replays, { lane }).updateUnsafe(count, context),
+    fileAge: (dataset, days, isAged) => {
+      Metric.withAttributes(fileAge, { dataset }).updateUnsafe(days, context);
+      Metric.withAttributes(aged, { dataset }).updateUnsafe(isAged ? 1 : 0, context);
+    },
     totals: () => ({ ...totals }),
   };
 });

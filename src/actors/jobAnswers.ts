@@ -1,19 +1,18 @@
-/** The questions of protocol/jobQuestions.ts, each a function of the resolver's memory. Add one here, and it is served. */
+/**
+ * The questions of protocol/jobQuestions.ts and operatorQuestions.ts, each a function of the resolver's memory. Add one here, and it
+ * is served.
+ */
 import * as Schema from "effect/Schema";
-import type { Resolver } from "../jobs/Resolver.ts";
 import type { RedoPlan, RedoProgress } from "../protocol/jobQuestions.ts";
+import { agedOf } from "./ageAlarm.ts";
+import type { JobAnswer, Known } from "./answering.ts";
 import { BadQuestion } from "./BadQuestion.ts";
-import type { Redos } from "./redos.ts";
+import { expectedAnswer, whyAnswer } from "./causeAnswers.ts";
+import { listAnswer, needsAnswer, previewAnswer } from "./fileAnswers.ts";
+import { lineageAnswer } from "./lineageAnswer.ts";
 import { nodesOfRedo, rangeOfRedo } from "./redos.ts";
 
-/** What the resolver has in memory. */
-export interface Known {
-  readonly core: Resolver;
-  readonly redos: Pick<Redos, "get">;
-}
-
-/** Throws `BadQuestion`. */
-export type JobAnswer = (known: Known, said: unknown) => unknown;
+export type { JobAnswer, Known } from "./answering.ts";
 
 const isRedo = Schema.is(
   Schema.Struct({
@@ -86,4 +85,11 @@ const standings = {
 export const answers: ReadonlyMap<string, JobAnswer> = new Map<string, JobAnswer>([
   ["redo", redo],
   ["redo-progress", redoProgress],
+  ["why", whyAnswer],
+  ["expected", expectedAnswer],
+  ["preview", previewAnswer],
+  ["needs", needsAnswer],
+  ["lineage", lineageAnswer],
+  ["ls", listAnswer],
+  ["aged", (known) => ({ aged: agedOf(known) })],
 ]);

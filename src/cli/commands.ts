@@ -7,6 +7,7 @@ import { cancel, parked, replay, send } from "./actCommands.ts";
 import { jobs } from "./jobsCommands.ts";
 import { force, hold, release, reprocess, reprocessing, retry } from "./missionCommands.ts";
 import { decode, file, log, presence, stats, status, why } from "./lookCommands.ts";
+import { expected, lineage, withdraw } from "./operatorCommands.ts";
 import { check, demo, runTask, start, topology } from "./runCommands.ts";
 import { site } from "./siteCommands.ts";
 import { root } from "./spec.ts";
@@ -17,9 +18,12 @@ export const orrery = root.pipe(
   ),
   Command.withSubcommands([
     { group: "Run", commands: [start, check, topology, demo] },
-    { group: "Look", commands: [status, stats, why, file, presence, log] },
+    { group: "Look", commands: [status, stats, why, expected, lineage, file, presence, log] },
     { group: "Act", commands: [parked, replay, cancel, send] },
-    { group: "Act on a mission's jobs", commands: [reprocess, reprocessing, hold, release, force, retry] },
+    {
+      group: "Act on a mission's jobs",
+      commands: [reprocess, reprocessing, hold, release, force, retry, withdraw],
+    },
     { group: "Tools", commands: [site, jobs, decode, runTask] },
   ]),
   Command.withExamples([

@@ -1,7 +1,8 @@
-/** `jobs import`, `jobs lint` and `jobs graph`: what is said of the catalogue of jobs, without a site that runs. */
+/** `jobs import`, `jobs lint` and `jobs graph`: what is said of the catalogue of jobs, without a site that runs; and the rest of `jobs`. */
 import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
+import { list, needs, preview } from "./operatorCommands.ts";
 import { argument, json, plain, run, text } from "./spec.ts";
 
 const importCommand = Command.make(
@@ -79,8 +80,8 @@ const graphCommand = Command.make(
 );
 
 export const jobs = Command.make("jobs").pipe(
-  Command.withDescription("The catalogue of jobs: what can be made of what."),
-  Command.withShortDescription("The catalogue of jobs: import, lint, graph"),
-  Command.withSubcommands([importCommand, lintCommand, graphCommand]),
+  Command.withDescription("The catalogue of jobs: what can be made of what, and how its partitions stand."),
+  Command.withShortDescription("The catalogue of jobs: import, lint, graph, ls, needs, preview"),
+  Command.withSubcommands([importCommand, lintCommand, graphCommand, list, needs, preview]),
   Command.withExamples([{ command: "orrery jobs lint config/imap" }]),
 );

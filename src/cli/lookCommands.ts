@@ -94,9 +94,10 @@ export const why = Command.make(
   "why",
   {
     id: idArgument,
-    partition: argument("EXPOSURE", "With a job's name as the ID: the exposure that is meant").pipe(
-      Argument.optional,
-    ),
+    partition: argument(
+      "PARTITION",
+      "With a job's name as the ID: the exposure, day, pointing or window that is meant",
+    ).pipe(Argument.optional),
     json,
   },
   (given) =>
@@ -106,13 +107,17 @@ export const why = Command.make(
     ),
 ).pipe(
   Command.withDescription(
-    "The whole history of a file, a run or an item in words: every arrival, crash and retry, where it stands, what happens next.",
+    "The whole history of a file, a run or an item in words: every arrival, crash and retry, where it stands, what happens next. Of a job's partition: what it waits for, and through what makes that, what has not come.",
   ),
   Command.withShortDescription("The whole story of one thing"),
   Command.withExamples([
     { command: "orrery why MC_O_20251121_000156_R22_S11.fits", description: "The end of a name is enough" },
     { command: "orrery why s3://demo-raw/LSSTCam/20251121/…" },
     { command: "orrery why quicklook MC_O_20251121_000156", description: "Why has this job not run?" },
+    {
+      command: "orrery why swe/l1b/sci 20260310",
+      description: "The same, down to the file that has not come",
+    },
   ]),
 );
 

@@ -1,4 +1,5 @@
 /** A site's status for the eyes. */
+import { agedWords } from "./rootWords.ts";
 import type { MailboxStatus, NodeStatus, SiteStatus } from "./survey.ts";
 import type { Cell, Style, TableOptions } from "./table.ts";
 import { paint, table } from "./table.ts";
@@ -146,6 +147,7 @@ export function renderStatus(status: SiteStatus, options: TableOptions): string 
     lines.push(`${paint(color, "red", "no node is running")}: what arrives waits until one is started\n`);
   } else lines.push(nodesTable(status.nodes, now, options));
   for (const line of troubleLines(status.nodes, now)) lines.push(`${paint(color, "red", harmless(line))}\n`);
+  for (const aged of status.aged) lines.push(`${paint(color, "red", harmless(agedWords(aged)))}\n`);
   for (const line of restartLines(status.nodes)) lines.push(`${paint(color, "yellow", harmless(line))}\n`);
   lines.push("\n", mailboxesTable(status.mailboxes, now, options));
   if (status.claims.length > 0) lines.push("\n", claimsTable(status, now, options));

@@ -26,6 +26,8 @@ import {
   placeOfWaitingKey,
   runMailbox,
 } from "../protocol/keys.ts";
+import { jobsSubject } from "../protocol/jobQuestions.ts";
+import type { AgedKind } from "../protocol/operatorQuestions.ts";
 import type { NodeRecord } from "../protocol/records.ts";
 import { decodeDue, decodeSlot } from "../protocol/records.ts";
 import type { SiteLink } from "./site.ts";
@@ -76,6 +78,8 @@ export interface SiteStatus {
   readonly claims: ReadonlyArray<ClaimStatus>;
   /** ISO time at which the next due item is tried again. */
   readonly nextDueAt: string | null;
+  /** Files of a mission that have grown old, as a node that decides about its jobs sees it. */
+  readonly aged: ReadonlyArray<AgedKind>;
 }
 
 /** What stands in the index keys and claim slots. */
@@ -179,6 +183,7 @@ export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError>
     const strays = strayMailboxes(open, new Set(mailboxes.map((one) => one.mailbox)));
     const told = [...live.values()].find((node) => node.durability !== "")?.durability;
     const durability = told ?? (yield* Effect.promise(() => readDurability(link.monitor)));
+    const aged = site.catalogue === null ? [] : yield* readAged(link);
     return {
       at: new Date(now).toISOString(),
       site: site.name,
@@ -188,8 +193,18 @@ export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError>
       mailboxes: [...mailboxes, ...strays.map((mailbox) => statusOf(open, mailbox, null))],
       claims: open.claims.map((claim) => ({ ...claim, nodeIsAlive: live.has(claim.node) })),
       nextDueAt: open.nextDue === null ? null : new Date(open.nextDue).toISOString(),
+      aged,
     };
   });
+
+const agedDeadlineMs = 2_000;
+
+/** None where nobody answers: a status is told all the same. */
+const readAged = ({ nats }: SiteLink): Effect.Effect<ReadonlyArray<AgedKind>> =>
+  nats.request("ask for aged files", `${jobsSubject}.aged`, "{}", { deadlineMs: agedDeadlineMs }).pipe(
+    Effect.map((answer) => answer.json<{ readonly aged?: ReadonlyArray<AgedKind> }>().aged ?? []),
+    Effect.orElseSucceed(() => []),
+  );
 
 interface MailboxRead {
   readonly state: Queued | null;

@@ -9,6 +9,7 @@ import { findRecord } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import { sayJson } from "./Io.ts";
 import { partitionStory, runStory } from "./jobStory.ts";
+import { partitionWhy } from "./partitionWhy.ts";
 import { openSite } from "./site.ts";
 import type { Story, StoryEvent } from "./story.ts";
 import { fileStory } from "./story.ts";
@@ -88,9 +89,18 @@ const withIsoTime = ({ at, ...event }: StoryEvent) => ({
 export const why = (io: IoService, options: WhyOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const link = yield* openSite(io, options.site);
+    const show = (story: Story): void => {
+      if (options.json) sayJson(io, { ...story, events: story.events.map(withIsoTime) });
+      else io.out.write(renderStory(story, io.out.color, io.out.columns()));
+    };
+    const { catalogue } = link.site;
+    const job = catalogue?.jobs.get(options.id.trim().replaceAll(/\s+/g, "/"));
+    if (catalogue !== null && job !== undefined && options.partition !== null) {
+      const { partition, json } = options;
+      return yield* partitionWhy(io, { ...link, catalogue }, job, { partition, json }, show);
+    }
     const story = yield* storyOf(link, options);
-    if (options.json) sayJson(io, { ...story, events: story.events.map(withIsoTime) });
-    else io.out.write(renderStory(story, io.out.color, io.out.columns()));
+    show(story);
     if (story.standing === "unknown") return yield* no("");
     return undefined;
   });

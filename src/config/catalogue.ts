@@ -21,6 +21,7 @@ import { readDocument } from "./document.ts";
 import type { Finding, SiteDocument } from "./document.ts";
 import type { JobCatalogue, JobDriver } from "./JobCatalogue.ts";
 import { loadNames } from "./namesFile.ts";
+import { msPerDay } from "./quantity.ts";
 import { errorCode } from "./references.ts";
 import type { Environment } from "./references.ts";
 import { Resolver } from "./resolve.ts";
@@ -59,6 +60,10 @@ export function loadCatalogue(path: string, options: CatalogueOptions = {}): Cat
   return new Loader(path, options).load();
 }
 
+/** Kinds whose files come again and again, and how old the newest may become where the catalogue does not say. */
+const growsOld: ReadonlySet<string> = new Set(["covering", "timeline", "table"]);
+const ageMaxMs = 7 * msPerDay;
+
 class Loader {
   readonly #path: string;
   readonly #folder: string;
@@ -85,6 +90,7 @@ class Loader {
     );
     for (const finding of resolver.findings)
       this.#faults.push(faultOf(finding, common.document, common.name));
+    const ages = recogniser === null ? new Map<string, number>() : this.#ages(common, recogniser);
     const { jobs, faults } = readJobs(files, { common, schemes, recogniser });
     this.#faults.push(...faults);
     // Jobs of a file that could not be read would be missed everywhere.
@@ -111,6 +117,7 @@ class Loader {
         drivers,
         lanes: new Map(Object.entries(lanes).map(([name, lane]) => [name, { name, ...lane }])),
         teams: new Map(Object.entries(teams).map(([name, team]) => [name, { name, ...team }])),
+        ages,
       },
     };
   }
@@ -152,6 +159,19 @@ class Loader {
       }
     }
     return null;
+  }
+
+  #ages(common: Decoded<CatalogueFile>, { kinds }: Recogniser): ReadonlyMap<string, number> {
+    const ages = new Map<string, number>();
+    for (const { name, selection } of kinds.values()) if (growsOld.has(selection)) ages.set(name, ageMaxMs);
+    for (const [kind, ms] of Object.entries(common.file.ages)) {
+      if (!kinds.has(kind)) {
+        const message = `${kind} is no kind of file`;
+        this.#refuse(common, ["ages", kind], message, "name a kind of the names file", true);
+      } else if (ms === null) ages.delete(kind);
+      else ages.set(kind, ms);
+    }
+    return ages;
   }
 
   #schemes(common: Decoded<CatalogueFile>): ReadonlyMap<string, PartitionScheme> {

@@ -221,6 +221,11 @@ export const CatalogueSchema = Schema.Struct({
   drivers: required(Schema.Record(Schema.String, Driver), "What runs jobs, by a name of your own."),
   lanes: required(Schema.Record(Schema.String, Lane), "Queues of runs, by a name of your own."),
   teams: optional(Schema.Record(Schema.String, Team), {}, "Who is told of what, by a name of your own."),
+  ages: optional(
+    Schema.Record(Schema.String, Schema.NullOr(duration(msPerDay / 24, 3_650 * msPerDay))),
+    {},
+    "How old the newest file of a kind may become before there is an alarm, null: as old as it likes. Where nothing is said, 7 days for kernels that cover a time, timelines and tables.",
+  ),
   settings: optional(
     Schema.Array(Setting),
     [],

@@ -7,7 +7,7 @@ import type { Status } from "./fact.ts";
 import type { Range } from "./instant.ts";
 import { dayUs, formatInstant, overlap } from "./instant.ts";
 import type { Node } from "./Node.ts";
-import { slicesOver } from "./partitions.ts";
+import { sliceNamed, slicesOver } from "./partitions.ts";
 import type { Resolver } from "./Resolver.ts";
 
 /** One partition, what it waits for, and why that is not there. */
@@ -51,7 +51,11 @@ const makersMax = 4;
 export function why(resolver: Resolver, id: PartitionId): Cause | null {
   const job = resolver.jobs.get(id.job);
   if (job === undefined) return null;
-  return causeOf(resolver, job, id.partition, resolver.node(id), 0);
+  const cause = causeOf(resolver, job, id.partition, resolver.node(id), 0);
+  if (cause.status.state !== "none") return cause;
+  const { calendar } = resolver.index;
+  const range = sliceNamed(job.definition.partition, id.partition, calendar)?.range ?? null;
+  return range === null ? cause : { ...cause, lacks: neverBegun(resolver, job, id.partition, range, 0) };
 }
 
 function causeOf(

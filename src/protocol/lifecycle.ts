@@ -77,6 +77,8 @@ export const aloneFromCrashes = 2;
 
 export const crashedReason = "CrashedWorker";
 export const contentChangedReason = "ContentChanged";
+/** Of a file that somebody took back. */
+export const withdrawnReason = "Withdrawn";
 
 /** What one item adds to a settle: its record, the index that ends, the index that begins, keys touched. */
 export interface Settlement<Body> {
@@ -446,6 +448,19 @@ export function replayed<Body>(
     },
     moment.now,
   );
+}
+
+/** An operator takes a known file back: it counts as not there until {@link replayed} takes it in again. Its object stays. */
+export function withdrawn<Body>(
+  place: Place,
+  before: LedgerRecord<Body>,
+  moment: Moment,
+  note: string,
+): Settlement<Body> {
+  const { etag, generation, body } = before;
+  const subject = { place, etag, generation, before, body, alone: false };
+  const outcome = { type: "permanent", reason: withdrawnReason, detail: note } as const;
+  return gaveUp(subject, outcome, base(subject, moment), moment, "");
 }
 
 /** An operator gives a parked record up for good, or drops refused content. The record stays; its index ends. */

@@ -51,6 +51,10 @@ export class CoveringFiles {
     this.#segments = null;
   }
 
+  get all(): ReadonlyArray<DatasetFile> {
+    return [...this.#groups.values()].flat();
+  }
+
   #change(change: () => void): ReadonlyArray<Range> | null {
     const before = this.#segments;
     change();

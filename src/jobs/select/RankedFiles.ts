@@ -30,6 +30,11 @@ export class RankedFiles {
     if (at >= 0) this.#files.splice(at, 1);
   }
 
+  /** The best first. */
+  get all(): ReadonlyArray<DatasetFile> {
+    return this.#files;
+  }
+
   get best(): DatasetFile | undefined {
     return this.#files[0];
   }

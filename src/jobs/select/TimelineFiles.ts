@@ -21,6 +21,11 @@ export class TimelineFiles {
     if (at >= 0) this.#files.splice(at, 1);
   }
 
+  /** In order of their starts. */
+  get all(): ReadonlyArray<DatasetFile> {
+    return this.#files;
+  }
+
   /** In order of time. */
   over(range: Range): ReadonlyArray<DatasetFile> {
     const near: Array<DatasetFile> = [];
