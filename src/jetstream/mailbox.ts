@@ -106,17 +106,12 @@ export class Mailbox {
     for (;;) {
       const ready = this.#drawn(max);
       if (ready.length > 0 || this.#closed || isAborted(signal)) return ready;
-      // Where clients take turns the server neither answers nor forgets a request that waits for nothing while it is another's turn:
-      // in the end it would have no room for those of the one whose turn it is.
-      if (!this.#takesTurns) {
-        // A pull under way (a prefetch) may bring the first: wait for it rather than ask twice.
-        const quick = await this.#await(this.#pulling ?? this.#start(max, true, noWaitMs), signal);
-        if (this.#buffer.length > 0) continue;
-        if (quick.type === "refused") throw new MailboxRefused(quick.detail);
-        if (isAborted(signal) || quick.type === "closed") return [];
-      }
+      // A pull under way (a prefetch) may bring the first: wait for it rather than ask twice.
+      const quick = await this.#await(this.#pulling ?? this.#start(max, true, noWaitMs), signal);
+      if (this.#buffer.length > 0) continue;
+      if (quick.type === "refused") throw new MailboxRefused(quick.detail);
       const left = until - performance.now();
-      if (left <= 0) return [];
+      if (left <= 0 || isAborted(signal) || quick.type === "closed") return [];
       const blocked = await this.#await(
         this.#pulling ?? this.#start(1, false, Math.min(left, pullMsMax)),
         signal,
