@@ -132,6 +132,7 @@ async function measured(
   const upMs = performance.now() - begun;
   await waitFor("the resolver's first answer", () => answers(stage));
   const coldMs = performance.now() - begun;
+  const cpuMs = node.cpuMs();
   const sender = new Sender(node.ready.http ?? "", folder);
   const idle: Array<number> = [];
   const count = quick ? 20 : 100;
@@ -153,7 +154,7 @@ async function measured(
       coldMs / 1_000,
       "< 10 s",
       coldMs < coldMsMax,
-      `${load}; the node itself was up after ${round(upMs / 1_000, 1)} s`,
+      `${load}; the node itself was up after ${round(upMs / 1_000, 1)} s; ${cpuMs === null ? "" : `${round(cpuMs / 1_000, 1)} s of processor time`}`,
     ),
     result(
       "memory of the node",

@@ -59,6 +59,20 @@ export const saying = (record: JobRecord): string =>
 
 const noVersion = { legacy: true, major: 0, minor: 0 };
 
+/** Where a file lies, as its record says. */
+export interface Lying {
+  readonly record: string;
+  readonly bucket: string;
+  readonly key: string;
+  readonly etag: string;
+  readonly uri: string;
+}
+
+interface Whereabouts extends Omit<Lying, "uri"> {
+  readonly prefix: string;
+  readonly ends: boolean;
+}
+
 interface Unaccounted {
   readonly run: RunFact;
   readonly missing: Set<string>;
@@ -67,8 +81,10 @@ interface Unaccounted {
 export class CatalogueFacts {
   readonly #catalogue: JobCatalogue;
   readonly #lanes: ReadonlySet<string>;
-  /** By file name: the key of the record of the file that is known under it. */
-  readonly #records = new Map<string, string>();
+  /** By file name: where the file that is known under it lies. */
+  readonly #records = new Map<string, Whereabouts>();
+  /** What addresses begin with: few, each shared by thousands. */
+  readonly #prefixes = new Map<string, string>();
   /** Names of files that have come to an end, good or bad: a product of these is accounted for. */
   readonly #ended = new Set<string>();
   readonly #tables = new Set<string>();
@@ -99,7 +115,15 @@ export class CatalogueFacts {
 
   /** Key of the record of a known file. */
   recordOf(name: string): string | null {
-    return this.#records.get(name) ?? null;
+    return this.#records.get(name)?.record ?? null;
+  }
+
+  /** Where a known file lies; null for a name that is not known (any more). */
+  whereabouts(name: string): Lying | null {
+    const found = this.#records.get(name);
+    if (found === undefined) return null;
+    const { record, bucket, key, prefix, etag, ends } = found;
+    return { record, bucket, key, etag, uri: ends ? prefix + key : prefix };
   }
 
   /** When a file came that is for all time; null for all others. */
@@ -150,7 +174,7 @@ export class CatalogueFacts {
       const accounted = record?.state === "parked" ? this.#account(name) : [];
       return only(...(known ? this.#withdrawn(name) : []), ...accounted);
     }
-    this.#records.set(file.name, key);
+    this.#records.set(file.name, this.#whereabouts(key, record));
     const selection = this.#catalogue.recogniser.kinds.get(file.kind)?.selection;
     const came = selection === "timeless" ? parseInstant(record.body.receivedAt) : null;
     if (came !== null) this.#came.set(file.name, came);
@@ -161,6 +185,16 @@ export class CatalogueFacts {
       tables: isTable ? [{ name: file.name, record: key }] : [],
       redo: null,
     };
+  }
+
+  #whereabouts(key: string, { etag, body }: LedgerRecord<FileBody>): Whereabouts {
+    const { uri } = body;
+    // An address that does not end with the key is kept as it is, before nothing.
+    const ends = uri.endsWith(body.key);
+    const prefix = ends ? uri.slice(0, uri.length - body.key.length) : uri;
+    const shared = this.#prefixes.get(prefix) ?? prefix;
+    if (ends) this.#prefixes.set(prefix, shared);
+    return { record: key, bucket: body.bucket, key: body.key, etag, prefix: shared, ends };
   }
 
   #withdrawn(name: string): ReadonlyArray<Fact> {

@@ -28,8 +28,8 @@ import { jobRecordsPerCommitMax, messageBytesMax, redoRunsPerWorkerMax } from ".
 import type { JobRecord } from "../protocol/jobs.ts";
 import { decodeJob, partitionKey } from "../protocol/jobs.ts";
 import { ledgerBucket, recordKey } from "../protocol/keys.ts";
-import { decodeRecord, encodeJson, LedgerCorrupt } from "../protocol/records.ts";
-import type { FileBody, LedgerRecord } from "../protocol/records.ts";
+import { encodeJson, LedgerCorrupt } from "../protocol/records.ts";
+import type { LedgerRecord } from "../protocol/records.ts";
 import type { RunBody, RunInput, StretchPartition } from "../protocol/runs.ts";
 import { decodeRun, placeOfRun } from "../protocol/runs.ts";
 import { AgeAlarm } from "./ageAlarm.ts";
@@ -47,8 +47,12 @@ import { beginRun } from "./runSource.ts";
 /** The memory is dropped and read anew this often. */
 const reconcileEvery = "6 hours";
 /** Partitions that are decided before other work of the node has its turn. */
-const decidedAtOnce = 200;
-const startsAtOnce = 16;
+const decidedAtOnce = 64;
+/** Runs that are being begun; more are not decided on. */
+const beginsAtOnce = 192;
+/** Of what is written in one transaction, about. */
+const beginBytesAtOnce = 2 * 1_048_576;
+const tablesAtOnce = 16;
 /** What is told of states is written together, on a beat. */
 const tellEveryMs = 200;
 const clockEveryMs = 1_000;
@@ -75,6 +79,7 @@ interface State {
   readonly redoShare: RedoShare;
   readonly ages: AgeAlarm;
   readonly wake: Queue.Queue<void>;
+  beginning: number;
 }
 
 export const catalogueResolverActor = (
@@ -106,6 +111,7 @@ export const catalogueResolverActor = (
         unread: new Map(),
         redos: new Redos(),
         redoShare: new RedoShare(),
+        beginning: 0,
         ages,
         wake,
       };
@@ -135,12 +141,12 @@ const oneLife = (
         },
         caughtUp,
       ).pipe(Effect.orDie, Effect.forkScoped);
-      // Nothing is decided on half of the facts.
+      // Nothing is decided on half of the facts; but the rest of the node need not wait for a year to be read.
+      yield* ready;
       yield* Deferred.await(caughtUp);
       yield* readTables(state);
       core.apply({ type: "clock", now: clockOf(state) });
       known(state);
-      yield* ready;
       yield* Effect.forkScoped(forEverTick(state));
       yield* Effect.forkScoped(forEverTell(state));
       Queue.offerUnsafe(state.wake, undefined);
@@ -187,7 +193,7 @@ const readTables = (state: State): Effect.Effect<void> =>
         if (state.unread.get(name) === record) state.unread.delete(name);
         if (read.type === "fact") state.core.apply(read.fact);
       }),
-    { concurrency: startsAtOnce, discard: true },
+    { concurrency: tablesAtOnce, discard: true },
   );
 
 const forEverTick = (state: State): Effect.Effect<never> =>
@@ -201,21 +207,27 @@ const forEverTick = (state: State): Effect.Effect<never> =>
     }),
   );
 
-/** Decides slice by slice: between two of them the rest of the node has its turn. */
+/**
+ * Decides slice by slice: between two of them the rest of the node has its turn, and so has what has come meanwhile, which touches less
+ * and is decided first. So no more is decided while many runs are still being begun.
+ */
 const decideAll = (state: State): Effect.Effect<void> =>
   Effect.gen(function* () {
     for (;;) {
       for (const fact of state.redos.facts(state.core)) state.core.apply(fact);
       const { changed, starts, left } = state.core.decide(decidedAtOnce);
       for (const change of changed) toTell(state, change);
-      // Taken down at once: what is seen from here on is no part of what was decided.
-      const decided = starts.map((start) => ({ start, begun: begunSoFar(state, start) }));
-      yield* Effect.forEach(decided, ({ start, begun }) => Effect.promise(() => begin(state, start, begun)), {
-        concurrency: startsAtOnce,
-        discard: true,
-      });
+      if (starts.length > 0) {
+        state.beginning += starts.length;
+        void beginAll(state, starts).finally(() => {
+          state.beginning -= starts.length;
+          // Whoever waits for room, and whoever has come since.
+          Queue.offerUnsafe(state.wake, undefined);
+        });
+      }
       if (left === 0) return;
-      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)));
+      if (state.beginning >= beginsAtOnce) yield* Queue.take(state.wake);
+      else yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)));
     }
   });
 
@@ -235,87 +247,134 @@ function begunSoFar({ core, facts }: State, start: Start): number | null {
   return isSeen ? minor : null;
 }
 
+/** A run that is about to begin, and everything that is written with it. */
+interface Beginning {
+  readonly start: Start;
+  /** Of the job's record. */
+  readonly key: string;
+  readonly record: JobRecord;
+  readonly runKey: string;
+  readonly run: LedgerRecord<RunBody>;
+  readonly writes: ReadonlyArray<Write>;
+}
+
+const isRedone = (state: State, { again }: Start): boolean => again !== null && state.redos.has(again);
+
 /**
- * Writes the run, its way to a runner and the job's record. Each expects that no run began which was not known when it was decided:
- * else two could have one version, and the older inputs the last word. What could not be written is tried again for as long as it is what is to
- * be done: the core hands a start out once.
+ * What is to be written: the run, its way to a runner and the job's record, which expects that no run began which was not known when
+ * it was decided: else two could have one version, and the older inputs the last word. A text says why it cannot begin yet; null: not
+ * at all, as it stands.
  */
-async function begin(state: State, start: Start, begun: number | null): Promise<void> {
+function prepare(state: State, start: Start, begun: number | null): Beginning | string | null {
   const { node, catalogue, core, facts } = state;
   const { definition: job } = start;
   const partition = partitionOf(job, start.partition, core.index.calendar);
   const place = catalogue.products;
-  if (partition === null || place === null) return;
-  const origin = start.again !== null && state.redos.has(start.again) ? "reprocessing" : "live";
+  if (partition === null || place === null) return null;
   const lane = catalogue.lanes.get(job.lane);
   const most = redoRunsPerWorkerMax * (lane?.workers ?? 1);
-  if (origin === "reprocessing" && !state.redoShare.admits(job.lane, start, most)) return;
-  const tryAgain = (why: string): void => {
-    node.log("warn", "a run could not be begun yet", {
-      job: job.name,
-      partition: partition.name,
-      cause: why,
-    });
-    setTimeout(() => {
-      // Its room is for whoever comes first.
-      if (origin === "reprocessing") makeRoom(state, start.hash, job.lane);
-      core.unheard(start);
-      Queue.offerUnsafe(state.wake, undefined);
-    }, againMs);
-  };
-  if (begun === null) return tryAgain("a run of it that has begun is not seen yet");
+  if (isRedone(state, start) && !state.redoShare.admits(job.lane, start, most)) return null;
+  if (begun === null) return "a run of it that has begun is not seen yet";
   const outputs = outputsOf(start, catalogue, place);
   if ("reason" in outputs) {
     node.log("error", "a run cannot be begun: its product cannot be named", { job: job.name, ...outputs });
-    return;
+    return null;
   }
-  const inputs = await readInputs(state, start).catch((cause: unknown) => String(cause));
-  if (typeof inputs === "string") return tryAgain(inputs);
+  const inputs = inputsOf(state, start);
+  if (inputs === null) return "a file that it takes has changed since";
   const at = { now: node.nats.now(), node: node.name };
   const exclusive = lane?.oneAtATime === true ? job.instrument : null;
+  const origin = isRedone(state, start) ? "reprocessing" : "live";
   const run = runOf(start, partition, { inputs, outputs, exclusive, origin }, at);
   const where = placeOfRun(job.lane, job.name, partition, start.hash);
   const key = partitionKey(job.name, partition);
   const ready = { state: "ready", on: [], incomplete: null, hash: start.hash } as const;
   const record = jobRecordOf(job, partition, ready, recordKey(where), at.now, Math.max(begun, start.minor));
-  if (encodeJson(run).length > runBytesMax) {
+  const ways = beginRun(where, run);
+  if (ways.some(({ data }) => data.length > runBytesMax)) {
     node.log("error", "a run cannot be begun: its record has no room for all of its inputs", {
       job: job.name,
       partition: partition.name,
       inputs: inputs.length,
     });
-    return;
+    return null;
   }
   const { revision, minor } = facts.standing(key);
-  if (minor !== begun) return tryAgain("another run of it has begun since");
-  const writes: ReadonlyArray<Write> = [
-    ledgerPut(key, encodeJson(record), revision),
-    ...beginRun(where, run),
-  ];
-  const answer = await commitUnsafe(node.nats, "begin a run", writes, commitDeadlineMs);
-  if (!("_tag" in answer)) {
-    facts.stands(key, answer[0] ?? 0, record);
-    applyRun(state, run);
-    return;
-  }
-  if (answer._tag !== "TransactionConflict") return tryAgain(answer.message);
-  await outrun(state, key, recordKey(where), tryAgain);
+  if (minor !== begun) return "another run of it has begun since";
+  const writes = [ledgerPut(key, encodeJson(record), revision), ...ways];
+  return { start, key, record, runKey: recordKey(where), run, writes };
 }
 
-/** The records of the inputs as they stand. Rejects where one is another than was decided on: what it is now is on its way here. */
-async function readInputs(state: State, start: Start): Promise<ReadonlyArray<RunInput>> {
-  const keys = start.inputs.map(({ file }) => state.facts.recordOf(file.name) ?? "");
-  if (keys.includes("")) throw new Error("a file that it takes is not in the index any more");
-  const entries = await getManyUnsafe(state.node.nats, ledgerBucket, keys);
-  return start.inputs.map((input, i) => {
-    const key = keys[i] ?? "";
-    const entry = entries[i] ?? null;
-    const record = entry === null || entry.ended ? null : decodeRecord<FileBody>(key, entry.data);
-    if (record?.state !== "known" || record.etag !== input.file.content) {
-      throw new Error(`${input.file.name} has changed since`);
+/** Whatever could not be written is tried again for as long as it is what is to be done: the core hands a start out once. */
+async function tryAgain(state: State, start: Start, why: string): Promise<void> {
+  const { job, partition } = start;
+  state.node.log("warn", "a run could not be begun yet", { job, partition, cause: why });
+  await new Promise((later) => setTimeout(later, againMs));
+  // Its room is for whoever comes first.
+  if (isRedone(state, start)) makeRoom(state, start.hash, start.definition.lane);
+  state.core.unheard(start);
+}
+
+/** Begins what one decision says, in few transactions. Returns once each has begun, or is the core's to hand out again. */
+async function beginAll(state: State, starts: ReadonlyArray<Start>): Promise<void> {
+  const waits: Array<Promise<void>> = [];
+  let group: Array<Beginning> = [];
+  let bytes = 0;
+  const flush = (): void => {
+    if (group.length > 0) waits.push(commitAll(state, group));
+    group = [];
+    bytes = 0;
+  };
+  for (const start of starts) {
+    const prepared = prepare(state, start, begunSoFar(state, start));
+    if (prepared === null) continue;
+    if (typeof prepared === "string") {
+      waits.push(tryAgain(state, start, prepared));
+      continue;
     }
-    return inputOf(input, key, record);
-  });
+    bytes += prepared.writes.reduce((sum, { data }) => sum + data.length, 0);
+    group.push(prepared);
+    if (bytes > beginBytesAtOnce) flush();
+  }
+  flush();
+  await Promise.all(waits);
+}
+
+async function commitAll(state: State, group: ReadonlyArray<Beginning>): Promise<void> {
+  const { node, facts } = state;
+  const writes = group.flatMap((one) => one.writes);
+  const answer = await commitUnsafe(node.nats, "begin runs", writes, commitDeadlineMs);
+  if (!("_tag" in answer)) {
+    let at = 0;
+    for (const { key, record, run, writes: own } of group) {
+      facts.stands(key, answer[at] ?? 0, record);
+      applyRun(state, run);
+      at += own.length;
+    }
+    return;
+  }
+  if (answer._tag !== "TransactionConflict") {
+    await Promise.all(group.map(({ start }) => tryAgain(state, start, answer.message)));
+    return;
+  }
+  const [only] = group;
+  if (group.length === 1 && only !== undefined) {
+    await tryAgain(state, only.start, await outrun(state, only));
+    return;
+  }
+  // Of a conflict nobody says whose it is: one by one, all but that one get through.
+  await Promise.all(group.map((one) => commitAll(state, [one])));
+}
+
+/** null where a file is another than was decided on: what it is now is being decided on. */
+function inputsOf(state: State, start: Start): ReadonlyArray<RunInput> | null {
+  const inputs: Array<RunInput> = [];
+  for (const input of start.inputs) {
+    const lying = state.facts.whereabouts(input.file.name);
+    if (lying?.etag !== input.file.content) return null;
+    inputs.push(inputOf(input, lying));
+  }
+  return inputs;
 }
 
 function applyRun(state: State, run: LedgerRecord<RunBody>): void {
@@ -341,21 +400,16 @@ function makeRoom(state: State, hash: string, lane: string): void {
  * Somebody else wrote first. What we have not seen yet comes down the ledger by itself and is decided on then; deciding
  * sooner, on older facts, would begin another run beside theirs.
  */
-async function outrun(
-  state: State,
-  jobKey: string,
-  runKey: string,
-  tryAgain: (why: string) => void,
-): Promise<void> {
+async function outrun(state: State, { key, runKey }: Beginning): Promise<string> {
   const { node, facts } = state;
   try {
-    const [job, run] = await getManyUnsafe(node.nats, ledgerBucket, [jobKey, runKey]);
+    const [job, run] = await getManyUnsafe(node.nats, ledgerBucket, [key, runKey]);
     if (run !== null && run !== undefined && !run.ended) applyRun(state, decodeRun(runKey, run.data));
-    const record = job === null || job === undefined || job.ended ? null : decodeJob(jobKey, job.data);
-    facts.stands(jobKey, job?.revision ?? 0, record);
-    tryAgain("another node has written of it");
+    const record = job === null || job === undefined || job.ended ? null : decodeJob(key, job.data);
+    facts.stands(key, job?.revision ?? 0, record);
+    return "another node has written of it";
   } catch (cause) {
-    tryAgain(String(cause));
+    return String(cause);
   }
 }
 

@@ -10,9 +10,10 @@ import { sliceNamed } from "../jobs/partitions.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
 import { noDay } from "../protocol/keys.ts";
 import { recordVersion } from "../protocol/records.ts";
-import type { FileBody, LedgerRecord } from "../protocol/records.ts";
+import type { LedgerRecord } from "../protocol/records.ts";
 import type { PlannedOutput, RunBody, RunInput, StretchKind, StretchPartition } from "../protocol/runs.ts";
 import { newRun } from "../protocol/runs.ts";
+import type { Lying } from "./catalogueFacts.ts";
 
 const kinds: Readonly<Record<CatalogueJob["partition"]["type"], StretchKind>> = {
   day: "day",
@@ -38,17 +39,9 @@ const isoRange = ({ start, end }: Range): { readonly start: string; readonly end
   end: formatInstant(end),
 });
 
-/** One entry of a run's manifest. `record`: the file's record as it stands. */
-export const inputOf = (
-  of: Start["inputs"][number],
-  key: string,
-  record: LedgerRecord<FileBody>,
-): RunInput => ({
-  record: key,
-  bucket: record.body.bucket,
-  key: record.body.key,
-  etag: record.etag,
-  uri: record.body.uri,
+/** One entry of a run's manifest. */
+export const inputOf = (of: Start["inputs"][number], lying: Lying): RunInput => ({
+  ...lying,
   detector: null,
   dataset: of.dataset,
   kind: of.file.kind,
