@@ -106,6 +106,13 @@ describe("a mission's days", () => {
         `run swe/l1b/sci/swe/${day}/`,
       );
       expect(await ask("jobs", "graph", "--instrument", "swe")).toContain("swe/l3/sci");
+      // Down to the file that has not come, though two jobs stand between.
+      expect(await ask("why", "swe/l3/sci", day)).toMatch(/blocked: needs spin to 24:00, has to 12:00/);
+      expect(await ask("expected")).toMatch(/needs spin [^\n]+ 12:00;[^]+swe\/l2\/sci \d{8} {2}blocked/);
+      const lineage = await ask("lineage", `imap_swe_l1b_sci_${day}_v001.0001.cdf`);
+      for (const name of [`imap_swe_l1a_sci_${day}_v001.0001.cdf`, `imap_swe_l0_raw_${day}_v001.pkts`]) {
+        expect(lineage).toContain(name);
+      }
 
       // The spin data come after all.
       const spin = readdirSync(join(data, "held-back")).find((name) => name.endsWith("_02.spin.csv")) ?? "";
