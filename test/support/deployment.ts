@@ -47,6 +47,7 @@ export class Deployment {
   readonly folder = mkdtempSync(join(tmpdir(), "orrery-sites-"));
   readonly #servers = new Map<string, RunningServer>();
   readonly #urls = new Map<string, ReadonlyArray<string>>();
+  readonly #monitors = new Map<string, ReadonlyArray<string>>();
   readonly #scope = Scope.makeUnsafe();
 
   constructor() {
@@ -75,10 +76,28 @@ export class Deployment {
     ]);
     await this.#ran("site", "init", name, "--dir", this.folder, ...ports, ...more);
     const servers = more.includes("--supernode") ? 3 : 1;
+    const ofServers = (url: (i: number) => string) => Array.from({ length: servers }, (_, i) => url(i));
     this.#urls.set(
       name,
-      Array.from({ length: servers }, (_, i) => `tls://127.0.0.1:${first + i}`),
+      ofServers((i) => `tls://127.0.0.1:${first + i}`),
     );
+    this.#monitors.set(
+      name,
+      ofServers((i) => `http://127.0.0.1:${first + 3 + i}`),
+    );
+  }
+
+  /** Names of the servers that are joined to it as leaves now. */
+  async leaves(name: string): Promise<ReadonlyArray<string>> {
+    const answers = await Promise.all(
+      (this.#monitors.get(name) ?? []).map(async (url) => {
+        const answer = await fetch(`${url}/leafz`, { signal: AbortSignal.timeout(2_000) });
+        return (
+          ((await answer.json()) as { readonly leafs?: ReadonlyArray<{ readonly name: string }> }).leafs ?? []
+        );
+      }),
+    );
+    return answers.flatMap((leaves) => leaves.map((leaf) => leaf.name)).toSorted();
   }
 
   async join(site: string, supernode: string): Promise<void> {

@@ -1,0 +1,82 @@
+/** What `orrery site init` and `join` write, and keep to themselves. Certificates are given: making them is openssl's. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import type { CliResult } from "../support/cli.ts";
+import { runCli } from "../support/cli.ts";
+
+let cwd: string;
+beforeEach(() => {
+  cwd = mkdtempSync(join(tmpdir(), "orrery-site-"));
+  for (const file of ["cert.pem", "key.pem", "ca.pem"]) writeFileSync(join(cwd, file), `given ${file}`);
+});
+afterEach(() => rmSync(cwd, { recursive: true, force: true }));
+
+const site = (...argv: ReadonlyArray<string>): Promise<CliResult> => runCli(["site", ...argv], { cwd });
+const given = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--tls-ca", "ca.pem"];
+const read = (...parts: ReadonlyArray<string>): string => readFileSync(join(cwd, "sites", ...parts), "utf8");
+const files = (): ReadonlyArray<string> =>
+  readdirSync(join(cwd, "sites"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+
+it("secrets stand only in keys, .creds and TLS keys, and nobody else may read these", async () => {
+  const said = [
+    await site("init", "hub", "--supernode", ...given),
+    await site("init", "summit", ...given, "--json"),
+    await site("join", "summit", "--supernode", "hub"),
+    await site("ls", "--json"),
+  ];
+  for (const { exit, stderr } of said) expect([exit, stderr]).toEqual([0, ""]);
+  const secret = /\bS[OAU][A-Z2-7]{50,}/;
+  const secretFiles = files().filter((file) => /\.(nk|creds|key)$/.test(file));
+  // Per deployment three keys and one TLS key; of the site eight roles, admin, system, leaf; of the supernode admin and system.
+  expect(secretFiles).toHaveLength(2 * 4 + 11 + 2);
+  for (const file of files()) {
+    const isSecret = secretFiles.includes(file);
+    expect([file, isSecret || !secret.test(readFileSync(file, "utf8"))]).toEqual([file, true]);
+    if (isSecret) expect([file, statSync(file).mode & 0o077]).toEqual([file, 0]);
+  }
+  expect(said.map(({ stdout, stderr }) => stdout + stderr).join("")).not.toMatch(secret);
+  expect(read("summit", "tls", "hub-ca.pem")).toBe("given ca.pem");
+});
+
+it("what is there is not made anew, and what cannot be is refused with the fix", async () => {
+  expect((await site("init", "summit", ...given)).exit).toBe(0);
+  const before = read("summit", "keys", "operator.nk");
+  const again = await site("init", "summit", ...given);
+  expect([again.exit, again.stderr]).toEqual([1, expect.stringContaining("holds a deployment already")]);
+  expect(read("summit", "keys", "operator.nk")).toBe(before);
+  const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
+    [["init", "Summit Site", ...given], "summit-site"],
+    [["init", "base", "--hosts", "a,b", ...given], "one server"],
+    [["init", "hub", "--supernode", "--hosts", "a,b", ...given], "odd number"],
+    [["init", "base", "--hosts", 'a"; }', ...given], "no host name"],
+    [["init", "base", "--tls-cert", "cert.pem"], "go together"],
+    [["join", "summit", "--supernode", "hub"], "orrery site init hub --supernode makes it"],
+    [["join", "summit", "--supernode", "summit"], "is a site, and no supernode"],
+    [["revoke", "summit", "--supernode", "hub"], "there is no supernode hub"],
+  ];
+  for (const [argv, words] of cases) {
+    const { exit, stderr } = await site(...argv);
+    expect([argv, exit, stderr]).toEqual([argv, 2, expect.stringContaining(words)]);
+  }
+  expect((await runCli(["site", "ls", "--dir", "elsewhere"], { cwd })).exit).toBe(3);
+});
+
+it("a supernode that cannot be reached remembers whom it put out", async () => {
+  await site("init", "hub", "--supernode", ...given, "--port", "1");
+  await site("init", "summit", ...given);
+  await site("join", "summit", "--supernode", "hub");
+  const twice = await site("join", "summit", "--supernode", "hub");
+  expect([twice.exit, twice.stderr]).toEqual([2, expect.stringContaining("has joined hub already")]);
+  const trust = read("hub", "trust.conf");
+  const { exit, stderr } = await site("revoke", "summit", "--supernode", "hub");
+  expect([exit, stderr]).toEqual([4, expect.stringContaining("not yet at the servers")]);
+  expect(read("hub", "trust.conf")).not.toBe(trust);
+  expect((await site("ls")).stdout).toContain("revoked by hub");
+  // It may come back, as somebody new.
+  expect((await site("join", "summit", "--supernode", "hub")).exit).toBe(0);
+  expect((await site("ls")).stdout).toContain("joined: summit");
+});
