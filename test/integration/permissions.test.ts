@@ -80,8 +80,22 @@ const published = [
 const heard = [
   ...new Set([
     ...sitesOwn("subscribe"),
-    ...["$SYS.>", "$KV.>", "$KV.ledger.>", "$JS.>", "$JS.API.>", "$JSC.>", "_INBOX.>", "_INBOX.SOMEBODY.>"],
-    ...["arrive.>", "replay.>", "items.>", "orrery.>", "$SRV.>", ">", "*", "something.else"],
+    "$SYS.>",
+    "$KV.>",
+    "$KV.ledger.>",
+    "$JS.>",
+    "$JS.API.>",
+    "$JSC.>",
+    "_INBOX.>",
+    "_INBOX.SOMEBODY.>",
+    "arrive.>",
+    "replay.>",
+    "items.>",
+    "orrery.>",
+    "$SRV.>",
+    ">",
+    "*",
+    "something.else",
   ]),
 ];
 
