@@ -27,6 +27,7 @@ import { raiseMission } from "./missionStage.ts";
 import { missionSteps, missionSummary } from "./missionSummary.ts";
 import { progressOf } from "./missionView.ts";
 import type { Line } from "./paint.ts";
+import { cut, piece } from "./paint.ts";
 import type { Output } from "./screen.ts";
 import { lineText } from "./screen.ts";
 import { fallOf } from "./stage.ts";
@@ -49,6 +50,8 @@ const quietMs = 2_000;
 const patienceMs = 5_000;
 const playMsMax = 600_000;
 const tellEveryMs = 500;
+/** Where it is no terminal. */
+const lineColumns = 200;
 const interruptedCode = 130;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -77,7 +80,7 @@ export async function playMission(
   if (options.once) return code;
   output.write("\n");
   for (const line of missionSteps(play.steps(account))) print(line);
-  const untold = play.tell((text) => output.write(`${text}\n`));
+  const untold = play.tell((text) => print(cut([piece(text)], output.size()?.columns ?? lineColumns)));
   await Promise.race([new Promise<void>((resolve) => onAbort(signal, resolve)), fallen]).finally(untold);
   return code;
 }
