@@ -204,9 +204,9 @@ export const causeDepthMax = 16;
 /** Files of one preview, and partitions that are looked at for them. */
 export const previewFilesMax = 500;
 export const previewLookedMax = 60_000;
-/** Runs of one lineage, and inputs of these that are named. */
+/** Runs of one lineage, and inputs and outputs of these that are named. */
 export const lineageRunsMax = 400;
-export const lineageInputsMax = 2_000;
+export const lineageNamedMax = 1_500;
 /** Files of one job catalogue, and the size of each. */
 export const catalogueFilesMax = 256;
 export const catalogueFileBytesMax = 4 * 1_048_576;

@@ -97,7 +97,8 @@ interface Gathered {
   readonly missing: Array<MissingGroup["missing"][number]>;
 }
 
-const missingToldMax = 12;
+const missingToldMax = 8;
+const outputsToldMax = 8;
 const rangesToldMax = 12;
 
 export function expectedAnswer(known: Known, said: unknown): ExpectedAnswer {
@@ -167,7 +168,8 @@ function groupOf(known: Known, { root, team, late, since, ranges, missing }: Gat
   };
 }
 
-const outputsTold = (outputs: ReadonlyArray<DatasetId>): ReadonlyArray<DatasetId> => outputs.slice(0, 32);
+const outputsTold = (outputs: ReadonlyArray<DatasetId>): ReadonlyArray<DatasetId> =>
+  outputs.slice(0, outputsToldMax);
 
 /** In order of time, those that touch together. */
 function merged(ranges: ReadonlyArray<Range>): ReadonlyArray<Range> {

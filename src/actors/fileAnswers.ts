@@ -1,5 +1,6 @@
 /** `preview`, `needs` and `ls`: what files would change, what a file is made of, and how partitions stand. */
 import * as Schema from "effect/Schema";
+import type { BlockedOn } from "../jobs/blockedOn.ts";
 import { blockedWords } from "../jobs/blockedOn.ts";
 import type { CompiledJob } from "../jobs/CompiledJob.ts";
 import type { IndexedFile } from "../jobs/indexed.ts";
@@ -61,7 +62,7 @@ export function previewAnswer(known: Known, said: unknown): PreviewAnswer {
       partition,
       before: before.state,
       after: after.state,
-      words: after.on.slice(0, 4).map(blockedWords),
+      words: wordsOf(after.on),
     })),
     counts: countsOf(found.changes),
     downstream: found.downstream.map(({ job, count }) => ({ job, partitions: count })),
@@ -71,6 +72,16 @@ export function previewAnswer(known: Known, said: unknown): PreviewAnswer {
     leftOut,
   };
 }
+
+const lacksToldMax = 4;
+const lackBytesMax = 200;
+
+/** A few, and of a long one its beginning: thousands of them go into one message. */
+const wordsOf = (on: ReadonlyArray<BlockedOn>): ReadonlyArray<string> =>
+  on.slice(0, lacksToldMax).map((one) => {
+    const words = blockedWords(one);
+    return words.length <= lackBytesMax ? words : `${words.slice(0, lackBytesMax)}…`;
+  });
 
 function countsOf(changes: ReadonlyArray<PreviewChange>): PreviewAnswer["counts"] {
   const counts = new Map<string, PreviewAnswer["counts"][number]>();
@@ -212,7 +223,7 @@ export function listAnswer(known: Known, said: unknown): PartitionsAnswer {
       job: job.name,
       partition: name,
       state: status.state,
-      words: status.on.slice(0, 4).map(blockedWords),
+      words: wordsOf(status.on),
     })),
   };
 }

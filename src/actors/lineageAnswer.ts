@@ -4,7 +4,7 @@ import type { IndexedFile } from "../jobs/indexed.ts";
 import { formatInstant } from "../jobs/instant.ts";
 import { lineage } from "../jobs/lineage.ts";
 import type { LineageRunFact } from "../jobs/lineage.ts";
-import { lineageInputsMax, lineageRunsMax } from "../limits.ts";
+import { lineageNamedMax, lineageRunsMax } from "../limits.ts";
 import { recordKey } from "../protocol/keys.ts";
 import type { LineageAnswer, LineageRun } from "../protocol/operatorQuestions.ts";
 import { placeOfRun } from "../protocol/runs.ts";
@@ -33,7 +33,7 @@ export function lineageAnswer(known: Known, said: unknown): LineageAnswer {
   const file = byName(said.name);
   if (file === null) throw new BadQuestion(`${said.name}: no kind of file is named like this`);
   const limit = Math.max(1, Math.min(said.limit ?? lineageRunsMax, lineageRunsMax));
-  const bounds = { up: said.up, down: said.down, runsMax: limit, inputsMax: lineageInputsMax };
+  const bounds = { up: said.up, down: said.down, runsMax: limit, namedMax: lineageNamedMax };
   const found = lineage(core, file, bounds, byName);
   const runs = found.runs.map((one) => runTold(known, one));
   const files = [...found.files.values()].map(({ name, dataset, content }) => {
@@ -50,7 +50,7 @@ export function lineageAnswer(known: Known, said: unknown): LineageAnswer {
   return { file: said.name, files, runs, cut: found.cut };
 }
 
-function runTold({ core }: Known, { node, run, inputs, inputsMore, outputs }: LineageRunFact): LineageRun {
+function runTold({ core }: Known, { node, run, inputs, outputs, ...more }: LineageRunFact): LineageRun {
   const { definition } = node.job;
   const partition = partitionOf(definition, node.name, core.index.calendar);
   return {
@@ -65,7 +65,8 @@ function runTold({ core }: Known, { node, run, inputs, inputsMore, outputs }: Li
     state: run.state,
     at: formatInstant(run.at),
     inputs: inputs.map(({ name, dataset, content }) => ({ name, dataset, content })),
-    inputsMore,
+    inputsMore: more.inputsMore,
     outputs,
+    outputsMore: more.outputsMore,
   };
 }

@@ -149,6 +149,7 @@ function render(io: IoService, graph: Graph, { only, depth }: LineageOptions): v
         const below = put(`${output}  ${hashOf(file, "")}`, inner, j === run.outputs.length - 1);
         down(output, below);
       });
+      if (run.outputsMore > 0) put(`… and ${plural(run.outputsMore, "more output")}`, inner, true);
     });
   };
   if (only !== "down") {

@@ -7,7 +7,8 @@ import { overlap } from "./instant.ts";
 import type { Node } from "./Node.ts";
 import type { Resolver } from "./Resolver.ts";
 import type { Root } from "./why.ts";
-import { rootsOf, why } from "./why.ts";
+import type { Found } from "./why.ts";
+import { firstRootOf, why } from "./why.ts";
 
 export interface Missing extends PartitionId {
   readonly state: PartitionState;
@@ -47,10 +48,11 @@ export function expected(resolver: Resolver, range: Range | null, most: number):
     string,
     { root: Root | null; team: string | null; since: Instant; missing: Array<Missing> }
   >();
+  const found: Found = new Map();
   for (const node of open.slice(0, most)) {
     const { definition, name: job } = node.job;
-    const cause = why(resolver, { job, partition: node.name });
-    const root = (cause === null ? undefined : rootsOf(cause)[0]) ?? null;
+    const cause = why(resolver, { job, partition: node.name }, found);
+    const root = cause === null ? null : firstRootOf(cause);
     const key = `${root?.words ?? ""}\n${definition.team ?? ""}`;
     const group = groups.get(key) ?? { root, team: definition.team, since: endOf(node), missing: [] };
     group.missing.push({

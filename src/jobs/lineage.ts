@@ -20,6 +20,7 @@ export interface LineageRunFact {
   readonly inputsMore: number;
   /** Names of those of its products that are known. */
   readonly outputs: ReadonlyArray<string>;
+  readonly outputsMore: number;
 }
 
 export interface Lineage {
@@ -36,7 +37,8 @@ export interface LineageBounds {
   readonly up: number;
   readonly down: number;
   readonly runsMax: number;
-  readonly inputsMax: number;
+  /** Inputs and outputs that are named. */
+  readonly namedMax: number;
 }
 
 /** @param byName what a name says of a file that is not known (any more); null for a name that says nothing */
@@ -59,7 +61,7 @@ class Walk {
   readonly #byName: (name: string) => IndexedFile | null;
   readonly #makers = new Map<DatasetId, CompiledJob>();
   readonly #seen = new Map<RunFact, number>();
-  #inputsLeft: number;
+  #left: number;
   readonly runs: Array<LineageRunFact> = [];
   readonly madeBy = new Map<string, number>();
   readonly files = new Map<string, RecordedInput>();
@@ -68,7 +70,7 @@ class Walk {
     this.#resolver = resolver;
     this.#bounds = bounds;
     this.#byName = byName;
-    this.#inputsLeft = bounds.inputsMax;
+    this.#left = bounds.namedMax;
     for (const job of resolver.jobs.values()) {
       for (const { dataset } of job.definition.outputs) this.#makers.set(dataset, job);
     }
@@ -94,7 +96,7 @@ class Walk {
           cut = true;
           continue;
         }
-        const inputs = made.run.inputs.slice(0, Math.max(0, this.#inputsLeft));
+        const inputs = made.run.inputs.slice(0, Math.max(0, this.#left));
         if (inputs.length < made.run.inputs.length) cut = true;
         this.madeBy.set(file.name, this.#add(made.node, made.run, inputs, made.run.inputs.length));
         for (const input of inputs) next.set(input.name, input);
@@ -111,13 +113,14 @@ class Walk {
       const next = new Map<string, RecordedInput>();
       for (const { node, run } of this.#takers(level)) {
         if (this.#seen.has(run)) continue;
-        if (left <= 0 || this.runs.length >= this.#bounds.runsMax || this.#inputsLeft <= 0) return true;
-        const inputs = run.inputs.filter((input) => level.has(input.name)).slice(0, this.#inputsLeft);
+        if (left <= 0 || this.runs.length >= this.#bounds.runsMax || this.#left <= 0) return true;
+        const inputs = run.inputs.filter((input) => level.has(input.name)).slice(0, this.#left);
         const at = this.#add(node, run, inputs, run.inputs.length);
         for (const file of this.#outputsOf(node, run)) {
+          next.set(file.name, file);
+          if (this.runs[at]?.outputs.includes(file.name) !== true) continue;
           this.madeBy.set(file.name, at);
           this.name(file);
-          next.set(file.name, file);
         }
       }
       level = next;
@@ -128,10 +131,13 @@ class Walk {
   #add(node: Node, run: RunFact, inputs: ReadonlyArray<RecordedInput>, all: number): number {
     const at = this.runs.length;
     this.#seen.set(run, at);
-    this.#inputsLeft -= inputs.length;
+    this.#left -= inputs.length;
     for (const input of inputs) this.name(input);
-    const outputs = this.#outputsOf(node, run).map((file) => file.name);
-    this.runs.push({ node, run, inputs, inputsMore: all - inputs.length, outputs });
+    const made = this.#outputsOf(node, run).map((file) => file.name);
+    const outputs = made.slice(0, Math.max(1, this.#left));
+    this.#left -= outputs.length;
+    const inputsMore = all - inputs.length;
+    this.runs.push({ node, run, inputs, inputsMore, outputs, outputsMore: made.length - outputs.length });
     return at;
   }
 

@@ -47,38 +47,45 @@ const depthMax = 32;
 /** Of a window of a year there may be hundreds; the first tell enough. */
 const makersMax = 4;
 
+/** What was found of partitions while nothing changed: of thousands most wait for the same few. */
+export type Found = Map<Node, Cause>;
+
 /** Null for what the catalogue does not have. */
-export function why(resolver: Resolver, id: PartitionId): Cause | null {
+export function why(resolver: Resolver, id: PartitionId, found: Found = new Map()): Cause | null {
   const job = resolver.jobs.get(id.job);
   if (job === undefined) return null;
-  const cause = causeOf(resolver, job, id.partition, resolver.node(id), 0);
+  const view = { resolver, found };
+  const cause = causeOf(view, job, id.partition, resolver.node(id), 0);
   if (cause.status.state !== "none") return cause;
   const { calendar } = resolver.index;
   const range = sliceNamed(job.definition.partition, id.partition, calendar)?.range ?? null;
-  return range === null ? cause : { ...cause, lacks: neverBegun(resolver, job, id.partition, range, 0) };
+  return range === null ? cause : { ...cause, lacks: neverBegun(view, job, id.partition, range, 0) };
+}
+
+interface View {
+  readonly resolver: Resolver;
+  readonly found: Found;
 }
 
 function causeOf(
-  resolver: Resolver,
+  view: View,
   job: CompiledJob,
   partition: string,
   node: Node | undefined,
   depth: number,
 ): Cause {
-  const status = resolver.status({ job: job.name, partition });
+  const known = node === undefined ? undefined : view.found.get(node);
+  if (known !== undefined) return known;
+  const status = view.resolver.status({ job: job.name, partition });
   const { instrument, team } = job.definition;
   const range = node?.range ?? null;
-  const lacks = status.on.map((on) => lackOf(resolver, job, on, range, depth));
-  return { job: job.name, partition, status, instrument, team, lacks };
+  const lacks = status.on.map((on) => lackOf(view, job, on, range, depth));
+  const cause = { job: job.name, partition, status, instrument, team, lacks };
+  if (node !== undefined) view.found.set(node, cause);
+  return cause;
 }
 
-function lackOf(
-  resolver: Resolver,
-  job: CompiledJob,
-  on: BlockedOn,
-  range: Range | null,
-  depth: number,
-): Lack {
+function lackOf(view: View, job: CompiledJob, on: BlockedOn, range: Range | null, depth: number): Lack {
   const words = blockedWords(on);
   const root = (type: Root["type"], text: string, dataset: DatasetId | null = null, of = range): Lack => ({
     on,
@@ -95,19 +102,19 @@ function lackOf(
     case "notYet":
       return root("waiting", words);
     case "upstream": {
-      const by = on.partitions.map((id) => causeNamed(resolver, id, depth)).filter((one) => one !== null);
+      const by = on.partitions.map((id) => causeNamed(view, id, depth)).filter((one) => one !== null);
       return { on, words, by, root: by.length > 0 ? null : { type: "waiting", dataset: null, range, words } };
     }
     case "neighbourRunning": {
       const maker = producerOf(job, on.dataset);
       const by =
-        maker === null ? null : causeNamed(resolver, { job: maker.name, partition: on.partition }, depth);
+        maker === null ? null : causeNamed(view, { job: maker.name, partition: on.partition }, depth);
       return by === null ? root("waiting", words, on.dataset) : { on, words, by: [by], root: null };
     }
     case "neighbours":
       return root("time", words, on.dataset);
     default:
-      return missing(resolver, job, on, datasetsOf(on), rangeOf(on, range), depth);
+      return missing(view, job, on, datasetsOf(on), rangeOf(on, range), depth);
   }
 }
 
@@ -124,7 +131,7 @@ function rangeOf(on: BlockedOn, own: Range | null): Range | null {
 }
 
 function missing(
-  resolver: Resolver,
+  view: View,
   job: CompiledJob,
   on: Missing | BlockedOn,
   datasets: ReadonlyArray<DatasetId>,
@@ -134,7 +141,7 @@ function missing(
   const words = blockedWords(on);
   const makers = datasets.flatMap((dataset) => producerOf(job, dataset) ?? []);
   const outside = datasets.filter((dataset) => producerOf(job, dataset) === null);
-  const by = [...new Set(makers)].flatMap((maker) => causesOver(resolver, maker, on, range, depth));
+  const by = [...new Set(makers)].flatMap((maker) => causesOver(view, maker, on, range, depth));
   if (by.length > 0) return { on, words, by, root: null };
   const [dataset = null] = outside;
   if (dataset !== null || makers.length === 0) {
@@ -149,16 +156,16 @@ function missing(
 const producerOf = (job: CompiledJob, dataset: DatasetId): CompiledJob | null =>
   job.inputs.find((input) => input.dataset === dataset)?.producer ?? null;
 
-function causeNamed(resolver: Resolver, id: PartitionId, depth: number): Cause | null {
-  const job = resolver.jobs.get(id.job);
+function causeNamed(view: View, id: PartitionId, depth: number): Cause | null {
+  const job = view.resolver.jobs.get(id.job);
   return job === undefined || depth >= depthMax
     ? null
-    : causeOf(resolver, job, id.partition, resolver.node(id), depth + 1);
+    : causeOf(view, job, id.partition, view.resolver.node(id), depth + 1);
 }
 
 /** Partitions of a maker that would bring what is missing: those that are not done, in order of time. */
 function causesOver(
-  resolver: Resolver,
+  view: View,
   maker: CompiledJob,
   on: BlockedOn,
   range: Range | null,
@@ -168,17 +175,17 @@ function causesOver(
   const found: Array<Cause> = [];
   const slices =
     Number.isFinite(range.start) && Number.isFinite(range.end)
-      ? slicesOver(maker.definition.partition, range, resolver.index.calendar)
+      ? slicesOver(maker.definition.partition, range, view.resolver.index.calendar)
       : [...maker.nodes.values()].filter((node) => node.range !== null && overlap(node.range, range));
   for (const { ordinal, name } of slices) {
     const node = maker.nodes.get(ordinal);
     if (node?.status.state === "done") continue;
     // Of a window some may be missing for good; those that nobody has anything of are told when there is nothing else.
     if (on.type === "windowShare" && (node === undefined || node.status.state === "none")) continue;
-    const cause = causeOf(resolver, maker, name, node, depth + 1);
+    const cause = causeOf(view, maker, name, node, depth + 1);
     found.push(
       cause.status.state === "none"
-        ? { ...cause, lacks: neverBegun(resolver, maker, name, range, depth) }
+        ? { ...cause, lacks: neverBegun(view, maker, name, range, depth) }
         : cause,
     );
     if (found.length >= makersMax) break;
@@ -188,7 +195,7 @@ function causesOver(
 
 /** Of a partition that does not exist: what of its data products is not there. */
 function neverBegun(
-  resolver: Resolver,
+  view: View,
   job: CompiledJob,
   partition: string,
   range: Range,
@@ -197,7 +204,7 @@ function neverBegun(
   const products = job.products.filter((input) => input.range?.type !== "last");
   const required = products.filter((input) => input.declared.required);
   return (required.length > 0 ? required : products).map(({ dataset }) =>
-    lackOf(resolver, job, { type: "product", dataset, partition, range }, range, depth + 1),
+    lackOf(view, job, { type: "product", dataset, partition, range }, range, depth + 1),
   );
 }
 
@@ -211,21 +218,26 @@ const arrivalWords = (dataset: DatasetId | null, range: Range | null): string =>
 
 /** The roots of a cause, each once, in the order in which they are met: first of all what the partition itself waits for. */
 export function rootsOf(cause: Cause): ReadonlyArray<Root> {
-  const found = new Map<string, Root>();
-  const walk = (one: Cause): void => {
-    const { state } = one.status;
-    const here = `${one.job} ${one.partition}`;
-    const add = (type: Root["type"], words: string): void => {
-      if (!found.has(words)) found.set(words, { type, dataset: null, range: null, words });
-    };
-    if (state === "failed") add("failed", `${here} failed`);
-    else if (state === "ready" || state === "running") add("waiting", `${here} is ${state}`);
-    else if (state === "stale" && one.lacks.length === 0) add("waiting", `${here} is about to be made anew`);
-    for (const lack of one.lacks) {
-      if (lack.root !== null && !found.has(lack.root.words)) found.set(lack.root.words, lack.root);
-      for (const next of lack.by) walk(next);
-    }
-  };
-  walk(cause);
-  return [...found.values()];
+  const roots = new Map<string, Root>();
+  for (const root of rootsIn(cause)) if (!roots.has(root.words)) roots.set(root.words, root);
+  return [...roots.values()];
+}
+
+/** The first of {@link rootsOf}. */
+export function firstRootOf(cause: Cause): Root | null {
+  for (const root of rootsIn(cause)) return root;
+  return null;
+}
+
+function* rootsIn({ job, partition, status, lacks }: Cause): Generator<Root> {
+  const { state } = status;
+  const here = `${job} ${partition}`;
+  const ours = (type: Root["type"], words: string): Root => ({ type, dataset: null, range: null, words });
+  if (state === "failed") yield ours("failed", `${here} failed`);
+  else if (state === "ready" || state === "running") yield ours("waiting", `${here} is ${state}`);
+  else if (state === "stale" && lacks.length === 0) yield ours("waiting", `${here} is about to be made anew`);
+  for (const lack of lacks) {
+    if (lack.root !== null) yield lack.root;
+    for (const next of lack.by) yield* rootsIn(next);
+  }
 }

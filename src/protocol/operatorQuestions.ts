@@ -247,6 +247,7 @@ export interface LineageRun {
   readonly inputsMore: number;
   /** Names of files. */
   readonly outputs: ReadonlyArray<string>;
+  readonly outputsMore: number;
 }
 
 /** `orrery.jobs.ls`, of `{state?, job?, day?, limit?}`. */
