@@ -3,7 +3,7 @@
  * know how the job stands just then, and the resolver reads it like any other fact.
  */
 import * as Schema from "effect/Schema";
-import { decodeKeyPart, encodeTail, encodeToken } from "./keys.ts";
+import { encodeTail, encodeToken } from "./keys.ts";
 import { LedgerCorrupt } from "./records.ts";
 
 const Said = {
@@ -51,15 +51,6 @@ export type Redo = typeof RedoShape.Type;
 export const orderKey = (job: string, partition: string): string =>
   `order.${encodeToken(job)}.${encodeTail(partition)}`;
 export const redoKey = (id: string): string => `redo.${encodeToken(id)}`;
-
-/** Reverses {@link orderKey}. */
-export function placeOfOrder(key: string): { readonly job: string; readonly partition: string } | null {
-  const [kind, job, ...rest] = key.split(".");
-  if (kind !== "order" || job === undefined || rest.length === 0) return null;
-  const name = decodeKeyPart(job);
-  const partition = decodeKeyPart(rest.join("."));
-  return name === null || partition === null ? null : { job: name, partition };
-}
 
 const text = new TextDecoder();
 
