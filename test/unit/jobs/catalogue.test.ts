@@ -400,6 +400,41 @@ describe("a catalogue", () => {
     expect(shown(load.faults)).toContain(expected);
   });
 
+  it.each([
+    ["address: http://127.0.0.1:4646, tokenFile: t", { address: "http://127.0.0.1:4646", tokenFile: "t" }],
+    ["address: http://hub:4646, insecure: true", { address: "http://hub:4646", tokenFile: null }],
+    ["address: https://hub:4646, namespace: science", { address: "https://hub:4646", namespace: "science" }],
+    ["address: unix:../secrets/api.sock", { address: "unix:../secrets/api.sock" }],
+  ])("takes a driver that dispatches to a Nomad: %s", (text, expected) => {
+    const path = written(
+      "catalogue.yaml",
+      'process, command: ["{node}", x.js] }',
+      `nomad, job: run, folder: f, command: [x], ${text} }`,
+    );
+    const { catalogue, faults } = loadCatalogue(join(path, "catalogue.yaml"), { env: {} });
+    expect(faults).toEqual([]);
+    const driver = catalogue?.drivers.get("process");
+    // Paths begin at the catalogue's folder.
+    const shownPaths = JSON.parse(
+      JSON.stringify(driver).replaceAll(`${path}/`, "").replaceAll(folder, ".."),
+    ) as unknown;
+    expect(shownPaths).toMatchObject({ type: "nomad", job: "run", folder: "f", command: ["x"], ...expected });
+  });
+
+  it.each(["address: http://hub:4646", "address: nonsense", "address: ftp://127.0.0.1"])(
+    "refuses one that would ask in plain text, or nobody: %s",
+    (text) => {
+      const path = written(
+        "catalogue.yaml",
+        'process, command: ["{node}", x.js] }',
+        `nomad, job: run, folder: f, command: [x], ${text} }`,
+      );
+      expect(shown(loadCatalogue(join(path, "catalogue.yaml"), { env: {} }).faults)).toEqual([
+        "error form catalogue.yaml:8 -",
+      ]);
+    },
+  );
+
   it("what is wrong with a file is told once, without all that follows from it", () => {
     const load = loadCatalogue(
       join(written("swe.yaml", "        triggers", "      - triggers"), "catalogue.yaml"),
