@@ -125,6 +125,9 @@ job "orrery-server" {
         gid           = 1000
         data          = <<-CONF
           server_name: ${var.site.name}
+          # A user's JWT holds its permissions, and comes in one line.
+          max_control_line: 64KB
+          resolver: MEMORY
           listen: 0.0.0.0:{{ env "NOMAD_PORT_client" }}
           https: {{ env "NOMAD_ADDR_monitor" }}
           tls {

@@ -142,6 +142,8 @@ job "orrery-supernode" {
           server_name: {{ env "node.unique.name" }}
           listen: 0.0.0.0:{{ env "NOMAD_PORT_client" }}
           https: {{ env "NOMAD_ADDR_monitor" }}
+          # A user's JWT holds its permissions, and comes in one line.
+          max_control_line: 64KB
           lame_duck_grace_period: 10s
           lame_duck_duration: 30s
           tls {
@@ -176,6 +178,8 @@ job "orrery-supernode" {
               ca_file: /secrets/ca.pem
             }
           }
+          # The servers keep accounts themselves, so that a revocation is in force everywhere at once.
+          resolver: { type: full, dir: /data/accounts, allow_delete: false, interval: "2m" }
           {{ with nomadVar "nomad/jobs/${local.id}" }}{{ .trust }}{{ end }}
         CONF
       }
