@@ -67,8 +67,13 @@ export async function missionAccount(needs: AccountNeeds): Promise<MissionAccoun
   const faults: Array<string> = [];
   const runs = await readRuns(nats);
   const delivered = sample.filter(({ heldBack }) => heldBack === null);
-  for (const { name } of delivered)
-    if (!picture.isKnown(name)) faults.push(`${name} was delivered, and is not known`);
+  for (const { name } of delivered) {
+    const file = picture.files.get(name);
+    if (file?.state === "known") continue;
+    faults.push(
+      `${name} was delivered, and is ${file?.state ?? "not there"}${file?.error == null ? "" : `: ${file.error}`}`,
+    );
+  }
   const open = openPartitions(catalogue, picture.jobs.values(), needs.since);
   const { roots, waiting } = rootsOf(open, needs, faults);
   for (const { name, heldBack } of sample) {

@@ -60,6 +60,12 @@ export class MissionPicture {
     return this.files.get(name)?.state === "known";
   }
 
+  /** Known, or given up on. */
+  isSettled(name: string): boolean {
+    const file = this.files.get(name);
+    return file?.state === "known" || file?.state === "parked";
+  }
+
   /** Whether something is about to be made, or being made. */
   isActive(): boolean {
     for (const { state } of this.jobs.values()) if (state === "ready" || state === "running") return true;

@@ -46,8 +46,8 @@ export interface MissionOptions {
 const pollMs = 100;
 /** Nothing happens for this long: then the account is made. */
 const quietMs = 2_000;
-/** As far as it is not as it should be, it is waited on for so long. */
-const patienceMs = 5_000;
+/** And for so long, where the account is not as it should be. */
+const patienceMs = 8_000;
 const playMsMax = 600_000;
 const tellEveryMs = 500;
 /** Where it is no terminal. */
@@ -133,7 +133,7 @@ class Play {
         const files = this.#sample.filter((file) => file.stage === stage);
         await deliver(this.#delivery, files);
         const coming = files.filter(({ heldBack }) => heldBack === null);
-        await this.#until(() => coming.every(({ name }) => this.picture.isKnown(name)), playMsMax);
+        await this.#until(() => coming.every(({ name }) => this.picture.isSettled(name)), playMsMax);
       }
       this.#phase = "processing";
       return await this.#settled();
@@ -145,7 +145,6 @@ class Play {
   /** Until nothing happens any more, and what is seen is as it should be, or was not for a while. */
   async #settled(): Promise<MissionAccount | null> {
     const until = performance.now() + playMsMax;
-    let doubtSince: number | null = null;
     for (;;) {
       const quiet = (): boolean => this.picture.quietFor() >= quietMs && !this.picture.isActive();
       await this.#until(quiet, until - performance.now());
@@ -159,8 +158,8 @@ class Play {
         since: days[0] ?? 0,
         root: parts.root,
       });
-      doubtSince ??= performance.now();
-      const isLate = performance.now() - doubtSince > patienceMs || performance.now() > until;
+      // A busy machine may be long about it: only what stands still is as it will be.
+      const isLate = this.picture.quietFor() > patienceMs || performance.now() > until;
       if (account.faults.length === 0 || isLate) return account;
       await sleep(quietMs);
     }
