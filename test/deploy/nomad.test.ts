@@ -1,19 +1,12 @@
 /** The Nomad files of deploy/: as they are, as other sites would have them, and with mistakes, each refused with file and line. */
 import { execFileSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import * as Effect from "effect/Effect";
 import { describe, expect, it } from "vitest";
 import { loadSite } from "../../src/config/loadSite.ts";
+import { isOnPath } from "../support/onPath.ts";
 import { checkDeployment } from "./checkDeployment.ts";
 import type { Checked } from "./checkDeployment.ts";
 import { isList } from "./expression.ts";
@@ -153,10 +146,7 @@ describe("a mistake is refused, with file and line:", () => {
   );
 });
 
-const onPath = (program: string): boolean =>
-  (process.env["PATH"] ?? "").split(delimiter).some((each) => existsSync(join(each, program)));
-
-describe.skipIf(!onPath("nomad"))("nomad itself, where there is one: job validate", () => {
+describe.skipIf(!isOnPath("nomad"))("nomad itself, where there is one: job validate", () => {
   it("takes every job with its variables", async () => {
     for (const { file, variables } of (await checked).jobs) {
       const given = variables.flatMap((each) => [`-var-file=${each}`]);
@@ -165,5 +155,5 @@ describe.skipIf(!onPath("nomad"))("nomad itself, where there is one: job validat
   });
 });
 
-if (!onPath("nomad"))
+if (!isOnPath("nomad"))
   console.log("no nomad on the PATH: `nomad job validate` of the deployment's files is left out");

@@ -22,6 +22,8 @@ import { TryFolder } from "../../src/drivers/tryFolder.ts";
 import type { Ticket } from "../../src/drivers/tryFolder.ts";
 import type { FakeNomadOptions } from "../support/fakeNomad.ts";
 import { FakeNomad } from "../support/fakeNomad.ts";
+import { isOnPath } from "../support/onPath.ts";
+import { RealNomad } from "../support/realNomad.ts";
 
 const keeper = join(import.meta.dirname, "../support/keeperMain.ts");
 const command = join(import.meta.dirname, "../../src/cli.ts");
@@ -262,3 +264,40 @@ describe("orrery run-task", () => {
     },
   );
 });
+
+describe.skipIf(!isOnPath("nomad"))("200 runs on a real agent", () => {
+  it("run once each, with the agent restarted in the middle and ended jobs collected", async () => {
+    await startNomad();
+    const real = await RealNomad.start();
+    try {
+      await real.register("orrery-run", process.execPath, [keeper, tickets(), "${NOMAD_TASK_DIR}/try"]);
+      const ids = Array.from({ length: 200 }, (_, number) => `run-${number}`);
+      const shared = driver({ address: real.address });
+      let ended = 0;
+      const restarts: Array<Promise<void>> = [];
+      const ends = await Effect.runPromise(
+        Effect.forEach(
+          ids,
+          (id) =>
+            shared.run(task(id)).pipe(
+              Effect.tap(() =>
+                Effect.promise(async () => {
+                  if (++ended === 100) restarts.push(real.restart(2_000));
+                  if (ended % 50 === 25) await real.collect();
+                }),
+              ),
+            ),
+          { concurrency: 12 },
+        ),
+      );
+      await Promise.all(restarts);
+      expect(ends.filter(({ exit }) => exit !== 0)).toEqual([]);
+      expect(ran().toSorted()).toEqual(ids.toSorted());
+      expect(leftBehind()).toEqual([]);
+    } finally {
+      await real.end();
+    }
+  }, 600_000);
+});
+
+if (!isOnPath("nomad")) console.log("no nomad on the PATH: 200 runs on a real agent are left out");
