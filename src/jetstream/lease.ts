@@ -20,10 +20,22 @@ import { publishUnsafe } from "./transaction.ts";
 /** Two answered renewals further apart than this break the observer's steadiness, as does a new connection. */
 export const renewalGapMsMax = nodeRenewEveryMs * 2;
 /**
- * How long a renewal waits for its answer. A request that was under way when the server went down is never answered: waited out
+ * How long a renewal waits for each of its answers. A request that was under way when the server went down is never answered: waited out
  * for a whole lease, it would let the lease run out although the server was away for a moment only.
  */
 const renewalDeadlineMs = nodeRenewEveryMs * 2;
+
+async function withinMs<A>(answer: Promise<A>, ms: number): Promise<A | "late"> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<"late">((resolve) => {
+    timer = setTimeout(() => resolve("late"), ms);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 const decoder = new TextDecoder();
 
@@ -100,7 +112,8 @@ export const acquireLease = (
       if (!("_tag" in answer)) {
         revision = answer.seq;
       } else if (answer._tag === "TransactionConflict") {
-        const entry = await getUnsafe(nats, nodesBucket, key);
+        const entry = await withinMs(getUnsafe(nats, nodesBucket, key), renewalDeadlineMs);
+        if (entry === "late") return null;
         const other = entry === null || entry.ended ? null : decodeNode(entry.data);
         if (other !== null && other.epoch !== epoch) {
           return new NodeSuperseded({ node, epoch, newer: other.epoch });
