@@ -143,7 +143,7 @@ export const startNode = (options: NodeOptions): Effect.Effect<RunningNode, Node
         }).pipe(
           Effect.tapError((error) =>
             // Another process has our name: going on, or trying again, would only disturb it.
-            error._tag === "NodeSuperseded" || error._tag === "NodeNameTaken"
+            error._tag === "NodeSuperseded" || error._tag === "NodeNameTaken" || error._tag === "FormatNewer"
               ? Deferred.fail(fatal, fail(error))
               : Effect.void,
           ),

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { openObjects } from "../jetstream/objects.ts";
+import { checkFormat } from "../jetstream/format.ts";
 import * as Topology from "../jetstream/topology.ts";
 import type { Change } from "../jetstream/topology.ts";
 import { siteTopology } from "../node/link.ts";
@@ -64,6 +65,9 @@ export const apply = (
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const { link, topology } = yield* opened(io, options);
+    yield* checkFormat(link.nats).pipe(
+      Effect.mapError((error) => (error._tag === "FormatNewer" ? failed(error.message) : ofJetStream(error))),
+    );
     const changes = yield* Topology.apply(link.nats, topology).pipe(Effect.mapError(ofJetStream));
     // Where nodes may make no streams they cannot make the one for what runs write, either.
     yield* openObjects(link.nats, runsBucket, link.site.nats.replicas).pipe(Effect.mapError(ofJetStream));

@@ -23,6 +23,7 @@ import {
 } from "../protocol/keys.ts";
 import { readySubjects, runsConsumer } from "../protocol/runQueue.ts";
 import type { NatsService } from "./Nats.ts";
+import { formatMetadata } from "./format.ts";
 import { turnsGroup } from "./mailbox.ts";
 import { managed } from "./Nats.ts";
 
@@ -134,7 +135,7 @@ export function topologyOf(needs: TopologyNeeds): Topology {
     streams: [
       mail(arrivalsStream, ["arrive.>", "replay.>"], needs),
       mail(itemsStream, ["items.>"], needs),
-      bucket(ledgerBucket, replicas, {}),
+      bucket(ledgerBucket, replicas, { metadata: { ...formatMetadata } }),
       bucket(nodesBucket, replicas, { subject_delete_marker_ttl: ns(nodeLeaseMs * 2) }),
       bucket(presenceBucket, replicas, { subject_delete_marker_ttl: ns(60_000) }),
       // Each key is written once, so that nothing can come back when it ends by age.
@@ -215,7 +216,7 @@ function differences(
 ): ReadonlyArray<{ readonly field: string; readonly from: unknown; readonly to: unknown }> {
   const out: Array<{ field: string; from: unknown; to: unknown }> = [];
   for (const [field, to] of Object.entries(want)) {
-    const from = have[field];
+    const from = field === "metadata" ? ofOurs(have[field], to) : have[field];
     const same =
       JSON.stringify(from) === JSON.stringify(to) ||
       // The server leaves out what is off, zero or empty.
@@ -224,6 +225,15 @@ function differences(
   }
   return out;
 }
+
+/** The server writes into the metadata as well: only what is wanted there is compared. */
+function ofOurs(have: unknown, want: unknown): unknown {
+  if (!isRecord(have) || !isRecord(want)) return have;
+  return Object.fromEntries(Object.keys(want).flatMap((key) => (key in have ? [[key, have[key]]] : [])));
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null;
 
 const say = (value: unknown): string => (value === undefined ? "unset" : JSON.stringify(value));
 

@@ -12,13 +12,14 @@ import type { Log, NodeContextService } from "../actors/NodeContext.ts";
 import { Troubles } from "../actors/troubles.ts";
 import type { Site } from "../config/Site.ts";
 import { readDurability } from "../jetstream/embedded.ts";
+import { checkFormat } from "../jetstream/format.ts";
 import type { NodeLease } from "../jetstream/lease.ts";
 import { acquireLease } from "../jetstream/lease.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { connectNats } from "../jetstream/Nats.ts";
 import type { Topology } from "../jetstream/topology.ts";
 import { apply, plan, topologyOf } from "../jetstream/topology.ts";
-import type { NodeNameTaken, NatsUnavailable, JetStreamRejected } from "../protocol/errors.ts";
+import type { FormatNewer, NodeNameTaken, NatsUnavailable, JetStreamRejected } from "../protocol/errors.ts";
 import type { NodeRecord } from "../protocol/records.ts";
 import { recordVersion } from "../protocol/records.ts";
 import type { Mailboxes } from "./mailboxes.ts";
@@ -146,12 +147,13 @@ export const settleTopology = (
 
 export const openLink = (
   settings: LinkSettings,
-): Effect.Effect<Link, NatsUnavailable | JetStreamRejected | NodeNameTaken, Scope.Scope> =>
+): Effect.Effect<Link, NatsUnavailable | JetStreamRejected | NodeNameTaken | FormatNewer, Scope.Scope> =>
   Effect.gen(function* () {
     const { site, log } = settings;
     const connected = yield* connectSite(site, settings.servers, `orrery ${site.name}/${site.node}`);
     const { aroundClock } = settings;
     const nats = aroundClock === null ? connected : { ...connected, now: () => aroundClock(connected.now()) };
+    yield* untilAnswered(log, checkFormat(nats));
     yield* settleTopology(nats, site, siteTopology(site, settings.actors), log);
     yield* untilAnswered(log, nats.setClock);
     const durability = yield* Effect.promise(() => readDurability(settings.monitor));

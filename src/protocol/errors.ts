@@ -62,6 +62,16 @@ export class NodeNameTaken extends Schema.TaggedError<NodeNameTaken>()("NodeName
   }
 }
 
+/** The ledger was written by a newer program in a form that this one does not understand. This one has changed nothing. */
+export class FormatNewer extends Schema.TaggedError<FormatNewer>()("FormatNewer", {
+  found: Schema.Number,
+  known: Schema.Number,
+}) {
+  override get message(): string {
+    return `the site's ledger has format ${this.found}, and this program knows formats up to ${this.known}: a newer program has written to it. Nothing was changed; start this node with the version that the others run`;
+  }
+}
+
 /** A newer process has taken this node's name. This one must stop: its claims are being recovered. */
 export class NodeSuperseded extends Schema.TaggedError<NodeSuperseded>()("NodeSuperseded", {
   node: Schema.String,

@@ -8,6 +8,11 @@ import type { EventOrder } from "./eventOrder.ts";
 
 /** Version of the records and messages that this program writes. */
 export const recordVersion = 1;
+/**
+ * Format of the ledger. It is raised only with a change that programs of the format before would misread: what is merely added they
+ * keep as they find it, so that nodes of neighbouring versions can share a site.
+ */
+export const ledgerFormat = 1;
 
 /** `known` is a file's good end, `done` a run's or an item's. `parked` is given up on, until somebody replays it. */
 export type State = "ready" | "failing" | "waiting" | "known" | "done" | "parked";
