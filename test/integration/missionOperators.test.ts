@@ -309,3 +309,25 @@ describe("orrery jobs", () => {
     expect((await orrery(of, "jobs", "ls", "--state", "lost")).exit).toBe(2);
   });
 });
+
+describe("without a node that decides about jobs", () => {
+  it("why says so, and the others end with exit 4", async () => {
+    const of = await start({
+      jobs: swe,
+      site: "node: { name: one, roles: [enqueuer, ingester] }\nnats: { mode: embedded, syncAlways: false }\nhttp: { host: 127.0.0.1, port: 0 }",
+    });
+    const why = await orrery(of, "why", "swe/l1a/all", "20260310");
+    expect(why.stderr).toContain('start one with the role "resolver"');
+    expect(why.exit).toBe(3);
+    for (const argv of [
+      ["expected"],
+      ["jobs", "ls"],
+      ["jobs", "needs", raw("20260310")],
+      ["lineage", raw("20260310")],
+    ]) {
+      expect([argv[0], (await orrery(of, ...argv)).exit]).toEqual([argv[0], 4]);
+    }
+    const status = await orrery(of, "status", "--json");
+    expect(JSON.parse(status.stdout)).toMatchObject({ aged: [] });
+  });
+});
