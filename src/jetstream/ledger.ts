@@ -2,14 +2,15 @@
  * Reading the site's buckets. Reads that decide something go through the stream's leader; listings and followers may lag.
  * Writing is `transaction.ts`: there is no other way in.
  */
-import type { JsMsg } from "@nats-io/jetstream";
-import { AckPolicy, DeliverPolicy, jetstream } from "@nats-io/jetstream";
+import { DeliverPolicy } from "@nats-io/jetstream";
+import type { Msg } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
 import { requestDeadlineMs } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
 import { decodeRecord, slotOrIdle } from "../protocol/records.ts";
 import type { ClaimSlot, LedgerRecord } from "../protocol/records.ts";
+import { listUnsafe } from "./listing.ts";
 import type { NatsService } from "./Nats.ts";
 import { errorOfCode, unavailable } from "./wire.ts";
 
@@ -35,8 +36,6 @@ interface StoredReply {
 }
 
 const noMessageFound = 10037;
-/** Messages on their way to a listing at once: with fewer it waits for the server more than it works. */
-const listedAtOnce = 5_000;
 const decoder = new TextDecoder();
 const nothing = new Uint8Array();
 
@@ -79,7 +78,7 @@ async function readStored(
   };
 }
 
-const isMarkerMessage = ({ headers }: JsMsg): boolean =>
+const isMarkerMessage = ({ headers }: Msg): boolean =>
   (headers?.get("KV-Operation") ?? "") !== "" || (headers?.get("Nats-Marker-Reason") ?? "") !== "";
 
 type ReadError = NatsUnavailable | JetStreamRejected;
@@ -167,64 +166,28 @@ export async function scanUnsafe(
   filters: ReadonlyArray<string>,
   each: (entry: Entry) => void,
 ): Promise<number> {
-  const stream = kvStream(bucket);
-  const prefix = `$KV.${bucket}.`;
-  const js = jetstream(nats.connection, { timeout: requestDeadlineMs, apiPrefix: nats.apiPrefix });
-  const info = await nats.jsm.consumers.add(stream, {
-    ack_policy: AckPolicy.None,
-    deliver_policy: DeliverPolicy.LastPerSubject,
-    filter_subjects: filters.map((f) => prefix + f),
-    mem_storage: true,
-    num_replicas: 1,
-    inactive_threshold: 30_000_000_000,
-  });
+  const prefix = kvSubject(bucket, "");
   let seen = 0;
-  try {
-    let left = info.num_pending;
-    if (left === 0) return 0;
-    const consumer = await js.consumers.get(stream, info.name);
-    const messages = await consumer.consume({
-      max_messages: listedAtOnce,
-      idle_heartbeat: 5_000,
-      expires: 30_000,
-    });
-    const watchdog = { last: performance.now() };
-    const timer = setInterval(() => {
-      if (performance.now() - watchdog.last > 20_000) void messages.close();
-    }, 1_000);
-    let complete = false;
-    try {
-      for await (const message of messages) {
-        watchdog.last = performance.now();
-        left = message.info.pending;
-        // A marker has no body; reading headers costs more than all else about a message.
-        if (message.data.length > 0 || !isMarkerMessage(message)) {
-          seen++;
-          each({
-            key: message.subject.slice(prefix.length),
-            revision: message.seq,
-            data: message.data,
-            ended: false,
-            get at() {
-              return Number(message.timestampNanos / 1_000_000n);
-            },
-          });
-        }
-        if (left === 0) {
-          complete = true;
-          break;
-        }
-      }
-    } finally {
-      clearInterval(timer);
-      await messages.close();
-    }
-    if (!complete) throw unavailable(`list ${filters.join(", ")}`)(new Error("the listing broke off"));
-    return seen;
-  } finally {
-    // The server ends it by itself after its inactive threshold when this is lost.
-    await nats.jsm.consumers.delete(stream, info.name).catch(() => false);
-  }
+  await listUnsafe(
+    nats,
+    kvStream(bucket),
+    { deliver_policy: DeliverPolicy.LastPerSubject, filter_subjects: filters.map((f) => prefix + f) },
+    ({ message, sequence, at }) => {
+      // A marker has no body; reading headers costs more than all else about a message.
+      if (message.data.length === 0 && isMarkerMessage(message)) return;
+      seen++;
+      each({
+        key: message.subject.slice(prefix.length),
+        revision: sequence,
+        data: message.data,
+        ended: false,
+        get at() {
+          return at();
+        },
+      });
+    },
+  );
+  return seen;
 }
 
 export const scan = (
@@ -250,39 +213,18 @@ export async function readStreamUnsafe(
   filter: string,
   each: (message: StreamMessage) => void,
 ): Promise<void> {
-  const js = jetstream(nats.connection, { timeout: requestDeadlineMs, apiPrefix: nats.apiPrefix });
-  const info = await nats.jsm.consumers.add(stream, {
-    ack_policy: AckPolicy.None,
-    deliver_policy: DeliverPolicy.All,
-    filter_subject: filter,
-    mem_storage: true,
-    num_replicas: 1,
-    inactive_threshold: 30_000_000_000,
-  });
-  try {
-    if (info.num_pending === 0) return;
-    const consumer = await js.consumers.get(stream, info.name);
-    const messages = await consumer.consume({
-      max_messages: listedAtOnce,
-      idle_heartbeat: 5_000,
-      expires: 30_000,
-    });
-    try {
-      for await (const message of messages) {
-        each({
-          subject: message.subject,
-          seq: message.seq,
-          data: message.data,
-          get at() {
-            return Number(message.timestampNanos / 1_000_000n);
-          },
-        });
-        if (message.info.pending === 0) break;
-      }
-    } finally {
-      await messages.close();
-    }
-  } finally {
-    await nats.jsm.consumers.delete(stream, info.name).catch(() => false);
-  }
+  await listUnsafe(
+    nats,
+    stream,
+    { deliver_policy: DeliverPolicy.All, filter_subject: filter },
+    ({ message, sequence, at }) =>
+      each({
+        subject: message.subject,
+        seq: sequence,
+        data: message.data,
+        get at() {
+          return at();
+        },
+      }),
+  );
 }
