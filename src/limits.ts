@@ -211,6 +211,9 @@ export const lineageNamedMax = 1_500;
 export const catalogueFilesMax = 256;
 export const catalogueFileBytesMax = 4 * 1_048_576;
 
+/** A site of which the supernode has heard nothing for this long is named: its heartbeats come every few seconds. */
+export const sourceSilentMsMax = 30_000;
+
 /** One call of openssl, which makes a key or a certificate. */
 export const opensslMsMax = 30_000;
 

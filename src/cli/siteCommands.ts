@@ -86,12 +86,36 @@ const revoke = Command.make("revoke", { name: argument("NAME", "The site"), supe
   Command.withShortDescription("Put a site out of the supernode"),
 );
 
+const apply = Command.make("apply", { supernode, dir, json }, (given) =>
+  run(
+    () => import("./siteSources.ts"),
+    (module, io) => module.apply(io, plain(given)),
+  ),
+).pipe(
+  Command.withDescription(
+    "Make the supernode's bucket of all sites, and have it take over the ledger of each that has joined.",
+  ),
+  Command.withShortDescription("Have the supernode source the sites' ledgers"),
+);
+
+const sources = Command.make("sources", { supernode, dir, json }, (given) =>
+  run(
+    () => import("./siteSources.ts"),
+    (module, io) => module.sources(io, plain(given)),
+  ),
+).pipe(
+  Command.withDescription(
+    "What the supernode holds of each site, and since when it has heard nothing of it. Exit 3 when a site is silent.",
+  ),
+  Command.withShortDescription("How far each site's ledger has come"),
+);
+
 export const site = Command.make("site").pipe(
   Command.withDescription(
     "Sites and the supernode: keys, credentials and server configurations, and who has joined.",
   ),
-  Command.withShortDescription("Sites and the supernode: init, join, ls, revoke"),
-  Command.withSubcommands([init, join, ls, revoke]),
+  Command.withShortDescription("Sites and the supernode: init, join, ls, …"),
+  Command.withSubcommands([init, join, ls, revoke, apply, sources]),
   Command.withExamples([
     { command: "orrery site init summit" },
     { command: "orrery site init hub --supernode" },

@@ -76,6 +76,7 @@ async function make(io: IoService, options: InitOptions): Promise<void> {
     name,
     kind,
     madeAt: new Date().toISOString(),
+    epoch: Date.now().toString(36),
     operator: keys.operator.publicKey,
     account: keys.account.publicKey,
     system: keys.system.publicKey,

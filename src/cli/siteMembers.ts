@@ -4,7 +4,6 @@ import { join as joinPath } from "node:path";
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { pushAccount } from "../jetstream/accounts.ts";
-import { connectNats } from "../jetstream/Nats.ts";
 import { newUser } from "../jetstream/trust.ts";
 import { hostPort } from "../sites/deployment.ts";
 import type { Deployment } from "../sites/deployment.ts";
@@ -15,7 +14,7 @@ import type { CommandFailed } from "./failures.ts";
 import { misused, no, ofCause, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
-import { connectFirstMs } from "./site.ts";
+import { connectDeployment } from "./siteConnect.ts";
 import type { Folder } from "./siteFolder.ts";
 import {
   credsFile,
@@ -57,7 +56,10 @@ async function joinSite(io: IoService, { name, supernode, dir, json }: MemberOpt
   }));
   // The supernode's list comes first: a user that it does not know of could not be revoked.
   const joinedAt = new Date().toISOString();
-  const members = { ...to.members, [name]: { user: made.publicKey, joinedAt, revokedAt: null } };
+  const members = {
+    ...to.members,
+    [name]: { user: made.publicKey, epoch: of.epoch, joinedAt, revokedAt: null },
+  };
   await writeDeployment(hub, { ...to, members });
   await writeCreds(site, "leaf", made.creds);
   const ca = joinPath(site.path, "tls", `${supernode}-ca.pem`);
@@ -132,15 +134,7 @@ export const revoke = (
       catch: ofCause,
     });
     const urls = urlsOf(deployment.servers);
-    const nats = yield* connectNats(
-      {
-        servers: urls,
-        name: "orrery site revoke",
-        credentialsFile: credsFile(hub, "system"),
-        tls: { caFile: certificateFiles(joinPath(hub.path, "tls")).ca, certFile: null, keyFile: null },
-      },
-      { firstMs: connectFirstMs },
-    ).pipe(
+    const nats = yield* connectDeployment(hub, deployment, "system").pipe(
       Effect.mapError((error) =>
         unreachable(
           `${name} is revoked in ${hub.path}, and not yet at the servers: none of ${urls.join(", ")} answers (${error.detail}). Do it again when they do`,

@@ -15,6 +15,7 @@ export type ServerAddress = typeof ServerAddress.Type;
 const Member = Schema.Struct({
   /** Public key of the user by which it joins. */
   user: Schema.String,
+  epoch: Schema.String,
   joinedAt: Schema.String,
   revokedAt: Schema.NullOr(Schema.String),
 });
@@ -24,6 +25,8 @@ export const Deployment = Schema.Struct({
   name: Schema.String,
   kind: Schema.Literals(["site", "supernode"]),
   madeAt: Schema.String,
+  /** New with each making: what the supernode holds of a site's former life stays apart. */
+  epoch: Schema.String,
   operator: Schema.String,
   account: Schema.String,
   system: Schema.String,

@@ -2,6 +2,7 @@
  * What passes between a site and the supernode, as the permissions of the user by which the site joins. The supernode sources the
  * site's ledger: it asks the site for a consumer, and the site sends what it holds. Nothing else passes, in either direction.
  */
+import { sourceDelivery } from "../protocol/sites.ts";
 import type { Permission } from "./permissions.ts";
 
 /** `publish`: from the site to the supernode. `subscribe`: from the supernode to the site. */
@@ -13,7 +14,7 @@ export const leafPermissions: ReadonlyArray<Permission> = [
   },
   {
     may: "send what its ledger holds, and be told how far that has come",
-    publish: ["orrery.src.{site}.>"],
+    publish: [`${sourceDelivery("{site}")}.>`],
     subscribe: ["$JS.ACK.KV_ledger.>", "$JS.FC.KV_ledger.>"],
   },
 ];

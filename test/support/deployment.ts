@@ -108,7 +108,7 @@ export class Deployment {
     return this.#urls.get(name) ?? [];
   }
 
-  /** Starts its servers; resolves once a client of the system account is let in. */
+  /** Starts its servers; resolves once they let clients in and their JetStream works. */
   async start(name: string): Promise<void> {
     const binary = (await findNatsServer()).path;
     const servers = this.urls(name).length;
@@ -131,7 +131,10 @@ export class Deployment {
     const scope = Scope.makeUnsafe();
     try {
       await Effect.runPromise(Scope.provide(this.#connect(name, "system"), scope));
-      return true;
+      const healthy = (this.#monitors.get(name) ?? []).map((url) =>
+        fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2_000) }).then(({ ok }) => ok),
+      );
+      return (await Promise.all(healthy)).every(Boolean);
     } catch {
       // Not listening yet, or still electing.
       return false;

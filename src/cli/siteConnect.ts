@@ -1,0 +1,28 @@
+/** The way to a deployment's own servers, with the credentials of its folder. */
+import { join } from "node:path";
+import type * as Effect from "effect/Effect";
+import type * as Scope from "effect/Scope";
+import type { NatsService } from "../jetstream/Nats.ts";
+import { connectNats } from "../jetstream/Nats.ts";
+import type { NatsUnavailable } from "../protocol/errors.ts";
+import type { Deployment } from "../sites/deployment.ts";
+import { certificateFiles } from "./certificates.ts";
+import { connectFirstMs } from "./site.ts";
+import type { Folder } from "./siteFolder.ts";
+import { credsFile } from "./siteFolder.ts";
+import { urlsOf } from "./siteInit.ts";
+
+export const connectDeployment = (
+  folder: Folder,
+  deployment: Deployment,
+  role: "admin" | "system",
+): Effect.Effect<NatsService, NatsUnavailable, Scope.Scope> =>
+  connectNats(
+    {
+      servers: urlsOf(deployment.servers),
+      name: `orrery site (${role})`,
+      credentialsFile: credsFile(folder, role),
+      tls: { caFile: certificateFiles(join(folder.path, "tls")).ca, certFile: null, keyFile: null },
+    },
+    { firstMs: connectFirstMs },
+  );

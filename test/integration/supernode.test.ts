@@ -1,0 +1,122 @@
+/** Two sites and a supernode with TLS and credentials: what the sites know comes to stand at the supernode, and nothing else does. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { countSince } from "../../src/jetstream/survey.ts";
+import { apply, topologyOf } from "../../src/jetstream/topology.ts";
+import { commit, ledgerEnd, ledgerPut } from "../../src/jetstream/transaction.ts";
+import type { NatsService } from "../../src/jetstream/Nats.ts";
+import * as Effect from "effect/Effect";
+import { Deployment } from "../support/deployment.ts";
+import { until } from "../support/testSite.ts";
+
+const deployment = new Deployment();
+const sites = ["summit", "base"] as const;
+
+beforeAll(async () => {
+  await deployment.init("hub", "--supernode");
+  for (const site of sites) {
+    await deployment.init(site);
+    await deployment.join(site, "hub");
+  }
+  await Promise.all(["hub", ...sites].map((name) => deployment.start(name)));
+  await until(
+    () => deployment.leaves("hub"),
+    (leaves) => leaves.length === 2,
+  );
+});
+afterAll(() => deployment.end());
+
+const needs = { lanes: [], runLanes: [], items: [], follows: [], replicas: 1, duplicateWindowMs: 120_000 };
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const counted = (nats: NatsService, stream: string, filter: string): Promise<number> =>
+  Effect.runPromise(countSince(nats, stream, filter, 0));
+
+interface Row {
+  readonly site: string;
+  readonly epoch: string;
+  readonly files: number;
+  readonly silent: boolean;
+}
+
+async function rows(): Promise<ReadonlyArray<Row>> {
+  const { stdout } = await deployment.cli(
+    "site",
+    "sources",
+    "--supernode",
+    "hub",
+    "--dir",
+    deployment.folder,
+    "--json",
+  );
+  return (JSON.parse(stdout) as { sites: ReadonlyArray<Row> }).sites;
+}
+
+it("sources what others may see of each ledger under the site's name and epoch, deletions as well", async () => {
+  for (const [index, site] of sites.entries()) {
+    const nats = await deployment.connect(site, "admin");
+    await Effect.runPromise(apply(nats, topologyOf(needs)));
+    for (let batch = 0; batch < 4; batch++) {
+      const writes = Array.from({ length: 250 }, (_, i) =>
+        // The same names at both sites: neither hides the other.
+        ledgerPut(`file.raw.20251121.${batch}-${i}`, bytes(`${site} ${index}`)),
+      );
+      await Effect.runPromise(commit(nats, "files", writes));
+    }
+    const more = [
+      "claim.raw.n.0",
+      "due.raw.20251121.x",
+      "lock.LSSTCam",
+      "exposure.L.20251121.e",
+      "visit.L.20251121.v",
+    ];
+    await Effect.runPromise(
+      commit(
+        nats,
+        "more",
+        more.map((key) => ledgerPut(key, bytes("x"))),
+      ),
+    );
+  }
+  const made = await deployment.cli("site", "apply", "--supernode", "hub", "--dir", deployment.folder);
+  expect([made.exit, made.stderr, made.stdout.trim()]).toEqual([0, "", "sourced: summit, base"]);
+  const all = await until(rows, (found) => found.length === 2 && found.every(({ files }) => files === 1_000));
+  expect(all.map(({ site }) => site).toSorted()).toEqual(["base", "summit"]);
+  expect(all.every(({ silent }) => !silent)).toBe(true);
+  const hub = await deployment.connect("hub", "admin");
+  const info = await hub.jsm.streams.info("KV_sites", { subjects_filter: "$KV.sites.*.*.*.>" });
+  const kinds = Object.keys(info.state.subjects ?? {}).map((subject) => subject.split(".")[4]);
+  expect(Array.from(new Set(kinds)).toSorted()).toEqual(["exposure", "file", "visit"]);
+  const epoch = all.find(({ site }) => site === "summit")?.epoch ?? "";
+  const read = await hub.jsm.streams.getMessage("KV_sites", {
+    last_by_subj: `$KV.sites.summit.${epoch}.file.raw.20251121.0-0`,
+  });
+  expect(read?.string()).toBe("summit 0");
+  // A key that ends at the site ends here.
+  const summit = await deployment.connect("summit", "admin");
+  await Effect.runPromise(commit(summit, "end", [ledgerEnd("file.raw.20251121.0-0")]));
+  const ended = await until(
+    () =>
+      hub.jsm.streams.getMessage("KV_sites", {
+        last_by_subj: `$KV.sites.summit.${epoch}.file.raw.20251121.0-0`,
+      }),
+    (message) => message?.header.get("KV-Operation") === "DEL",
+  );
+  expect(ended?.data.length).toBe(0);
+  const again = await deployment.cli("site", "apply", "--supernode", "hub", "--dir", deployment.folder);
+  expect([again.exit, again.stdout.trim()]).toEqual([0, "nothing to do: summit, base"]);
+  for (const site of sites) {
+    const nats = await deployment.connect(site, "admin");
+    expect(await counted(nats, "KV_ledger", "$KV.ledger.file.>")).toBe(1_000);
+  }
+  expect(
+    deployment
+      .log("hub")
+      .split("\n")
+      .filter((line) => line.includes("Violation")),
+  ).toEqual([]);
+  expect(
+    deployment
+      .log("summit")
+      .split("\n")
+      .filter((line) => line.includes("Violation")),
+  ).toEqual([]);
+});
