@@ -91,7 +91,9 @@ const round = (
           revision: message.seq,
           data: message.data,
           at: Number(message.timestampNanos / 1_000_000n),
+          // A marker has no body; reading headers costs more than all else about a message.
           ended:
+            message.data.length === 0 &&
             message.headers !== undefined &&
             (message.headers.get("KV-Operation") !== "" || message.headers.get("Nats-Marker-Reason") !== ""),
         });
