@@ -64,7 +64,7 @@ function pullAll(
   each: (listed: Listed) => void,
 ): Promise<void> {
   const { connection, apiPrefix } = nats;
-  const inbox = createInbox();
+  const inbox = createInbox(nats.inboxPrefix);
   let heardAt = performance.now();
   return new Promise<void>((resolve, reject) => {
     /** Asked for and not yet here. */

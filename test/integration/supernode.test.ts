@@ -83,8 +83,8 @@ it("sources what others may see of each ledger under the site's name and epoch, 
   expect(all.every(({ silent }) => !silent)).toBe(true);
   const hub = await deployment.connect("hub", "admin");
   const info = await hub.jsm.streams.info("KV_sites", { subjects_filter: "$KV.sites.*.*.*.>" });
-  const kinds = Object.keys(info.state.subjects ?? {}).map((subject) => subject.split(".")[4]);
-  expect(Array.from(new Set(kinds)).toSorted()).toEqual(["exposure", "file", "visit"]);
+  const kinds = Object.keys(info.state.subjects ?? {}).map((subject) => subject.split(".")[4] ?? "");
+  expect([...new Set(kinds)].toSorted()).toEqual(["exposure", "file", "visit"]);
   const epoch = all.find(({ site }) => site === "summit")?.epoch ?? "";
   const read = await hub.jsm.streams.getMessage("KV_sites", {
     last_by_subj: `$KV.sites.summit.${epoch}.file.raw.20251121.0-0`,
