@@ -6,6 +6,7 @@ import type { NatsService } from "../jetstream/Nats.ts";
 import { scanUnsafe } from "../jetstream/ledger.ts";
 import type { Instant } from "../jobs/instant.ts";
 import { compareText } from "../jobs/select/sorted.ts";
+import type { JobRecord } from "../protocol/jobs.ts";
 import { ledgerBucket } from "../protocol/keys.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
 import type { RunBody } from "../protocol/runs.ts";
@@ -74,7 +75,8 @@ export async function missionAccount(needs: AccountNeeds): Promise<MissionAccoun
       `${name} was delivered, and is ${file?.state ?? "not there"}${file?.error == null ? "" : `: ${file.error}`}`,
     );
   }
-  const open = openPartitions(catalogue, picture.jobs.values(), needs.since);
+  const jobs = [...picture.jobs.values()].map((record) => withError(record, runs));
+  const open = openPartitions(catalogue, jobs, needs.since);
   const { roots, waiting } = rootsOf(open, needs, faults);
   for (const { name, heldBack } of sample) {
     const isNamed = roots.some((root) => root.heldBack?.name === name);
@@ -90,8 +92,14 @@ export async function missionAccount(needs: AccountNeeds): Promise<MissionAccoun
     partitions: countBy([...picture.jobs.values()].map(({ state }) => state)),
     roots,
     waiting,
-    faults,
+    faults: [...new Set(faults)],
   };
+}
+
+/** A failed one with what its run failed by. */
+function withError(record: JobRecord, runs: Runs): JobRecord {
+  const last = record.state === "failed" ? runs.get(record.run ?? "")?.errors.at(-1) : undefined;
+  return last === undefined ? record : { ...record, blockedOn: [`${last.reason}: ${last.detail}`] };
 }
 
 function countBy(words: ReadonlyArray<string>): ReadonlyMap<string, number> {

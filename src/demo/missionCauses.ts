@@ -2,6 +2,7 @@
 import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { BlockedOn } from "../jobs/blockedOn.ts";
 import { blockedWords } from "../jobs/blockedOn.ts";
+import type { CatalogueJob } from "../jobs/catalogue.ts";
 import type { DatasetId } from "../jobs/dataset.ts";
 import type { Instant, Range } from "../jobs/instant.ts";
 import { overlap, parseInstant } from "../jobs/instant.ts";
@@ -58,6 +59,8 @@ class Walk {
   readonly #byJob = new Map<string, Array<JobRecord>>();
   /** On the way from the one that is asked for: whoever comes back to one of these adds nothing. */
   readonly #visited = new Set<JobRecord>();
+  /** Jobs without a partition that were asked for what they take. */
+  readonly #asked = new Set<string>();
 
   constructor(catalogue: Pick<JobCatalogue, "producerOf">, jobs: Iterable<JobRecord>, since: Instant) {
     this.#catalogue = catalogue;
@@ -72,6 +75,7 @@ class Walk {
 
   causes(record: JobRecord): ReadonlyArray<Cause> {
     this.#visited.clear();
+    this.#asked.clear();
     const all = this.#from(record);
     if (all.length === 0)
       return [{ type: "fault", dataset: null, words: `${nameOf(record)} waits for itself` }];
@@ -87,7 +91,7 @@ class Walk {
   #causesOf(record: JobRecord): ReadonlyArray<Cause> {
     const fault = (words: string): ReadonlyArray<Cause> => [{ type: "fault", dataset: null, words }];
     const { state, blockedOn } = record;
-    if (state === "failed") return fault(`${nameOf(record)} failed: ${blockedOn.join("; ")}`);
+    if (state === "failed") return fault([`${nameOf(record)} failed`, ...blockedOn].join(": "));
     if (state === "ready" || state === "running") return fault(`${nameOf(record)} is ${state} still`);
     const { start } = rangeOf(record);
     if (Number.isFinite(start) && start < this.#since) {
@@ -145,7 +149,29 @@ class Walk {
     const makers = (this.#byJob.get(producer.name) ?? []).filter((record) => overlap(rangeOf(record), range));
     const open = makers.filter(({ state }) => state !== "done");
     if (open.length > 0) return open.flatMap((record) => this.#from(record));
+    const further = makers.length === 0 ? this.#before(producer, range) : [];
+    if (further.length > 0) return further;
     const why = makers.length === 0 ? "has no partition there" : "is done";
     return [{ type: "fault", dataset, words: `${words}, and ${producer.name} ${why}` }];
+  }
+
+  /** A job has no partition where nothing of what it takes was made: then that is why. */
+  #before(job: CatalogueJob, range: Range): ReadonlyArray<Cause> {
+    if (this.#asked.has(job.name)) return [];
+    this.#asked.add(job.name);
+    const makers = job.inputs.filter(
+      ({ dataset, required, range: of }) =>
+        required && of === null && this.#catalogue.producerOf.has(dataset),
+    );
+    return makers.flatMap(({ dataset }) => {
+      const producer = this.#catalogue.producerOf.get(dataset);
+      const there = (this.#byJob.get(producer?.name ?? "") ?? []).filter((record) =>
+        overlap(rangeOf(record), range),
+      );
+      if (producer === undefined) return [];
+      return there.length === 0
+        ? this.#before(producer, range)
+        : there.filter(({ state }) => state !== "done").flatMap((record) => this.#from(record));
+    });
   }
 }

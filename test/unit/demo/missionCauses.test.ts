@@ -45,8 +45,13 @@ const calibration = (dataset: string, day: string): BlockedOn => ({
   range: dayRange(day),
 });
 
-const makes = (job: string): readonly [string, CatalogueJob] => [job, { name: job } as CatalogueJob];
-const catalogue = { producerOf: new Map([makes("mag/l1a/a"), makes("mag/l1b/a"), makes("mag/l2/a")]) };
+const makes = (job: string, ...from: ReadonlyArray<string>): readonly [string, CatalogueJob] => {
+  const inputs = from.map((dataset) => ({ dataset, required: true, range: null }));
+  return [job, { name: job, inputs } as unknown as CatalogueJob];
+};
+const catalogue = {
+  producerOf: new Map([makes("mag/l1a/a"), makes("mag/l1b/a", "mag/l1a/a"), makes("mag/l2/a", "mag/l1b/a")]),
+};
 
 const causes = (records: ReadonlyArray<JobRecord>, since = "20260101") =>
   openPartitions(catalogue, records, dayRange(since).start).map(({ record, causes: of }) => [
@@ -102,7 +107,7 @@ describe("what an open partition lacks in the end", () => {
     expect(
       causes([standing("mag/l1a/a", "20260310", "failed"), standing("mag/l2/a", "20260310", "stale")]),
     ).toEqual([
-      ["mag/l1a/a", "fault - mag/l1a/a 20260310 failed: "],
+      ["mag/l1a/a", "fault - mag/l1a/a 20260310 failed"],
       ["mag/l2/a", "fault - mag/l2/a 20260310 is stale and waits for nothing"],
     ]);
   });
@@ -113,6 +118,15 @@ describe("what an open partition lacks in the end", () => {
       ["mag/l1b/a", "before - began before the first day that there is"],
     ]);
     expect(causes([early], "20260310")[0]?.[1]).toMatch(/^fault /);
+  });
+
+  it("is what failed before a maker that has no partition, because nothing of what it takes was made", () => {
+    const wants = standing("swe/l3/a", "20260310", "blocked", product("mag/l2/a", "20260310"));
+    const failed = standing("mag/l1a/a", "20260310", "failed");
+    expect(causes([wants, { ...failed, blockedOn: ["OutputMissing: a.cdf"] }])[0]).toEqual([
+      "swe/l3/a",
+      "fault - mag/l1a/a 20260310 failed: OutputMissing: a.cdf",
+    ]);
   });
 
   it("ends where two wait for each other", () => {
