@@ -116,6 +116,7 @@ job "orrery-server" {
         destination = "/data"
       }
 
+      # As `orrery site init` writes it from nats/site.conf and nats/leaf.conf, but for names that only Nomad knows.
       template {
         destination   = "secrets/nats.conf"
         change_mode   = "signal"
@@ -130,6 +131,7 @@ job "orrery-server" {
           resolver: MEMORY
           listen: 0.0.0.0:{{ env "NOMAD_PORT_client" }}
           https: {{ env "NOMAD_ADDR_monitor" }}
+          max_payload: 8MB
           tls {
             cert_file: /secrets/server.pem
             key_file: /secrets/server.key

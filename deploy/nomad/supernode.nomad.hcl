@@ -131,6 +131,7 @@ job "orrery-supernode" {
         destination = "/data"
       }
 
+      # As `orrery site init --supernode` writes it from nats/supernode.conf, but for names that only Nomad knows.
       template {
         destination   = "secrets/nats.conf"
         change_mode   = "signal"
@@ -144,6 +145,7 @@ job "orrery-supernode" {
           https: {{ env "NOMAD_ADDR_monitor" }}
           # A user's JWT holds its permissions, and comes in one line.
           max_control_line: 64KB
+          max_payload: 8MB
           lame_duck_grace_period: 10s
           lame_duck_duration: 30s
           tls {
@@ -179,7 +181,12 @@ job "orrery-supernode" {
             }
           }
           # The servers keep accounts themselves, so that a revocation is in force everywhere at once.
-          resolver: { type: full, dir: /data/accounts, allow_delete: false, interval: "2m" }
+          resolver: {
+            type: full
+            dir: /data/accounts
+            allow_delete: false
+            interval: "2m"
+          }
           {{ with nomadVar "nomad/jobs/${local.id}" }}{{ .trust }}{{ end }}
         CONF
       }

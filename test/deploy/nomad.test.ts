@@ -87,6 +87,26 @@ describe("the Nomad files", () => {
     expect(isList(args) ? args[0] : null).toBe("run-task");
   });
 
+  it.each([
+    ["site-server.nomad.hcl", ["site.conf", "leaf.conf"]],
+    ["supernode.nomad.hcl", ["supernode.conf"]],
+  ])("configure servers as everywhere else: %s", async (file, sources) => {
+    const { jobs } = await checked;
+    const [model] = jobs.filter((each) => each.file === file).map(({ job }) => job);
+    const templates =
+      model === undefined ? [] : within(model, "template").map((each) => textOf(each, "data"));
+    const conf = templates.find((text) => text.includes("server_name:")) ?? "";
+    const given = conf.split("\n").map((line) => line.trim());
+    const wanted = sources
+      .flatMap((source) => readFileSync(join(folder, "../../nats", source), "utf8").split("\n"))
+      .map((line) => line.trim())
+      .filter((line) => /^\w+: [^{[]+$/.test(line) && !line.includes("{{"));
+    expect(wanted.length).toBeGreaterThan(3);
+    expect(wanted.filter((line) => !given.includes(line))).toEqual([]);
+    const names = [...conf.matchAll(/^(\w+)\b/gm)].map(([, name]) => name);
+    expect(names.filter((name, index) => names.indexOf(name) < index)).toEqual([]);
+  });
+
   it("have no lines in common that ought to stand once", () => {
     const jobs = [...files].filter(([file]) => file.endsWith(".nomad.hcl"));
     const seen = new Map<string, string>();
