@@ -189,6 +189,11 @@ export const calendarRowsMax = 100_002;
 export const tableBytesMax = 16 * 1_048_576;
 /** Runs of reprocessings that stand in a lane's queue at once, for each of its workers on a node. */
 export const redoRunsPerWorkerMax = 4;
+/** A run that could not be begun is tried again after the first, and doubling, at most the second. */
+export const beginAgainFirstMs = 500;
+export const beginAgainMostMs = 8_000;
+/** The log tells of such runs together, this often. */
+export const beginToldEveryMs = 10_000;
 /** Job records that are told together; each may name all that its partition lacks. */
 export const jobRecordsPerCommitMax = 200;
 /** Of what is open, how many partitions one answer goes to the root of: more than a year of a mission has. */

@@ -13,11 +13,11 @@ import type { Instant } from "../jobs/instant.ts";
 import { parseInstant } from "../jobs/instant.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
 import { decodeJob } from "../protocol/jobs.ts";
-import { decodeKeyPart, placeOfRecordKey } from "../protocol/keys.ts";
+import { decodeKeyPart, jobKey, placeOfRecordKey } from "../protocol/keys.ts";
 import type { Order, Redo } from "../protocol/orders.ts";
 import { decodeOrder, decodeRedo } from "../protocol/orders.ts";
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
-import { decodeRecord } from "../protocol/records.ts";
+import { decodeRecord, LedgerCorrupt } from "../protocol/records.ts";
 import type { RunBody, RunInput } from "../protocol/runs.ts";
 import { decodeRun } from "../protocol/runs.ts";
 
@@ -41,10 +41,12 @@ export interface Learnt {
   /** Tables that came or changed. */
   readonly tables: ReadonlyArray<TableFile>;
   readonly redo: Redo | null;
+  /** What is wrong with a value that nobody of us wrote; null: it could be read. */
+  readonly corrupt: string | null;
 }
 
-const nothing: Learnt = { facts: [], tables: [], redo: null };
-const only = (...facts: ReadonlyArray<Fact>): Learnt => ({ facts, tables: [], redo: null });
+const nothing: Learnt = { facts: [], tables: [], redo: null, corrupt: null };
+const only = (...facts: ReadonlyArray<Fact>): Learnt => ({ ...nothing, facts });
 
 /** Everything of a job's record that others are told by: two that say the same are not written over one another. */
 export const saying = (record: JobRecord): string =>
@@ -94,6 +96,8 @@ export class CatalogueFacts {
   /** Runs that are done, with what of theirs is not in the index yet; by the key of their record. */
   readonly #unaccounted = new Map<string, Unaccounted>();
   readonly #waitsFor = new Map<string, Set<string>>();
+  /** Records of jobs of which a run's record cannot be read. */
+  readonly #unreadable = new Set<string>();
   #seen = 0;
 
   constructor(site: Pick<Site, "lanes">, catalogue: JobCatalogue) {
@@ -131,20 +135,79 @@ export class CatalogueFacts {
     return this.#came.get(name) ?? null;
   }
 
-  standing(jobKey: string): Standing {
-    return this.#standings.get(jobKey) ?? { revision: 0, said: null, minor: 0 };
+  standing(key: string): Standing {
+    return this.#standings.get(key) ?? { revision: 0, said: null, minor: 0 };
+  }
+
+  /** Whether one of the partition's runs can never be seen: its record was written over by hand. */
+  isUnreadable(key: string): boolean {
+    return this.#unreadable.has(key);
+  }
+
+  /** The record of a job is there no more, its day was purged: the next one is its first. */
+  purged(key: string): void {
+    this.#standings.set(key, { revision: 0, said: null, minor: 0 });
   }
 
   /** The record of a job was written, by us or as was just read: what is older is not learnt. */
-  stands(jobKey: string, revision: number, record: JobRecord | null): void {
-    if (revision < this.standing(jobKey).revision) return;
+  stands(key: string, revision: number, record: JobRecord | null): void {
+    if (revision < this.standing(key).revision) return;
     const minor = record?.catalogue?.minor ?? 0;
-    this.#standings.set(jobKey, { revision, said: record === null ? null : saying(record), minor });
+    this.#standings.set(key, { revision, said: record === null ? null : saying(record), minor });
   }
 
-  /** Throws `LedgerCorrupt` for a value that nobody of us wrote. */
+  /** A value that nobody of us wrote says nothing, and stops nothing else. */
   apply(change: Pick<Change, "key" | "revision" | "data" | "ended">): Learnt {
     this.#seen = Math.max(this.#seen, change.revision);
+    try {
+      return this.#read(change);
+    } catch (cause) {
+      // A body that is none of ours may fail anywhere below.
+      const corrupt =
+        cause instanceof LedgerCorrupt ? cause : new LedgerCorrupt(change.key, "what it should");
+      return { ...this.#withoutValue(change), corrupt: corrupt.message };
+    }
+  }
+
+  #withoutValue({ key, revision }: Pick<Change, "key" | "revision">): Learnt {
+    if (key.startsWith("job.")) {
+      // What came before it has been seen: the next record may take its place.
+      this.#standings.set(key, { revision, said: null, minor: 0 });
+      return nothing;
+    }
+    const lost = key.startsWith("run.") ? this.#lostRun(key) : null;
+    if (lost === null) return nothing;
+    this.#unaccounted.delete(key);
+    this.#unreadable.add(lost.of);
+    return only({ type: "run", run: lost.run });
+  }
+
+  /** What its key alone says: that it began. Nobody begins it again unasked, so it counts as failed. */
+  #lostRun(key: string): { readonly of: string; readonly run: RunFact } | null {
+    const place = placeOfRecordKey(key);
+    const parts = place === null ? undefined : decodeKeyPart(place.tail)?.split("/");
+    const [instrument, partition, hash] = parts?.slice(-3) ?? [];
+    const job = parts?.slice(0, -3).join("/") ?? "";
+    if (place === null || partition === undefined || hash === undefined) return null;
+    if (!this.#catalogue.jobs.has(job)) return null;
+    const day = decodeKeyPart(place.day) ?? place.day;
+    return {
+      of: jobKey(job, day, `${instrument}/${partition}`),
+      run: {
+        job,
+        partition,
+        hash,
+        state: "failed",
+        minor: 0,
+        inputs: [],
+        incomplete: null,
+        at: 0,
+        again: null,
+      },
+    };
+  }
+
+  #read(change: Pick<Change, "key" | "revision" | "data" | "ended">): Learnt {
     switch (change.key.slice(0, change.key.indexOf("."))) {
       case "file":
         return this.#file(change);
@@ -181,9 +244,8 @@ export class CatalogueFacts {
     const isTable = selection === "table";
     if (isTable) this.#tables.add(file.name);
     return {
-      facts: [{ type: "file", file }, ...this.#account(file.name)],
+      ...only({ type: "file", file }, ...this.#account(file.name)),
       tables: isTable ? [{ name: file.name, record: key }] : [],
-      redo: null,
     };
   }
 

@@ -20,25 +20,31 @@ import type { Site } from "../config/Site.ts";
 import { follow } from "../jetstream/follower.ts";
 import type { Change as LedgerChange } from "../jetstream/follower.ts";
 import { getManyUnsafe, getUnsafe } from "../jetstream/ledger.ts";
+import type { Entry } from "../jetstream/ledger.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
 import type { Change, RunFact, Start } from "../jobs/fact.ts";
 import { Resolver } from "../jobs/Resolver.ts";
-import { jobRecordsPerCommitMax, messageBytesMax, redoRunsPerWorkerMax } from "../limits.ts";
+import {
+  beginAgainFirstMs,
+  jobRecordsPerCommitMax,
+  messageBytesMax,
+  redoRunsPerWorkerMax,
+} from "../limits.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
-import { decodeJob, partitionKey } from "../protocol/jobs.ts";
+import { jobOrNull, partitionKey } from "../protocol/jobs.ts";
 import { ledgerBucket, recordKey } from "../protocol/keys.ts";
-import { encodeJson, LedgerCorrupt } from "../protocol/records.ts";
+import { encodeJson } from "../protocol/records.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
 import type { RunBody, RunInput, StretchPartition } from "../protocol/runs.ts";
 import { decodeRun, placeOfRun } from "../protocol/runs.ts";
 import { AgeAlarm } from "./ageAlarm.ts";
 import { CatalogueFacts, runFactOf, saying } from "./catalogueFacts.ts";
-import type { Learnt } from "./catalogueFacts.ts";
 import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogueRuns.ts";
 import type { Known } from "./jobAnswers.ts";
 import { serveJobs } from "./jobService.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import { NotBegun } from "./notBegun.ts";
 import { readTable } from "./repointTables.ts";
 import { Redos, RedoShare } from "./redos.ts";
 import type { StorageOf } from "./runFiles.ts";
@@ -56,7 +62,6 @@ const tablesAtOnce = 16;
 /** What is told of states is written together, on a beat. */
 const tellEveryMs = 200;
 const clockEveryMs = 1_000;
-const againMs = 500;
 const commitDeadlineMs = 5_000;
 /** Room in a message for its headers and for what the run's end adds to its record. */
 const runBytesMax = messageBytesMax - 65_536;
@@ -79,6 +84,7 @@ interface State {
   readonly redoShare: RedoShare;
   readonly ages: AgeAlarm;
   readonly wake: Queue.Queue<void>;
+  readonly notBegun: NotBegun;
   beginning: number;
 }
 
@@ -111,6 +117,7 @@ export const catalogueResolverActor = (
         unread: new Map(),
         redos: new Redos(),
         redoShare: new RedoShare(),
+        notBegun: new NotBegun(),
         beginning: 0,
         ages,
         wake,
@@ -158,15 +165,9 @@ const oneLife = (
   );
 
 function take(state: State, change: LedgerChange): void {
-  let learnt: Learnt;
-  try {
-    learnt = state.facts.apply(change);
-  } catch (cause) {
-    if (!(cause instanceof LedgerCorrupt)) throw cause;
-    // One bad value must not hold every job of the mission: told, and left out.
-    state.node.log("error", cause.message, { key: change.key });
-    return;
-  }
+  const learnt = state.facts.apply(change);
+  // One bad value must not hold every job of the mission: told, and left out.
+  if (learnt.corrupt !== null) state.node.log("error", learnt.corrupt, { key: change.key });
   for (const fact of learnt.facts) {
     if (fact.type === "run") learnRun(state, fact.run);
     if (state.core.apply(fact) !== "refused" || fact.type !== "file") continue;
@@ -242,9 +243,10 @@ function toTell(state: State, change: Change): void {
 function begunSoFar({ core, facts }: State, start: Start): number | null {
   const partition = partitionOf(start.definition, start.partition, core.index.calendar);
   if (partition === null) return null;
-  const { minor } = facts.standing(partitionKey(start.job, partition));
+  const key = partitionKey(start.job, partition);
+  const { minor } = facts.standing(key);
   const isSeen = minor === 0 || (core.node(start)?.runs ?? []).some((run) => run.minor >= minor);
-  return isSeen ? minor : null;
+  return isSeen || facts.isUnreadable(key) ? minor : null;
 }
 
 /** A run that is about to begin, and everything that is written with it. */
@@ -265,16 +267,19 @@ const isRedone = (state: State, { again }: Start): boolean => again !== null && 
  * it was decided: else two could have one version, and the older inputs the last word. A text says why it cannot begin yet; null: not
  * at all, as it stands.
  */
-function prepare(state: State, start: Start, begun: number | null): Beginning | string | null {
+function prepare(state: State, decided: Start, begun: number | null): Beginning | string | null {
   const { node, catalogue, core, facts } = state;
-  const { definition: job } = start;
-  const partition = partitionOf(job, start.partition, core.index.calendar);
+  const { definition: job } = decided;
+  const partition = partitionOf(job, decided.partition, core.index.calendar);
   const place = catalogue.products;
   if (partition === null || place === null) return null;
   const lane = catalogue.lanes.get(job.lane);
   const most = redoRunsPerWorkerMax * (lane?.workers ?? 1);
-  if (isRedone(state, start) && !state.redoShare.admits(job.lane, start, most)) return null;
+  if (isRedone(state, decided) && !state.redoShare.admits(job.lane, decided, most)) return null;
   if (begun === null) return "a run of it that has begun is not seen yet";
+  const key = partitionKey(job.name, partition);
+  // The version of a run that cannot be read stands in the job's record alone.
+  const start = facts.isUnreadable(key) ? { ...decided, minor: Math.max(decided.minor, begun + 1) } : decided;
   const outputs = outputsOf(start, catalogue, place);
   if ("reason" in outputs) {
     node.log("error", "a run cannot be begun: its product cannot be named", { job: job.name, ...outputs });
@@ -287,7 +292,6 @@ function prepare(state: State, start: Start, begun: number | null): Beginning | 
   const origin = isRedone(state, start) ? "reprocessing" : "live";
   const run = runOf(start, partition, { inputs, outputs, exclusive, origin }, at);
   const where = placeOfRun(job.lane, job.name, partition, start.hash);
-  const key = partitionKey(job.name, partition);
   const ready = { state: "ready", on: [], incomplete: null, hash: start.hash } as const;
   const record = jobRecordOf(job, partition, ready, recordKey(where), at.now, Math.max(begun, start.minor));
   const ways = beginRun(where, run);
@@ -306,16 +310,21 @@ function prepare(state: State, start: Start, begun: number | null): Beginning | 
 }
 
 /** Whatever could not be written is tried again for as long as it is what is to be done: the core hands a start out once. */
-async function tryAgain(state: State, start: Start, why: string): Promise<void> {
-  const { job, partition } = start;
-  state.node.log("warn", "a run could not be begun yet", { job, partition, cause: why });
-  await new Promise((later) => setTimeout(later, againMs));
+function tryAgain(state: State, start: Start, why: string): void {
+  const { node, notBegun } = state;
+  const afterMs = notBegun.failed(start, why, performance.now(), node.log);
+  // Nobody waits for it here: one that can never be begun must not hold the others up.
+  setTimeout(() => handBack(state, start), afterMs).unref();
+}
+
+function handBack(state: State, start: Start): void {
   // Its room is for whoever comes first.
   if (isRedone(state, start)) makeRoom(state, start.hash, start.definition.lane);
   state.core.unheard(start);
+  Queue.offerUnsafe(state.wake, undefined);
 }
 
-/** Begins what one decision says, in few transactions. Returns once each has begun, or is the core's to hand out again. */
+/** Begins what one decision says, in few transactions. Returns once each has begun, or is to be tried again. */
 async function beginAll(state: State, starts: ReadonlyArray<Start>): Promise<void> {
   const waits: Array<Promise<void>> = [];
   let group: Array<Beginning> = [];
@@ -327,9 +336,12 @@ async function beginAll(state: State, starts: ReadonlyArray<Start>): Promise<voi
   };
   for (const start of starts) {
     const prepared = prepare(state, start, begunSoFar(state, start));
-    if (prepared === null) continue;
+    if (prepared === null) {
+      state.notBegun.over(start);
+      continue;
+    }
     if (typeof prepared === "string") {
-      waits.push(tryAgain(state, start, prepared));
+      tryAgain(state, start, prepared);
       continue;
     }
     bytes += prepared.writes.reduce((sum, { data }) => sum + data.length, 0);
@@ -346,20 +358,23 @@ async function commitAll(state: State, group: ReadonlyArray<Beginning>): Promise
   const answer = await commitUnsafe(node.nats, "begin runs", writes, commitDeadlineMs);
   if (!("_tag" in answer)) {
     let at = 0;
-    for (const { key, record, run, writes: own } of group) {
+    for (const { start, key, record, run, writes: own } of group) {
       facts.stands(key, answer[at] ?? 0, record);
+      state.notBegun.over(start);
       applyRun(state, run);
       at += own.length;
     }
     return;
   }
   if (answer._tag !== "TransactionConflict") {
-    await Promise.all(group.map(({ start }) => tryAgain(state, start, answer.message)));
+    for (const { start } of group) tryAgain(state, start, answer.message);
+    // The server is away: no more is decided meanwhile than it can be asked for.
+    await new Promise((later) => setTimeout(later, beginAgainFirstMs));
     return;
   }
   const [only] = group;
   if (group.length === 1 && only !== undefined) {
-    await tryAgain(state, only.start, await outrun(state, only));
+    tryAgain(state, only.start, await outrun(state, only));
     return;
   }
   // Of a conflict nobody says whose it is: one by one, all but that one get through.
@@ -401,16 +416,23 @@ function makeRoom(state: State, hash: string, lane: string): void {
  * sooner, on older facts, would begin another run beside theirs.
  */
 async function outrun(state: State, { key, runKey }: Beginning): Promise<string> {
-  const { node, facts } = state;
+  const { node } = state;
   try {
     const [job, run] = await getManyUnsafe(node.nats, ledgerBucket, [key, runKey]);
     if (run !== null && run !== undefined && !run.ended) applyRun(state, decodeRun(runKey, run.data));
-    const record = job === null || job === undefined || job.ended ? null : decodeJob(key, job.data);
-    facts.stands(key, job?.revision ?? 0, record);
+    learnStanding(state, key, job ?? null);
     return "another node has written of it";
   } catch (cause) {
     return String(cause);
   }
+}
+
+/** A job's record as it was just read. Of a day that was purged nothing comes down the ledger. */
+function learnStanding({ facts }: State, key: string, entry: Entry | null): void {
+  if (entry === null) return facts.purged(key);
+  const record = entry.ended ? null : jobOrNull(key, entry.data);
+  // What is no record of a job is learnt when it comes down, after all that was written before it.
+  if (entry.ended || record !== null) facts.stands(key, entry.revision, record);
 }
 
 const forEverTell = (state: State): Effect.Effect<never> =>
@@ -478,10 +500,8 @@ async function tell(state: State, some: ReadonlyArray<Telling>): Promise<boolean
   }
   const [only] = some;
   if (some.length === 1 && only !== undefined) {
-    const entry = await getUnsafe(node.nats, ledgerBucket, only.key).catch(() => null);
-    // Its day may have been purged: then nothing comes down the ledger.
-    if (entry !== null)
-      facts.stands(only.key, entry.revision, entry.ended ? null : decodeJob(only.key, entry.data));
+    const entry = await getUnsafe(node.nats, ledgerBucket, only.key).catch(() => undefined);
+    if (entry !== undefined) learnStanding(state, only.key, entry);
   }
   return false;
 }

@@ -311,3 +311,13 @@ export function decodeJob(key: string, data: Uint8Array): JobRecord {
   if (!isJobRecord(value)) throw new LedgerCorrupt(key, "a job record");
   return value;
 }
+
+/** As {@link decodeJob}, for whoever must go on: null for what is no job record. */
+export function jobOrNull(key: string, data: Uint8Array): JobRecord | null {
+  try {
+    return decodeJob(key, data);
+  } catch (cause) {
+    if (cause instanceof LedgerCorrupt) return null;
+    throw cause;
+  }
+}
