@@ -88,7 +88,8 @@ describe("why", () => {
     expect(why(world.resolver, { job: "swe/l9/none", partition: "20260310" })).toBeNull();
     expect(why(world.resolver, { job: "swe/l1a/all", partition: "20260310" })).toMatchObject({
       status: { state: "none" },
-      lacks: [],
+      // Nothing of it has come; what would have to is told all the same.
+      lacks: [{ root: { type: "arrival", dataset: "swe/l0/raw" } }],
     });
   });
 });
