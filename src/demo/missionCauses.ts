@@ -160,8 +160,7 @@ class Walk {
     if (this.#asked.has(job.name)) return [];
     this.#asked.add(job.name);
     const makers = job.inputs.filter(
-      ({ dataset, required, range: of }) =>
-        required && of === null && this.#catalogue.producerOf.has(dataset),
+      ({ dataset, range: of }) => of === null && this.#catalogue.producerOf.has(dataset),
     );
     return makers.flatMap(({ dataset }) => {
       const producer = this.#catalogue.producerOf.get(dataset);

@@ -46,7 +46,7 @@ const calibration = (dataset: string, day: string): BlockedOn => ({
 });
 
 const makes = (job: string, ...from: ReadonlyArray<string>): readonly [string, CatalogueJob] => {
-  const inputs = from.map((dataset) => ({ dataset, required: true, range: null }));
+  const inputs = from.map((dataset) => ({ dataset, range: null }));
   return [job, { name: job, inputs } as unknown as CatalogueJob];
 };
 const catalogue = {
