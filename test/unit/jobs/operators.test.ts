@@ -165,6 +165,10 @@ describe("files that grow old", () => {
     expect(look("2026-03-20T01:00:00")).toEqual(["info spin"]);
     expect(look("2026-03-20T02:00:00")).toEqual([]);
     expect(gauges.filter((one) => one.endsWith("true"))).toHaveLength(3);
+    // Of the clock's beats one a minute is enough.
+    const before = gauges.length;
+    look("2026-03-20T02:00:30");
+    expect(gauges).toHaveLength(before);
     expect(gauges.at(-1)).toMatch(/false$/);
   });
 });
@@ -209,6 +213,13 @@ describe("what a partition is made of", () => {
       ["ephemeris_predicted", true],
     ]);
     expect(found.complete).toBe(false);
+    const [l3] = jobsOf(name);
+    if (l3 === undefined) throw new Error(name);
+    const inputs = l3.inputs.filter(({ kind }) => kind.startsWith("ephemeris_"));
+    const either = new JobWorld(mission, [{ ...l3, inputs }]);
+    expect(needs(either, name, "20260310").complete).toBe(false);
+    arrive(either, "imap_pred_od025_20251201_20270301_v01.bsp");
+    expect(needs(either, name, "20260310").complete).toBe(true);
     // All of its data products are optional.
     const optional = [...mission.jobs.values()].find(
       (job) =>
@@ -244,6 +255,7 @@ describe("lineage", () => {
     expect(jobs(second)[0]).toBe("swe/l1b/sci 20260310 v2");
     expect(first.runs[0]?.inputs.map((input) => input.name)).toContain(tables[3]);
     expect(second.runs[0]?.inputs.map((input) => input.name)).not.toContain(tables[3]);
+    expect(second.runs[0]?.outputs).toEqual(["imap_swe_l1b_sci_20260310_v001.0002.cdf"]);
 
     of.tell({ type: "withdrawn", name: tables[3] ?? "" });
     of.settle();
@@ -322,6 +334,13 @@ describe("answers", () => {
       root: { type: "arrival", what: "spin" },
     });
     expect(expectedAnswer(knownOf(of), { day: "20260314" }).partitions).toBe(1);
+    // What waits for something that waits has the same root, also where that was met before.
+    const chain = new JobWorld(mission, jobsOf("swe/l1a/all", "swe/l1b/sci", "swe/l2/sci", "swe/l3/sci"));
+    arrive(chain, ...tables, raw("20260310"));
+    chain.tell({ type: "clock", now: at("2026-04-01") });
+    chain.settle();
+    const [spinless] = expectedAnswer(knownOf(chain), {}).groups;
+    expect(spinless?.missing.map((one) => one.job)).toEqual(["swe/l2/sci", "swe/l3/sci"]);
     // A partition whose day still goes on is not late.
     const early = world(...tables, raw("20260310"));
     early.tell({ type: "clock", now: at("2026-03-10T13:00:00") });
