@@ -342,7 +342,10 @@ function runStateOf({ state, generation, body }: LedgerRecord<RunBody>): RunStat
 function factsOfOrder({ job, partition, hold, again }: Order): ReadonlyArray<Fact> {
   const one = partition === "" ? null : partition;
   const facts: Array<Fact> = [{ type: "hold", job, partition: one, held: hold !== null }];
-  if (one !== null && again !== null)
-    facts.push({ type: "again", job, partition: one, id: again.id, now: again.now });
+  if (one !== null && again !== null) {
+    const at = parseInstant(again.at);
+    const order = { type: "again", job, partition: one, id: again.id, now: again.now } as const;
+    facts.push(at === null ? order : { ...order, at });
+  }
   return facts;
 }

@@ -3,6 +3,8 @@
  * is served.
  */
 import * as Schema from "effect/Schema";
+import { parseInstant } from "../jobs/instant.ts";
+import { isAnswer } from "../jobs/Node.ts";
 import type { RedoPlan, RedoProgress } from "../protocol/jobQuestions.ts";
 import { agedOf } from "./ageAlarm.ts";
 import type { JobAnswer, Known } from "./answering.ts";
@@ -59,6 +61,10 @@ const isNamed = Schema.is(Schema.Struct({ id: Schema.String }));
 function redoProgress({ core, redos }: Known, said: unknown): RedoProgress {
   const found = isNamed(said) ? redos.get(said.id) : null;
   if (found === null) throw new BadQuestion("there is no such reprocessing");
+  const range = rangeOfRedo(found);
+  const asked = parseInstant(found.at) ?? Number.NEGATIVE_INFINITY;
+  const asks = new Set(range === null ? [] : nodesOfRedo(found, range, asked, core));
+  const order = { id: found.id, at: asked };
   const jobs = found.jobs.flatMap((name) => {
     const job = core.jobs.get(name);
     if (job === undefined) return [];
@@ -66,7 +72,10 @@ function redoProgress({ core, redos }: Known, said: unknown): RedoProgress {
     for (const node of job.nodes.values()) {
       const run = node.runs.findLast((one) => one.again === found.id);
       if (run !== undefined) counts[standings[run.state]]++;
-      else if (node.order?.id === found.id) counts.waiting++;
+      else if (!asks.has(node)) continue;
+      // Made since for another reason, of the same newest inputs.
+      else if (node.runs.some((one) => isAnswer(one, order))) counts.done++;
+      else if (found.state !== "cancelled") counts.waiting++;
     }
     return [{ job: name, level: job.depth, ...counts }];
   });

@@ -8,6 +8,7 @@ import type { PartitionId } from "../jobs/blockedOn.ts";
 import type { Fact, RunFact } from "../jobs/fact.ts";
 import type { Range } from "../jobs/instant.ts";
 import { dayUs, overlap, parseInstant, startOfDay } from "../jobs/instant.ts";
+import { isAnswer } from "../jobs/Node.ts";
 import type { Node } from "../jobs/Node.ts";
 import type { Resolver } from "../jobs/Resolver.ts";
 import type { Redo } from "../protocol/orders.ts";
@@ -19,7 +20,13 @@ export class Redos {
 
   set(redo: Redo): void {
     this.#byId.set(redo.id, redo);
+    this.#fresh.delete(redo.id);
     this.#fresh.set(redo.id, redo);
+    if (redo.state === "running") return;
+    // A partition knows what was asked of it last. Where that is taken back, what others ask still stands.
+    for (const [id, other] of this.#byId) {
+      if (other.state === "running" && !this.#fresh.has(id)) this.#fresh.set(id, other);
+    }
   }
 
   get(id: string): Redo | null {
@@ -65,10 +72,12 @@ function* factsOf(redo: Redo, core: Pick<Resolver, "jobs">): Generator<Fact> {
   const range = rangeOfRedo(redo);
   const asked = parseInstant(redo.at);
   if (range === null || asked === null) return;
+  const order = { id: redo.id, at: asked };
   for (const node of nodesOfRedo(redo, range, asked, core)) {
     const id = { job: node.job.name, partition: node.name, id: redo.id };
     if (redo.state !== "running") yield { type: "never", ...id };
-    else if (!node.runs.some((run) => run.again === redo.id)) yield { type: "again", now: false, ...id };
+    else if (!node.runs.some((run) => isAnswer(run, order)))
+      yield { type: "again", now: false, ...id, at: asked };
   }
 }
 

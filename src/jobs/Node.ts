@@ -9,7 +9,17 @@ export const noStatus: Status = { state: "none", on: [], incomplete: null, hash:
 export interface Order {
   readonly id: string;
   readonly now: boolean;
+  /** When it was asked; absent: only a run of its own answers it. */
+  readonly at?: Instant;
 }
+
+/** Whether a run that is done answers what was asked. */
+export const isAnswer = (
+  run: Pick<RunFact, "state" | "again" | "at">,
+  { id, at }: Omit<Order, "now">,
+): boolean =>
+  (run.state === "done" || run.state === "no-data") &&
+  (run.again === id || (at !== undefined && run.at > at));
 
 export class Node {
   job: CompiledJob;

@@ -20,6 +20,7 @@ import type { IndexedFile } from "./indexed.ts";
 import type { Instant, Range } from "./instant.ts";
 import { overlap } from "./instant.ts";
 import { Node, noStatus } from "./Node.ts";
+import type { Order } from "./Node.ts";
 import type { Slice } from "./partitions.ts";
 import { allTime, sliceNamed, slicesOver } from "./partitions.ts";
 import { nodesAround, nodesOver, touchedBy } from "./touched.ts";
@@ -199,7 +200,7 @@ export class Resolver {
     if (node === null) return false;
     if (fact.type === "run") node.setRun(this.#shared(fact.run));
     else if (fact.type === "hold") node.held = fact.held;
-    else if (fact.type === "again") node.order = { id: fact.id, now: fact.now };
+    else if (fact.type === "again") node.order = orderOf(fact);
     else if (node.order?.id === fact.id) node.order = null;
     this.#dirty.add(node, true);
     return true;
@@ -483,6 +484,9 @@ function* adopt(old: CompiledJob, job: CompiledJob): Generator<Node> {
     node.job = job;
   }
 }
+
+const orderOf = ({ id, now, at }: Extract<Fact, { readonly type: "again" }>): Order =>
+  at === undefined ? { id, now } : { id, now, at };
 
 function keptOf(node: Node): ReadonlyArray<Kept> {
   const id = { job: node.job.name, partition: node.name };

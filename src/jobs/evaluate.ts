@@ -11,7 +11,7 @@ import type { DatasetFile } from "./dataset.ts";
 import type { ChosenInput, RecordedInput, RunFact, Share, Start, Status } from "./fact.ts";
 import type { Instant, Range } from "./instant.ts";
 import type { Node } from "./Node.ts";
-import { isRecorded, noStatus } from "./Node.ts";
+import { isAnswer, isRecorded, noStatus } from "./Node.ts";
 import { compareText } from "./select/sorted.ts";
 import type { Gate } from "./windowShare.ts";
 import { windowGate, windowShare } from "./windowShare.ts";
@@ -110,8 +110,7 @@ function exists({ job, runs, order }: Node, range: Range, view: DecisionView): b
 }
 
 const isAnswered = ({ order, runs }: Node): boolean =>
-  order === null ||
-  runs.some((run) => run.again === order.id && (run.state === "done" || run.state === "no-data"));
+  order === null || runs.some((run) => isAnswer(run, order));
 
 const wakesOf = (all: Choices): ReadonlyArray<Instant> => {
   const wakes: Array<Instant> = [];

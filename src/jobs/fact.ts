@@ -49,11 +49,17 @@ export interface RunFact extends PartitionId {
 
 /**
  * What an operator asked. `hold` and `release` of one job or partition replace each other. `again` makes a partition anew, once for
- * each `id`, however done or failed it is; with `now`, past what is upstream, its window, its schedule and a hold.
+ * each `id`, however done or failed it is; with `now`, past what is upstream, its window, its schedule and a hold. `at`: when it was
+ * asked; whatever was decided on since and is done answers it too, so that of several that were asked one run is enough.
  */
 export type OrderFact =
   | { readonly type: "hold"; readonly job: string; readonly partition: string | null; readonly held: boolean }
-  | ({ readonly type: "again"; readonly id: string; readonly now: boolean } & PartitionId)
+  | ({
+      readonly type: "again";
+      readonly id: string;
+      readonly now: boolean;
+      readonly at?: Instant;
+    } & PartitionId)
   /** Takes an `again` back: a reprocessing was cancelled. */
   | ({ readonly type: "never"; readonly id: string } & PartitionId);
 
