@@ -1,9 +1,11 @@
 /**
  * Group commit. An atomic batch costs the server about as much as some twenty single messages, however few it holds: it is
  * staged in a store of its own, which is made, synced and removed. So a few arrivals are sent singly, side by side, and what has
- * piled up behind them goes together; what comes while a batch is on its way gathers for the next one. One that is most likely
- * stored already goes singly: in a batch it would have all of that refused, and sent once more message by message. Each caller is
- * answered after the commit that holds its arrival, never before, and a caller that hangs up changes nothing.
+ * piled up behind them goes together. One that is most likely stored already goes singly: in a batch it would have all of that
+ * refused, and sent once more message by message. Each caller is answered after the commit that holds its arrival, never before,
+ * and a caller that hangs up changes nothing.
+ *
+ * Rejected: that what comes while a batch is on its way gathers for the next one. It saves next to nothing and is answered later.
  */
 import {
   commitBatchFrom,
@@ -92,7 +94,7 @@ export class Committer {
         this.#schedule();
       });
     }
-    if (this.#batches === 0) this.#sendSingly(this.#queue);
+    if (this.#queue.size < commitBatchFrom) this.#sendSingly(this.#queue);
   }
 
   #sendSingly(queue: Map<string, Waiting>): void {

