@@ -191,15 +191,16 @@ async function untilFree(pidFile: string): Promise<number | null> {
   return holder(pidFile);
 }
 
-interface Running {
+export interface Running {
   readonly child: ChildProcess;
   readonly pid: number;
   readonly ended: Promise<string>;
 }
 
-function launch(settings: EmbeddedSettings, configFile: string): Promise<Running> {
+/** Runs a program that ends (SIGTERM, and after 5 s SIGKILL) when its stdin is closed, and so with this process, however that ends. */
+export function launch(command: ReadonlyArray<string>): Promise<Running> {
   return new Promise((resolve, reject) => {
-    const child = spawn("/bin/sh", ["-c", guard, "orrery-guard", settings.binary, "-c", configFile], {
+    const child = spawn("/bin/sh", ["-c", guard, "orrery-guard", ...command], {
       stdio: ["pipe", "pipe", "ignore"],
       // Its own session: a terminal's ^C must reach this process first, which then drains and stops the server last.
       detached: true,
@@ -256,7 +257,7 @@ export const startEmbedded = (
       writeFile(configFile, configuration(settings, ports)),
     );
     const running = yield* Effect.acquireRelease(
-      attempt("did not start", () => launch(settings, configFile)),
+      attempt("did not start", () => launch([settings.binary, "-c", configFile])),
       ({ child, ended }) =>
         Effect.promise(async () => {
           child.stdin?.end();
