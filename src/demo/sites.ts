@@ -49,11 +49,14 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** The first of twelve free ports in a row. */
-async function freePorts(): Promise<number> {
+/** For each of a deployment's servers: client, monitor, cluster and leaf. */
+const portsEach = 12;
+
+/** The first of so many free ports in a row. */
+async function freePorts(wanted: number): Promise<number> {
   for (;;) {
     const first = 20_000 + Math.floor(Math.random() * 30_000);
-    const free = await Promise.all(Array.from({ length: 12 }, (_, i) => isFree(first + i)));
+    const free = await Promise.all(Array.from({ length: wanted }, (_, i) => isFree(first + i)));
     if (free.every(Boolean)) return first;
   }
 }
@@ -86,8 +89,10 @@ class Stage {
   /** Folders, keys, certificates and configurations, as a person would make them. */
   async make(): Promise<void> {
     await rm(root, { recursive: true, force: true });
-    for (const name of [supernode, ...sites]) {
-      const first = await freePorts();
+    const names = [supernode, ...sites];
+    const all = await freePorts(portsEach * names.length);
+    for (const [index, name] of names.entries()) {
+      const first = all + portsEach * index;
       const flags = ["--port", "--monitor-port", "--cluster-port", "--leaf-port"];
       const ports = flags.flatMap((flag, i) => [flag, String(first + 3 * i)]);
       const kind = name === supernode ? ["--supernode"] : [];

@@ -21,12 +21,18 @@ process.on("exit", () => {
   for (const deployment of live) deployment.abandon();
 });
 
-/** The first of so many free ports in a row. */
+/** Given out, and not listened on yet. */
+const given = new Set<number>();
+
+/** The first of so many free ports in a row, none of which was given out before. */
 async function freePorts(count: number): Promise<number> {
   for (;;) {
     const first = 20_000 + Math.floor(Math.random() * 30_000);
+    if (Array.from({ length: count }, (_, i) => first + i).some((port) => given.has(port))) continue;
     const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
-    if (free.every(Boolean)) return first;
+    if (!free.every(Boolean)) continue;
+    for (let i = 0; i < count; i++) given.add(first + i);
+    return first;
   }
 }
 
