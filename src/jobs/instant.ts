@@ -18,7 +18,8 @@ export const overlap = (a: Range, b: Range): boolean => a.start < b.end && a.end
 export const covers = (outer: Range, inner: Range): boolean =>
   outer.start <= inner.start && outer.end >= inner.end;
 
-const isoForm = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?Z?$/;
+/** Beyond the year 9999, where "for ever" often ends, a year has a sign and six digits. */
+const isoForm = /^(\d{4}|\+\d{6})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?Z?$/;
 
 /** Reads `2026-04-07`, `2026-04-07T19:55:29.642514` and forms between, all UTC; null for anything else, and for no real date. */
 export function parseInstant(text: string): Instant | null {
@@ -28,6 +29,8 @@ export function parseInstant(text: string): Instant | null {
   const ms = Date.UTC(Number(year), Number(month) - 1, Number(day));
   const date = new Date(ms);
   if (date.getUTCMonth() !== Number(month) - 1 || date.getUTCDate() !== Number(day)) return null;
+  // A year below 100 would be taken for one of the twentieth century, one too large for none at all.
+  if (date.getUTCFullYear() !== Number(year)) return null;
   // A leap second is counted as the second after it.
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60) return null;
   const seconds = Number(hour) * 3_600 + Number(minute) * 60 + Number(second);
@@ -38,7 +41,7 @@ export function parseInstant(text: string): Instant | null {
 export function formatInstant(at: Instant): string {
   if (!Number.isFinite(at)) return "-";
   const fraction = ((at % secondUs) + secondUs) % secondUs;
-  const whole = new Date((at - fraction) / 1_000).toISOString().slice(0, 19);
+  const whole = new Date((at - fraction) / 1_000).toISOString().slice(0, -".000Z".length);
   return fraction === 0 ? whole : `${whole}.${String(fraction).padStart(6, "0")}`;
 }
 

@@ -3,7 +3,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadNames } from "../../../src/config/namesFile.ts";
 import { factsOf, givenRange, indexedFile, readRange } from "../../../src/jobs/indexed.ts";
-import { parseInstant } from "../../../src/jobs/instant.ts";
+import { dayUs, formatInstant, parseInstant } from "../../../src/jobs/instant.ts";
 import type { Recognised } from "../../../src/jobs/names.ts";
 import { bodyGiven, decodeArrival, encodeArrival, givenOf } from "../../../src/protocol/arrival.ts";
 import { readNotification } from "../../../src/protocol/notification.ts";
@@ -56,12 +56,32 @@ describe("a range that is given", () => {
   });
 });
 
+describe("an instant", () => {
+  it("beyond the year 9999, where calibrations for ever end, is read back as it was written", () => {
+    const end = at("9999-12-31T00:00:00") + dayUs;
+    expect(formatInstant(end)).toBe("+010000-01-01T00:00:00");
+    expect(parseInstant(formatInstant(end))).toBe(end);
+  });
+
+  it("is none of a year that would be taken for another one", () => {
+    expect([parseInstant("0026-03-10"), parseInstant("+999999-01-01")]).toEqual([null, null]);
+  });
+});
+
 describe("what a record keeps of a file", () => {
   const spin = fileOf("imap_2025_360_2025_361_10.spin.csv");
   const pointed = fileOf("imap_hi_l1a_45sensor-de_20260407-repoint00209_v001.0001.cdf");
 
+  const forEver = "imap_swe_l1b-in-flight-cal_20250101_99991231_v001.csv";
+
   it("is read back by the index", () => {
-    for (const name of [spin.name, pointed.name, "naif0012.tls", "imap_swe_l1a_sci_20260310_v009.cdf"]) {
+    for (const name of [
+      spin.name,
+      pointed.name,
+      "naif0012.tls",
+      "imap_swe_l1a_sci_20260310_v009.cdf",
+      forEver,
+    ]) {
       const file = fileOf(name);
       expect(indexedFile({ dataset: factsOf(fileOf(name), null, null) }, "tag")).toEqual({
         ...file,
