@@ -149,6 +149,8 @@ export const nomadRedoMax = 1;
 export const nomadPlaceMs = 3_600_000;
 /** A run that its node was not told is somebody else's, or cancelled, is looked at this often. */
 export const runWatchEveryMs = 5_000;
+/** A run whose job a node does not know is left to others for this long; then it counts as an attempt that failed. */
+export const jobUnknownMs = 600_000;
 /** Inputs of one run brought in at once. */
 export const runStagedAtOnceMax = 4;
 /** Runs ready and in hand are counted for the metrics this often. */

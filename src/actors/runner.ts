@@ -27,7 +27,7 @@ import type { RunDriver, RunEnd } from "../drivers/RunDriver.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
 import { consumerFilters } from "../jetstream/survey.ts";
-import { jobLogBytesMax, runStorageTriesMax } from "../limits.ts";
+import { jobLogBytesMax, jobUnknownMs, runStorageTriesMax, runWatchEveryMs } from "../limits.ts";
 import type { Arrival } from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
 import {
@@ -45,7 +45,7 @@ import type { RunBody, RunEnded, RunOutput, RunResult } from "../protocol/runs.t
 import { cancelledReason, givenByRun, verdictOf } from "../protocol/runs.ts";
 import type { RunQueue } from "../protocol/runQueue.ts";
 import { byUrgency, laneOfQueue, queueOfFilter } from "../protocol/runQueue.ts";
-import type { NotNow } from "./NotNow.ts";
+import { NotNow } from "./NotNow.ts";
 import { claimsWorker, SystemFailure } from "./claims.ts";
 import type { ClaimInfo, Item } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
@@ -169,6 +169,9 @@ const oneRun = (of: Try): Effect.Effect<Outcome<RunBody>, SystemFailure | NotNow
     const job = of.site.jobs.get(record.body.job);
     if (job === undefined) {
       const detail = `this node knows no job ${record.body.job}`;
+      const age = of.node.nats.now() - Date.parse(record.body.createdAt);
+      // While a catalogue is rolled out over the nodes another may know it, and runs of it are no failures.
+      if (age < jobUnknownMs) yield* new NotNow({ detail, againMs: runWatchEveryMs });
       return failure(record.body, "transient", "JobUnknown", detail);
     }
     const outcome = yield* alone(of, record, execute(of, job, record)).pipe(

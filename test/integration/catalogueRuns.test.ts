@@ -8,7 +8,7 @@ import { cancelRun } from "../../src/actors/runCancel.ts";
 import { standingHolder } from "../../src/actors/runLock.ts";
 import { reclaimSlot } from "../../src/jetstream/claims.ts";
 import { apply, topologyOf } from "../../src/jetstream/topology.ts";
-import { getManyUnsafe } from "../../src/jetstream/ledger.ts";
+import { getManyUnsafe, getSlotUnsafe } from "../../src/jetstream/ledger.ts";
 import {
   claimKey,
   dueKey,
@@ -16,6 +16,7 @@ import {
   parkedKey,
   placeOfRecordKey,
   readyKey,
+  runMailbox,
 } from "../../src/protocol/keys.ts";
 import type { StretchPartition } from "../../src/protocol/runs.ts";
 import { lockKey, queueOf } from "../../src/protocol/runQueue.ts";
@@ -98,6 +99,32 @@ const partitions = (prefix: string, count: number): ReadonlyArray<StretchPartiti
   Array.from({ length: count }, (_, i) => ({ ...dayOf("20260310"), name: `${prefix}${i}` }));
 
 describe("a run of the catalogue", () => {
+  it(
+    "is left to the nodes that know its job while a catalogue is rolled out",
+    { timeout: 30_000 },
+    async () => {
+      const known = stage.jobs.jobs.get("plain");
+      if (known === undefined) throw new Error("no such job");
+      const ignorant = await stage.runner("ignorant", 0, {}, "l1", { jobs: new Map([["plain", known]]) });
+      const run = await stage.begin("no-data", planOf([]), dayOf("20260310"), [], Date.now());
+      const slot = claimKey(runMailbox("l1"), "ignorant", 0);
+      await until("taken and given back", async () => {
+        const found = await getSlotUnsafe(stage.server.nats, slot);
+        return found?.slot.state === "idle" && found.slot.last !== null;
+      });
+      await ignorant.stop();
+      await stage.runner("knowing");
+      const record = await done(run);
+      expect(record).toMatchObject({ attempts: 0, errors: [], body: { ended: { how: "no-data" } } });
+
+      await stage.stopAll();
+      await stage.runner("ignorant", 0, {}, "l1", { jobs: new Map([["plain", known]]) });
+      const old = await stage.begin("no-data", planOf([]), dayOf("20260311"));
+      const failing = await stage.until(old, "tried", ({ errors }) => errors.length > 0);
+      expect(failing.errors[0]?.reason).toBe("JobUnknown");
+    },
+  );
+
   it("tells its command of its partition, its inputs and its version, and announces what it is of", async () => {
     const runner = await stage.runner("tell");
     const { etag } = await Effect.runPromise(

@@ -127,6 +127,7 @@ export class RunStage {
     worker = 0,
     deps: Partial<RunnerDeps> = {},
     lane = "l1",
+    jobs: RunnerJobs = this.jobs,
   ): Promise<StartedRunner> {
     const nats = await this.server.connect(name);
     const rules = (mailbox: string) => runReclaimRules(this.jobs, mailbox.slice(runMailbox("").length));
@@ -142,7 +143,7 @@ export class RunStage {
       runs,
       ...deps,
     };
-    const site = { ...this.jobs, dataDir: this.folder };
+    const site = { ...jobs, dataDir: this.folder };
     const fiber = Effect.runFork(runnerWorker(node, site, lane, worker, all, Effect.void));
     const runner: StartedRunner = {
       node,
@@ -163,10 +164,11 @@ export class RunStage {
     plan: RunPlan,
     partition: StretchPartition = dayOf("20260310"),
     inputs: ReadonlyArray<RunInput> = [],
+    now = 0,
   ): Promise<string> {
     const place = this.place(job, partition);
     const { etag: hash } = place;
-    const run = newRun({ job, version: "1", partition, hash, inputs, plan }, { now: 0, node: "test" });
+    const run = newRun({ job, version: "1", partition, hash, inputs, plan }, { now, node: "test" });
     await Effect.runPromise(commit(this.server.nats, "test", beginRun(place.place, run)));
     return recordKey(place.place);
   }
