@@ -26,8 +26,6 @@ export const newAccount = (): Key => keyOf(createAccount());
 /** Rejects with the library's own words on a text that is no seed. */
 const pairOf = (seed: string): KeyPair => fromSeed(new TextEncoder().encode(seed.trim()));
 
-export const publicKeyOf = (seed: string): string => pairOf(seed).getPublicKey();
-
 /** @param systemAccount public key of the account that watches the servers */
 export const operatorJwt = (name: string, operatorSeed: string, systemAccount: string): Promise<string> =>
   encodeOperator(name, pairOf(operatorSeed), { system_account: systemAccount });

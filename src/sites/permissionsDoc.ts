@@ -47,6 +47,8 @@ export function permissionsDoc(): string {
     "",
     "Who may list or follow a bucket makes a consumer there, and NATS looks at what a consumer is asked for only by its stream's name: somebody who holds such credentials and means harm can change or end that stream's other consumers, and can have its messages delivered to a subject of the site's account that he could not publish to himself. Nothing outside the site's account is reached by it. Give `operator` to people you would let do that.",
     "",
+    "Not in the table, and so refused: a storage with the driver `objectstore`, notifications by `enqueuer.natsSubject`, and subjects on which actors of your own answer. A site that has these uses credentials of its own making, signed with `keys/account.nk`.",
+    "",
     "## Within a site",
     "",
     "`{inbox}` is the user's own, `_INBOX.` and its public key: no other user may hear its answers.",
