@@ -154,14 +154,22 @@ const oneLife = (
       yield* readTables(state);
       core.apply({ type: "clock", now: clockOf(state) });
       known(state);
-      yield* Effect.forkScoped(forEverTick(state));
-      yield* Effect.forkScoped(forEverTell(state));
       Queue.offerUnsafe(state.wake, undefined);
-      for (;;) {
-        yield* Queue.take(state.wake);
-        yield* decideAll(state);
-      }
+      // Together: a life in which one of them has ended would go on deaf or dumb, and nobody would hear of it.
+      yield* Effect.all([forEverTick(state), forEverTell(state), forEverDecide(state)], {
+        concurrency: "unbounded",
+        discard: true,
+      });
+      return yield* Effect.never;
     }),
+  );
+
+const forEverDecide = (state: State): Effect.Effect<never> =>
+  Effect.forever(
+    Effect.andThen(
+      Queue.take(state.wake),
+      Effect.suspend(() => decideAll(state)),
+    ),
   );
 
 function take(state: State, change: LedgerChange): void {

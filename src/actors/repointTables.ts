@@ -6,7 +6,7 @@ import type { Fact } from "../jobs/fact.ts";
 import { indexedFile } from "../jobs/indexed.ts";
 import { tableBytesMax } from "../limits.ts";
 import { ledgerBucket } from "../protocol/keys.ts";
-import { decodeRecord } from "../protocol/records.ts";
+import { recordOrNull } from "../protocol/records.ts";
 import type { FileBody } from "../protocol/records.ts";
 import type { TableFile } from "./catalogueFacts.ts";
 import type { NodeContextService } from "./NodeContext.ts";
@@ -29,9 +29,9 @@ export const readTable = (
   Effect.gen(function* () {
     const entry = yield* Effect.tryPromise(() => getUnsafe(node.nats, ledgerBucket, key));
     if (entry === null || entry.ended) return { type: "gone" } as const;
-    const record = decodeRecord<FileBody>(key, entry.data);
-    const file = record.state === "known" ? indexedFile(record.body, record.etag) : null;
-    if (file === null || file.range === null) return { type: "gone" } as const;
+    const record = recordOrNull<FileBody>(key, entry.data);
+    const file = record?.state === "known" ? indexedFile(record.body, record.etag) : null;
+    if (record === null || file === null || file.range === null) return { type: "gone" } as const;
     const storage = storageOf(record.body.bucket);
     if (storage === null) {
       node.log("error", "a repoint table cannot be read: its bucket is of no lane with a storage", {
