@@ -21,6 +21,7 @@ import { readDocument } from "./document.ts";
 import type { Finding, SiteDocument } from "./document.ts";
 import type { JobCatalogue, JobDriver } from "./JobCatalogue.ts";
 import { loadNames } from "./namesFile.ts";
+import { didYouMean } from "./nearMiss.ts";
 import { msPerDay } from "./quantity.ts";
 import { errorCode } from "./references.ts";
 import type { Environment } from "./references.ts";
@@ -304,6 +305,8 @@ function lintRules(file: CatalogueFile, recogniser: Recogniser): LintRules {
     isProduct: (kind) => recogniser.kinds.get(kind)?.selection === "product",
     arrives: (dataset) => file.arrives.some((pattern) => pattern.test(dataset)),
     hasSchedules: true,
+    unknownFix: "correct the name, add the job that makes it, or say by arrives that it comes from outside",
+    didYouMean,
   };
 }
 

@@ -12,7 +12,9 @@ import { problemOf } from "./problems.ts";
 import { readSiteText } from "./readText.ts";
 import { resolveSite } from "./resolve.ts";
 import type { Surroundings } from "./resolve.ts";
+import { lanesOf, untaken } from "./rules/buckets.ts";
 import type { Site } from "./Site.ts";
+import type { SiteFile } from "./SiteSchema.ts";
 import { SiteFileError } from "./SiteFileError.ts";
 import type { Problem } from "./SiteFileError.ts";
 
@@ -82,7 +84,12 @@ function understand(document: SiteDocument, path: string, options: LoadOptions |
       catalogue: load.catalogue,
       missionStart: decoded.file.missionStart === null ? null : startOfDay(decoded.file.missionStart),
     },
-    findings: [...lintSite(decoded.file, document.value), ...resolved.findings, ...load.findings],
+    findings: [
+      ...lintSite(decoded.file, document.value),
+      ...resolved.findings,
+      ...load.findings,
+      ...productsBucket(decoded.file, load.catalogue),
+    ],
   };
 }
 
@@ -103,6 +110,20 @@ function readCatalogue(
       fix,
     })),
   };
+}
+
+/** What jobs make would be put where no lane sees it: nothing that is made of it would ever start. */
+function productsBucket(file: SiteFile, catalogue: Site["catalogue"]): ReadonlyArray<Finding> {
+  if (catalogue === null || catalogue.products === null) return [];
+  const { bucket } = catalogue.products;
+  const isNamed = lanesOf(file, bucket).some((lane) => file.lanes[lane]?.names != null);
+  if (isNamed) return [];
+  const fault = untaken(file, bucket) ?? {
+    message: "its lane tells no files by their names",
+    fix: "name a bucket of a lane with names",
+  };
+  const message = `${catalogue.file}: products.bucket (${bucket}): ${fault.message}`;
+  return [{ path: ["catalogue"], severity: "warning", value: null, message, fix: fault.fix }];
 }
 
 function byPlace(a: Problem, b: Problem): number {

@@ -15,6 +15,10 @@ export interface LintRules {
   readonly arrives: (dataset: DatasetId) => boolean;
   /** Whether the form can say schedules: where it cannot, a job without data products among its inputs may still have one. */
   readonly hasSchedules: boolean;
+  /** What is to be done about a data product that nobody makes. */
+  readonly unknownFix: string;
+  /** ` (did you mean …?)` where one that is known is near it, else nothing. */
+  readonly didYouMean: (dataset: DatasetId, known: Iterable<DatasetId>) => string;
 }
 
 /** The mission's own: raw packets arrive, all other science is made, and its files say no schedules. */
@@ -22,6 +26,8 @@ export const missionRules: LintRules = {
   isProduct: (kind) => kind === "science",
   arrives: (dataset) => /^[^/]+\/l0\/raw$/.test(dataset),
   hasSchedules: false,
+  unknownFix: "correct the name, or add the job that makes it",
+  didYouMean: () => "",
 };
 
 /** @param jobs every job that was written, also two of one name. Errors and warnings, by file and line. */
@@ -106,12 +112,21 @@ class Linter {
     );
   }
 
+  /** Data products that are there, or will be. */
+  #producible(): ReadonlyArray<DatasetId> {
+    const outside = [...this.#jobs.values()].flatMap((job) =>
+      job.inputs.flatMap(({ dataset }) => (this.#rules.arrives(dataset) ? [dataset] : [])),
+    );
+    return [...this.#producerOf.keys(), ...outside];
+  }
+
   #unknownProducers(): ReadonlyArray<string> {
     return [...this.#jobs.values()].flatMap((job) => {
       const missing = job.inputs.filter((input) => this.#isMissing(input));
-      for (const { dataset, at } of missing) {
-        const fix = "correct the name, or add the job that makes it";
-        this.#tell("unknown-producer", at, job, `no job makes ${dataset}`, fix);
+      for (const { dataset, kind, at } of missing) {
+        const meant = this.#rules.didYouMean(dataset, this.#producible());
+        const message = `no job makes ${dataset}, a data product of kind ${kind}${meant}`;
+        this.#tell("unknown-producer", at, job, message, this.#rules.unknownFix);
       }
       return missing.length > 0 ? [job.name] : [];
     });
