@@ -226,7 +226,7 @@ export const partitionStory = (
     const found = yield* findJobs(link, job, partition);
     const [only, ...others] = found;
     if (only === undefined) {
-      const known = [...site.jobs.keys()];
+      const known = [...site.jobs.keys(), ...(site.catalogue?.jobs.keys() ?? [])];
       const name = partition === null ? (job.split(".")[1] ?? job) : job;
       return yield* no(
         known.includes(name)

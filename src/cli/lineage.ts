@@ -62,10 +62,10 @@ export const lineage = (
     });
     const files = yield* Effect.tryPromise({ try: () => readFiles(link, answer.files), catch: ofCause });
     const graph: Graph = { ...answer, files };
-    if (options.json) sayJson(io, graph);
-    else render(io, graph, options);
     const own = files.find((file) => file.name === name);
     const isEmpty = own?.record == null && answer.runs.length === 0;
+    if (options.json) sayJson(io, graph);
+    else if (!isEmpty) render(io, graph, options);
     return isEmpty ? yield* no(options.json ? "" : `nothing is known of ${harmless(name)}`) : undefined;
   });
 

@@ -62,7 +62,7 @@ function wordsOf(verb: OrderVerb, partition: string): string {
     case "release":
       return "released";
     case "force":
-      return "is made now, of what is there, whatever it waits for; once";
+      return "is made now, once, past whatever else it waits for, if its inputs are there; else as soon as they are";
     case "retry":
       return "is made anew as soon as its inputs are there";
   }
