@@ -1,6 +1,5 @@
 /** Sites and supernodes as `orrery site init` makes them, on servers of their own, on loopback; gone when the test ends. */
 import type { ChildProcess } from "node:child_process";
-import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -10,6 +9,7 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { findNatsServer } from "../../scripts/nats-server/find.mjs";
+import { launch } from "../../src/jetstream/embedded.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
 import { connectNats } from "../../src/jetstream/Nats.ts";
 import type { CliResult } from "./cli.ts";
@@ -45,7 +45,9 @@ function isFree(port: number): Promise<boolean> {
 }
 
 interface RunningServer {
+  /** Of the guard, which ends with its server. */
   readonly child: ChildProcess;
+  readonly pid: number;
   readonly log: string;
 }
 
@@ -121,10 +123,15 @@ export class Deployment {
     for (let i = 0; i < servers; i++) {
       const configuration = servers === 1 ? "nats" : `${name}-${i}`;
       const log = this.path(name, `${configuration}.log`);
-      const child = spawn(binary, ["-c", this.path(name, `${configuration}.conf`), "-l", log], {
-        stdio: "ignore",
-      });
-      this.#servers.set(`${name}/${i}`, { child, log });
+      // It ends with this process, also when a runner of tests kills that.
+      const { child, pid } = await launch([
+        binary,
+        "-c",
+        this.path(name, `${configuration}.conf`),
+        "-l",
+        log,
+      ]);
+      this.#servers.set(`${name}/${i}`, { child, pid, log });
     }
     await until(
       async () => this.#answers(name),
@@ -179,11 +186,11 @@ export class Deployment {
     await Effect.runPromise(Scope.close(this.#scope, Exit.void));
     await Promise.all(
       [...this.#servers.values()].map(
-        ({ child }) =>
+        ({ child, pid }) =>
           new Promise<void>((resolve) => {
             if (child.exitCode !== null || child.signalCode !== null) return resolve();
             child.once("exit", () => resolve());
-            child.kill("SIGKILL");
+            process.kill(pid, "SIGKILL");
             return undefined;
           }),
       ),
@@ -194,7 +201,7 @@ export class Deployment {
 
   /** The test process ends early: nothing of it stays. */
   abandon(): void {
-    for (const { child } of this.#servers.values()) child.kill("SIGKILL");
+    for (const { child } of this.#servers.values()) child.stdin?.end();
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }
