@@ -3,6 +3,7 @@
  * has: this command only asks for it, and looks.
  */
 import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import { randomBytes } from "node:crypto";
 import { startOfDay } from "../jobs/instant.ts";
@@ -16,7 +17,7 @@ import type { Redo } from "../protocol/orders.ts";
 import { decodeRedo, redoKey } from "../protocol/orders.ts";
 import { encodeJson, recordVersion } from "../protocol/records.ts";
 import type { CommandFailed } from "./failures.ts";
-import { failed, misused, no, ofCause, ofJetStream } from "./failures.ts";
+import { exitCode, failed, misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
 import type { MissionLink } from "./mission.ts";
@@ -40,6 +41,7 @@ export interface ReprocessOptions {
 const commitDeadlineMs = 5_000;
 const lookEveryMs = 1_000;
 const tries = 5;
+const lookedAtMax = 20;
 
 export const reprocess = (
   io: IoService,
@@ -98,7 +100,9 @@ export const reprocess = (
         io,
         `begun as ${id}: orrery reprocessing show ${id} tells how far it is; pause, resume and cancel take the same name`,
       );
-    return options.watch ? yield* watchUntilDone(io, link, id) : undefined;
+    if (!options.watch) return undefined;
+    yield* untilSeen(askJobs<RedoProgress>(link, "redo-progress", { id }));
+    return yield* watchUntilDone(io, link, id);
   });
 
 const dayOf = (flag: string, text: string | null): Effect.Effect<string, CommandFailed> => {
@@ -161,11 +165,22 @@ export const list = (
   Effect.gen(function* () {
     const link = yield* openMission(io, options.site);
     const all = (yield* readAll(link.nats)).toSorted((a, b) => (a.at < b.at ? 1 : -1));
-    if (options.json) return sayJson(io, all);
+    // The record says what was decided; whether anything is left to do, only the resolver knows.
+    const over = new Set<string>();
+    for (const one of all.filter(({ state }) => state === "running").slice(0, lookedAtMax)) {
+      const { jobs } = yield* askJobs<RedoProgress>(link, "redo-progress", { id: one.id });
+      if (leftOf(jobs) === 0) over.add(one.id);
+    }
+    const stateOf = (one: Redo): string => (over.has(one.id) ? "over" : one.state);
+    if (options.json)
+      return sayJson(
+        io,
+        all.map((one) => ({ ...one, state: stateOf(one) })),
+      );
     if (all.length === 0) return yield* no("nothing was ever reprocessed here");
     const rows = all.map((one) => [
       one.id,
-      one.state,
+      stateOf(one),
       count(one.partitions),
       `${one.from} … ${one.to}`,
       one.by,
@@ -225,12 +240,33 @@ function sayProgress(io: IoService, { redo, jobs }: RedoProgress): void {
   say(io, summaryOf(redo, jobs));
 }
 
+const leftOf = (jobs: RedoProgress["jobs"]): number =>
+  jobs.reduce((all, one) => all + one.waiting + one.running, 0);
+
 function summaryOf(redo: Redo, jobs: RedoProgress["jobs"]): string {
   const sum = (of: "waiting" | "running" | "done" | "failed") => jobs.reduce((all, one) => all + one[of], 0);
-  const left = sum("waiting") + sum("running");
+  const left = leftOf(jobs);
   const state = redo.state === "running" && left === 0 ? "over" : redo.state;
   return `${redo.id}: ${state}; ${count(sum("done"))} of ${count(redo.partitions)} made anew, ${count(sum("failed"))} failed, ${count(left)} to come`;
 }
+
+const seenTriesMax = 100;
+const seenEvery = "100 millis";
+
+/**
+ * A reprocessing that was just written is not at once in the memory of the resolver that is asked: for 10 s its "there is no such" is
+ * taken for "not yet". For an id that somebody typed the same answer is final.
+ */
+export const untilSeen = <A, R>(
+  ask: Effect.Effect<A, CommandFailed, R>,
+): Effect.Effect<A, CommandFailed, R> =>
+  ask.pipe(
+    Effect.retry({
+      while: (refused) => refused.exit === exitCode.usage,
+      schedule: Schedule.spaced(seenEvery),
+      times: seenTriesMax,
+    }),
+  );
 
 /** Until it is over, cancelled, or ^C, after which it goes on without anybody looking. */
 const watchUntilDone = (io: IoService, link: MissionLink, id: string): Effect.Effect<void, CommandFailed> =>
@@ -241,7 +277,7 @@ const watchUntilDone = (io: IoService, link: MissionLink, id: string): Effect.Ef
       const line = summaryOf(progress.redo, progress.jobs);
       if (line !== told) say(io, line);
       told = line;
-      const left = progress.jobs.reduce((all, one) => all + one.waiting + one.running, 0);
+      const left = leftOf(progress.jobs);
       if (progress.redo.state === "cancelled") return;
       if (left === 0) {
         if (progress.jobs.some((one) => one.failed > 0)) {
