@@ -86,7 +86,7 @@ describe("reprocessing", () => {
 
     const days2 = ["--from", "20260310", "--to", "20260311"];
     const planned = await orrery(of, "reprocess", "swe/l1a/all", ...days2, "--downstream");
-    expect(planned.exit).toBe(0);
+    expect(planned, planned.stderr).toMatchObject({ exit: 0 });
     expect(planned.stdout).toContain("4 runs");
     expect(planned.stderr).toContain("--yes");
     expect((await of.runs()).length).toBe(6);
@@ -112,7 +112,7 @@ describe("reprocessing", () => {
       expect(taken).toEqual([`imap_swe_l1a_sci_${partitionName(body.partition)}_v001.0002.cdf`]);
     }
     const listed = await orrery(of, "reprocessing", "ls", "--json");
-    expect(JSON.parse(listed.stdout)).toMatchObject([{ partitions: 4, state: "running", jobs: twoLevels }]);
+    expect(JSON.parse(listed.stdout)).toMatchObject([{ partitions: 4, state: "over", jobs: twoLevels }]);
   });
 
   it(
