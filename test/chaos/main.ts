@@ -128,5 +128,5 @@ async function main(): Promise<number> {
 
 // Through the exit handlers, which end every process that was started.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
-// Not left to the end of the event loop: once, in some forty runs, a process with nothing left to do hung in its own teardown.
+// Not left to the end of the event loop: a process with nothing left to do was twice seen to hang in its own teardown.
 process.exit(await main());
