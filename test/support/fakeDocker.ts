@@ -4,7 +4,15 @@
  * used: its command runs on this machine, with nothing in its environment but what `--env` names.
  */
 import { spawn } from "node:child_process";
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 
 const [state = "", verb = "", ...args] = process.argv.slice(2);
@@ -29,8 +37,31 @@ interface Container {
 }
 
 const fileOf = (name: string): string => join(state, `container-${name}.json`);
-const read = (name: string): Container | null =>
-  existsSync(fileOf(name)) ? (JSON.parse(readFileSync(fileOf(name), "utf8")) as Container) : null;
+/** `pid` is 0 while the container is made: its name is taken before anything of it runs. */
+const read = (file: string): Container | null => {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Container;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw cause;
+  }
+};
+/** Whole or not at all: other clients read it at any time. */
+const write = (container: Container): void => {
+  const made = `${fileOf(container.name)}.${process.pid}.made`;
+  writeFileSync(made, JSON.stringify(container));
+  renameSync(made, fileOf(container.name));
+};
+/** Once it runs; null for one that is not there, or never came to run. */
+const running = async (name: string): Promise<Container | null> => {
+  for (let left = startMsMax; left > 0; left -= 20) {
+    const found = read(fileOf(name));
+    if (found === null || found.pid > 0) return found;
+    await pause(20);
+  }
+  return null;
+};
+const startMsMax = 5_000;
 const signal = (pid: number, name: NodeJS.Signals | 0): boolean => {
   try {
     process.kill(-pid, name);
@@ -69,8 +100,10 @@ async function run(): Promise<void> {
   }
   const [image, program = "", ...rest] = args.slice(at);
   const name = options.get("--name") ?? "";
-  if (read(name) !== null) fail(125, `Conflict. The container name "/${name}" is already in use`);
+  if (read(fileOf(name)) !== null) fail(125, `Conflict. The container name "/${name}" is already in use`);
   if (image === "no-such-image") fail(125, `Unable to find image '${image}:latest' locally`);
+  const label = options.get("--label") ?? "";
+  write({ name, pid: 0, label });
   const env: Record<string, string> = { PATH: "/usr/bin:/bin" };
   for (const each of names) env[each] = process.env[each] ?? "";
   const child = spawn(program, rest, {
@@ -85,9 +118,10 @@ async function run(): Promise<void> {
   );
   const missing = new Promise<Error>((resolve) => child.once("error", resolve));
   const wrong = await Promise.race([missing, spawned]);
+  if (wrong !== undefined) rmSync(fileOf(name), { force: true });
   if (wrong !== undefined) fail(127, `exec: "${program}": executable file not found in $PATH`);
   const { pid = 0 } = child;
-  writeFileSync(fileOf(name), JSON.stringify({ name, pid, label: options.get("--label") }));
+  write({ name, pid, label });
   for (const each of ["SIGTERM", "SIGINT"] as const) process.on(each, () => child.kill(each));
   const [code, how] = await ended;
   signal(pid, "SIGKILL");
@@ -96,9 +130,9 @@ async function run(): Promise<void> {
   process.exit(code ?? numbers[how ?? ""] ?? 1);
 }
 
-function remove(): void {
+async function remove(): Promise<void> {
   for (const name of args.filter((arg) => !arg.startsWith("-"))) {
-    const found = read(name);
+    const found = await running(name);
     if (found === null) continue;
     signal(found.pid, "SIGKILL");
     rmSync(fileOf(name), { force: true });
@@ -107,7 +141,7 @@ function remove(): void {
 
 async function stop(): Promise<void> {
   const [, seconds, name = ""] = args;
-  const found = read(name) ?? fail(1, `No such container: ${name}`);
+  const found = (await running(name)) ?? fail(1, `No such container: ${name}`);
   signal(found.pid, "SIGTERM");
   for (let left = Number(seconds) * 1_000; left > 0 && signal(found.pid, 0); left -= 20) await pause(20);
   signal(found.pid, "SIGKILL");
@@ -121,17 +155,19 @@ switch (verb) {
     await run();
     break;
   case "rm":
-    remove();
+    await remove();
     break;
   case "stop":
     await stop();
     break;
   case "ps": {
     const label = args.find((arg) => arg.startsWith("label="))?.slice("label=".length);
-    const names = readdirSync(state).filter((file) => file.startsWith("container-"));
+    const names = readdirSync(state).filter(
+      (file) => file.startsWith("container-") && file.endsWith(".json"),
+    );
     for (const file of names) {
-      const found = JSON.parse(readFileSync(join(state, file), "utf8")) as Container;
-      if (found.label === label) say(found.name);
+      const found = read(join(state, file));
+      if (found !== null && found.label === label) say(found.name);
     }
     break;
   }
