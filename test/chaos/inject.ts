@@ -23,6 +23,8 @@ export interface Injected {
 }
 
 const aimMs = 4_000;
+/** For an answer of the server to what an operator changes. */
+const takenMs = 20_000;
 const orderMs = 15_000;
 const ledger = "$KV.ledger";
 const up = "up" as const;
@@ -182,14 +184,31 @@ async function limitStores(arena: Arena, downMs: number): Promise<void> {
   const { streams } = arena.cluster.nats.jsm;
   const before: Array<StreamConfig> = [];
   for (const name of [kvStream(ledgerBucket), arrivalsStream]) {
-    const { config, state } = await streams.info(name);
-    before.push(config);
-    await streams.update(name, { ...config, max_bytes: state.bytes, discard: DiscardPolicy.New });
+    await untilTaken(async () => {
+      const { config, state } = await streams.info(name);
+      await streams.update(name, { ...config, max_bytes: state.bytes, discard: DiscardPolicy.New });
+      if (!before.some((one) => one.name === name)) before.push(config);
+    });
   }
   await sleep(downMs);
   for (const { name, discard } of before) {
-    const { config } = await streams.info(name);
-    await streams.update(name, { ...config, max_bytes: -1, discard });
+    await untilTaken(async () => {
+      const { config } = await streams.info(name);
+      await streams.update(name, { ...config, max_bytes: -1, discard });
+    });
+  }
+}
+
+/** A server that has just been started anew, or works off what waited, lets an operator wait as well: he asks again. */
+async function untilTaken(ask: () => Promise<void>): Promise<void> {
+  const until = performance.now() + takenMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (cause) {
+      if (performance.now() > until) throw cause;
+      await sleep(250);
+    }
   }
 }
 
