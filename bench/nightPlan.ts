@@ -84,8 +84,9 @@ function numbers(seed: number): () => number {
   };
 }
 
-/** Sequence numbers that are never announced: one, three in a row, and one near the end; of short nights the first alone. */
+/** Sequence numbers that are never announced: one, three in a row, and one near the end; of short nights the first alone, of the shortest none. */
 function gapsOf(exposures: number): Expected["gaps"] {
+  if (exposures < 4) return [];
   const gaps = [{ from: 4, to: 4 }];
   if (exposures >= 20) gaps.push({ from: 12, to: 14 });
   if (exposures >= 200) gaps.push({ from: exposures - 30, to: exposures - 30 });
