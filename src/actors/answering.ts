@@ -17,7 +17,7 @@ export interface Known {
   readonly core: Resolver;
   readonly redos: Pick<Redos, "get">;
   readonly catalogue: Pick<JobCatalogue, "recogniser" | "teams" | "ages">;
-  readonly facts: Pick<CatalogueFacts, "recordOf" | "cameAt">;
+  readonly facts: Pick<CatalogueFacts, "recordOf" | "cameAt" | "placesOf">;
 }
 
 /** Throws `BadQuestion`. */

@@ -8,6 +8,8 @@ import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { Site } from "../config/Site.ts";
 import type { Change } from "../jetstream/follower.ts";
 import type { Fact, RunFact, RunState } from "../jobs/fact.ts";
+import type { Place, StandingFile } from "../jobs/places.ts";
+import type { IndexedFile } from "../jobs/indexed.ts";
 import { indexedFile } from "../jobs/indexed.ts";
 import type { Instant } from "../jobs/instant.ts";
 import { parseInstant } from "../jobs/instant.ts";
@@ -20,11 +22,16 @@ import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import { decodeRecord, LedgerCorrupt } from "../protocol/records.ts";
 import type { RunBody, RunInput } from "../protocol/runs.ts";
 import { decodeRun } from "../protocol/runs.ts";
+import { FilePlaces, placeOf } from "./filePlaces.ts";
+import type { OtherFile } from "./otherFiles.ts";
+import { OtherFiles } from "./otherFiles.ts";
 
 /** A table whose rows are in its content: somebody has to read it. */
 export interface TableFile {
   readonly name: string;
   readonly record: string;
+  /** Where this site has it not: at another. */
+  readonly elsewhere?: Place;
 }
 
 /** How a job's record stands in the ledger. */
@@ -43,9 +50,11 @@ export interface Learnt {
   readonly redo: Redo | null;
   /** What is wrong with a value that nobody of us wrote; null: it could be read. */
   readonly corrupt: string | null;
+  /** Of a file with different content at two sites: which is taken. */
+  readonly conflict: string | null;
 }
 
-const nothing: Learnt = { facts: [], tables: [], redo: null, corrupt: null };
+const nothing: Learnt = { facts: [], tables: [], redo: null, corrupt: null, conflict: null };
 const only = (...facts: ReadonlyArray<Fact>): Learnt => ({ ...nothing, facts });
 
 /** Everything of a job's record that others are told by: two that say the same are not written over one another. */
@@ -66,8 +75,13 @@ export interface Lying {
   readonly record: string;
   readonly bucket: string;
   readonly key: string;
+  /** Of its content: another site's store may have another for the same. */
   readonly etag: string;
   readonly uri: string;
+  /** Another site, where this one has it not. */
+  readonly site?: string;
+  readonly size?: number;
+  readonly digest?: string;
 }
 
 interface Whereabouts extends Omit<Lying, "uri"> {
@@ -99,9 +113,14 @@ export class CatalogueFacts {
   /** Records of jobs of which a run's record cannot be read. */
   readonly #unreadable = new Set<string>();
   #seen = 0;
+  /** Null at a site that takes no other site's files: each of its own has one place. */
+  readonly #places: FilePlaces | null;
+  readonly #others: OtherFiles;
 
-  constructor(site: Pick<Site, "lanes">, catalogue: JobCatalogue) {
+  constructor(site: Pick<Site, "lanes" | "filesOf">, catalogue: JobCatalogue) {
     this.#catalogue = catalogue;
+    this.#places = site.filesOf === null ? null : new FilePlaces();
+    this.#others = new OtherFiles(site.filesOf?.sites.keys() ?? []);
     this.#lanes = new Set(
       [...site.lanes.values()].filter((lane) => lane.names !== null).map((lane) => lane.name),
     );
@@ -124,10 +143,16 @@ export class CatalogueFacts {
 
   /** Where a known file lies; null for a name that is not known (any more). */
   whereabouts(name: string): Lying | null {
+    if (this.#places !== null) return lyingOf(this.#places.standing(name));
     const found = this.#records.get(name);
     if (found === undefined) return null;
     const { record, bucket, key, prefix, etag, ends } = found;
     return { record, bucket, key, etag, uri: ends ? prefix + key : prefix };
+  }
+
+  /** With all of its places; null at a site that takes no other site's files, and for a name that is not known. */
+  placesOf(name: string): StandingFile | null {
+    return this.#places?.standing(name) ?? null;
   }
 
   /** When a file came that is for all time; null for all others. */
@@ -167,6 +192,57 @@ export class CatalogueFacts {
         cause instanceof LedgerCorrupt ? cause : new LedgerCorrupt(change.key, "what it should");
       return { ...this.#withoutValue(change), corrupt: corrupt.message };
     }
+  }
+
+  /** As `apply`, of what another site has. */
+  applyOther(change: Pick<Change, "key" | "data" | "ended" | "at">): Learnt {
+    try {
+      const found = this.#others.apply(change);
+      return found === null ? nothing : this.#other(found);
+    } catch (cause) {
+      const corrupt =
+        cause instanceof LedgerCorrupt ? cause : new LedgerCorrupt(change.key, "what it should");
+      return { ...nothing, corrupt: corrupt.message };
+    }
+  }
+
+  /** What sites that were rebuilt do not have any more. @param now epoch ms, by the site's server */
+  formerLives(now: number): {
+    readonly learnt: ReadonlyArray<Learnt>;
+    readonly lives: ReadonlyArray<{ readonly site: string; readonly epoch: string }>;
+  } {
+    const { files, lives } = this.#others.over(now);
+    return { learnt: files.map((file) => this.#other(file)), lives };
+  }
+
+  #other({ site, name, place, receivedAt }: OtherFile): Learnt {
+    const places = this.#places;
+    if (places === null) return nothing;
+    if (place === null) places.drop(name, site);
+    else places.put(place);
+    if (place !== null && receivedAt !== null && !this.#came.has(name))
+      this.#noteCame(place.file, receivedAt);
+    return this.#standing(places, name);
+  }
+
+  /** A file as it stands after one of its places came, changed or went. */
+  #standing(places: FilePlaces, name: string): Learnt {
+    const chosen = places.standing(name)?.places[0];
+    if (chosen === undefined) return only(...this.#withdrawn(name));
+    const isTable = this.#catalogue.recogniser.kinds.get(chosen.file.kind)?.selection === "table";
+    if (isTable) this.#tables.add(name);
+    const { record, site } = chosen;
+    return {
+      ...only(places.factOf(name)),
+      tables: isTable ? [{ name, record, ...(site === null ? {} : { elsewhere: chosen }) }] : [],
+      conflict: places.conflictOf(name),
+    };
+  }
+
+  #noteCame(file: IndexedFile, receivedAt: string): void {
+    if (this.#catalogue.recogniser.kinds.get(file.kind)?.selection !== "timeless") return;
+    const came = parseInstant(receivedAt);
+    if (came !== null) this.#came.set(file.name, came);
   }
 
   #withoutValue({ key, revision }: Pick<Change, "key" | "revision">): Learnt {
@@ -235,13 +311,21 @@ export class CatalogueFacts {
       const known = this.#records.delete(name);
       // Given up on: it was made, and what became of it is for whoever looks at what is parked.
       const accounted = record?.state === "parked" ? this.#account(name) : [];
+      if (known && this.#places !== null) {
+        this.#places.drop(name, null);
+        const learnt = this.#standing(this.#places, name);
+        return { ...learnt, facts: [...learnt.facts, ...accounted] };
+      }
       return only(...(known ? this.#withdrawn(name) : []), ...accounted);
     }
     this.#records.set(file.name, this.#whereabouts(key, record));
-    const selection = this.#catalogue.recogniser.kinds.get(file.kind)?.selection;
-    const came = selection === "timeless" ? parseInstant(record.body.receivedAt) : null;
-    if (came !== null) this.#came.set(file.name, came);
-    const isTable = selection === "table";
+    this.#noteCame(file, record.body.receivedAt);
+    if (this.#places !== null) {
+      this.#places.put(placeOf(null, key, record, file));
+      const learnt = this.#standing(this.#places, file.name);
+      return { ...learnt, facts: [...learnt.facts, ...this.#account(file.name)] };
+    }
+    const isTable = this.#catalogue.recogniser.kinds.get(file.kind)?.selection === "table";
     if (isTable) this.#tables.add(file.name);
     return {
       ...only({ type: "file", file }, ...this.#account(file.name)),
@@ -287,16 +371,26 @@ export class CatalogueFacts {
     const run = runFactOf(record);
     if (run === null) return nothing;
     this.#unaccounted.delete(key);
+    const renamed = this.#taken(record.body.inputs);
     const missing =
       run.state === "done" ? (record.body.outputs ?? []).filter(({ name }) => !this.#ended.has(name)) : [];
-    if (missing.length === 0) return only({ type: "run", run });
+    if (missing.length === 0) return only(...renamed, { type: "run", run });
     this.#unaccounted.set(key, { run, missing: new Set(missing.map(({ name }) => name)) });
     for (const { name } of missing) {
       const waiting = this.#waitsFor.get(name);
       if (waiting === undefined) this.#waitsFor.set(name, new Set([key]));
       else waiting.add(key);
     }
-    return only({ type: "run", run: { ...run, state: "running" } });
+    return only(...renamed, { type: "run", run: { ...run, state: "running" } });
+  }
+
+  /** Files that go by another tag of theirs since: that by which the run took them. */
+  #taken(inputs: ReadonlyArray<RunInput>): ReadonlyArray<Fact> {
+    const places = this.#places;
+    if (places === null) return [];
+    return inputs.flatMap((input) =>
+      input.name !== undefined && places.took(input) ? [places.factOf(input.name)] : [],
+    );
   }
 
   #job({ key, revision, data, ended }: Pick<Change, "key" | "revision" | "data" | "ended">): Learnt {
@@ -308,6 +402,23 @@ export class CatalogueFacts {
     if (this.#catalogue.jobs.has(record.job)) this.stands(key, revision, record);
     return nothing;
   }
+}
+
+/** The first of its places: the own site's, where it has one. */
+function lyingOf(standing: StandingFile | null): Lying | null {
+  const [place] = standing?.places ?? [];
+  if (standing === null || place === undefined) return null;
+  const { record, bucket, key, uri, site, size, digest } = place;
+  return {
+    record,
+    bucket,
+    key,
+    uri,
+    etag: standing.file.content,
+    ...(site === null ? {} : { site }),
+    ...(size === null ? {} : { size }),
+    ...(digest === null ? {} : { digest }),
+  };
 }
 
 /** Null for a run of an exposure. */

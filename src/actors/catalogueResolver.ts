@@ -2,7 +2,8 @@
  * The resolver of the job catalogue: what can be made of what there is, and each run of it started once.
  *
  * Receives  files of lanes with names, runs, orders and reprocessings, in order of last change (in memory, from the beginning at each
- *           start and again every few hours); the rows of repoint tables from where they lie; the site's clock.
+ *           start and again every few hours); the same of the files of other sites that the site file names; the rows of repoint tables
+ *           from where they lie; the site's clock.
  * Keeps     `job.<job>.<day>.<instrument>/<partition>`: blocked (on what), ready, running, done, failed or stale.
  * Emits     `run.…` and `ready.…`, in one transaction with the job's record.
  * Fails     never for good: while the ledger is away it waits, and what it could not write stays to be written.
@@ -19,6 +20,7 @@ import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { Site } from "../config/Site.ts";
 import { follow } from "../jetstream/follower.ts";
 import type { Change as LedgerChange } from "../jetstream/follower.ts";
+import { managed } from "../jetstream/Nats.ts";
 import { getManyUnsafe, getUnsafe } from "../jetstream/ledger.ts";
 import type { Entry } from "../jetstream/ledger.ts";
 import type { Write } from "../jetstream/transaction.ts";
@@ -31,14 +33,17 @@ import {
   messageBytesMax,
   redoRunsPerWorkerMax,
 } from "../limits.ts";
+import { filesOfKeys, filesOfStream, lifeSubjects } from "../protocol/filesOf.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
 import { jobOrNull, partitionKey } from "../protocol/jobs.ts";
 import { ledgerBucket, recordKey } from "../protocol/keys.ts";
 import { encodeJson } from "../protocol/records.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
+import { sitesBucket } from "../protocol/sites.ts";
 import type { RunBody, RunInput, StretchPartition } from "../protocol/runs.ts";
 import { decodeRun, placeOfRun } from "../protocol/runs.ts";
 import { AgeAlarm } from "./ageAlarm.ts";
+import type { Learnt, TableFile } from "./catalogueFacts.ts";
 import { CatalogueFacts, runFactOf, saying } from "./catalogueFacts.ts";
 import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogueRuns.ts";
 import type { Known } from "./jobAnswers.ts";
@@ -78,8 +83,8 @@ interface State {
   readonly core: Resolver;
   /** What of a partition's state is not written yet, by the key of its record. */
   readonly toTell: Map<string, { readonly partition: StretchPartition; readonly change: Change }>;
-  /** Tables whose rows are still to be read: key of the record, by name. */
-  readonly unread: Map<string, string>;
+  /** Tables whose rows are still to be read, by name. */
+  readonly unread: Map<string, TableFile>;
   readonly redos: Redos;
   readonly redoShare: RedoShare;
   readonly ages: AgeAlarm;
@@ -90,7 +95,7 @@ interface State {
 
 export const catalogueResolverActor = (
   node: NodeContextService,
-  site: Pick<Site, "lanes" | "missionStart">,
+  site: Pick<Site, "lanes" | "missionStart" | "filesOf">,
   catalogue: JobCatalogue,
   deps: CatalogueDeps,
   ready: Effect.Effect<void>,
@@ -122,13 +127,17 @@ export const catalogueResolverActor = (
         ages,
         wake,
       };
-      yield* oneLife(state, known, first ? ready : Effect.void).pipe(Effect.timeoutOption(reconcileEvery));
+      const others = [...(site.filesOf?.sites.keys() ?? [])];
+      yield* oneLife(state, others, known, first ? ready : Effect.void).pipe(
+        Effect.timeoutOption(reconcileEvery),
+      );
     }
   });
 
 /** From reading everything to the next full reconcile. */
 const oneLife = (
   state: State,
+  others: ReadonlyArray<string>,
   known: (now: Known) => void,
   ready: Effect.Effect<void>,
 ): Effect.Effect<never> =>
@@ -148,9 +157,11 @@ const oneLife = (
         },
         caughtUp,
       ).pipe(Effect.orDie, Effect.forkScoped);
+      const heardOthers = yield* followOthers(state, others);
       // Nothing is decided on half of the facts; but the rest of the node need not wait for a year to be read.
       yield* ready;
       yield* Deferred.await(caughtUp);
+      yield* heardOthers;
       yield* readTables(state);
       core.apply({ type: "clock", now: clockOf(state) });
       known(state);
@@ -172,10 +183,30 @@ const forEverDecide = (state: State): Effect.Effect<never> =>
     ),
   );
 
-function take(state: State, change: LedgerChange): void {
-  const learnt = state.facts.apply(change);
+/** @returns what waits until all is read that is held here of other sites: with a link that is cut as well */
+const followOthers = (state: State, others: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    if (others.length === 0) return Effect.void;
+    const caughtUp = yield* Deferred.make<void>();
+    const following = {
+      bucket: sitesBucket,
+      keys: others.map(filesOfKeys),
+      each: (change: LedgerChange) => {
+        learn(state, state.facts.applyOther(change), change.key);
+        Queue.offerUnsafe(state.wake, undefined);
+      },
+    };
+    yield* follow(state.node.nats, following, caughtUp).pipe(Effect.orDie, Effect.forkScoped);
+    return Deferred.await(caughtUp);
+  });
+
+const take = (state: State, change: LedgerChange): void =>
+  learn(state, state.facts.apply(change), change.key);
+
+function learn(state: State, learnt: Learnt, key: string): void {
   // One bad value must not hold every job of the mission: told, and left out.
-  if (learnt.corrupt !== null) state.node.log("error", learnt.corrupt, { key: change.key });
+  if (learnt.corrupt !== null) state.node.log("error", learnt.corrupt, { key });
+  if (learnt.conflict !== null) state.node.log("warn", learnt.conflict, { key });
   for (const fact of learnt.facts) {
     if (fact.type === "run") learnRun(state, fact.run);
     if (state.core.apply(fact) !== "refused" || fact.type !== "file") continue;
@@ -183,7 +214,7 @@ function take(state: State, change: LedgerChange): void {
     state.core.apply({ type: "withdrawn", name: fact.file.name });
     state.core.apply(fact);
   }
-  for (const { name, record } of learnt.tables) state.unread.set(name, record);
+  for (const table of learnt.tables) state.unread.set(table.name, table);
   if (learnt.redo !== null) state.redos.set(learnt.redo);
 }
 
@@ -193,13 +224,13 @@ const clockOf = (state: State): number => Math.floor(state.node.nats.now() * 1_0
 const readTables = (state: State): Effect.Effect<void> =>
   Effect.forEach(
     [...state.unread],
-    ([name, record]) =>
-      Effect.map(readTable(state.node, state.deps.storageOf, { name, record }), (read) => {
+    ([name, table]) =>
+      Effect.map(readTable(state.node, state.deps.storageOf, table), (read) => {
         if (read.type === "unread") {
           state.node.log("warn", "a repoint table cannot be read yet", { table: name, cause: read.detail });
           return;
         }
-        if (state.unread.get(name) === record) state.unread.delete(name);
+        if (state.unread.get(name) === table) state.unread.delete(name);
         if (read.type === "fact") state.core.apply(read.fact);
       }),
     { concurrency: tablesAtOnce, discard: true },
@@ -209,12 +240,37 @@ const forEverTick = (state: State): Effect.Effect<never> =>
   Effect.forever(
     Effect.gen(function* () {
       yield* Effect.sleep(clockEveryMs);
+      yield* leaveFormerLives(state);
       if (state.unread.size > 0) yield* readTables(state);
       state.core.apply({ type: "clock", now: clockOf(state) });
       state.ages.look(state, state.node);
       Queue.offerUnsafe(state.wake, undefined);
     }),
   );
+
+/** What sites that were rebuilt have no more is no input any more. Its keys are of no use to anybody then. */
+const leaveFormerLives = (state: State): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { nats, log } = state.node;
+    const { learnt, lives } = state.facts.formerLives(nats.now());
+    for (const one of learnt) learn(state, one, "");
+    return Effect.forEach(
+      lives,
+      ({ site, epoch }) => {
+        log("info", "a site was rebuilt: what only its former life had is no input any more", {
+          of: site,
+          epoch,
+        });
+        const purge = () => nats.jsm.streams.purge(filesOfStream, { filter: lifeSubjects(site, epoch) });
+        return managed("purge a site's former life", purge).pipe(
+          Effect.catch((error) =>
+            Effect.sync(() => log("warn", "a site's former life could not be purged", { of: site, error })),
+          ),
+        );
+      },
+      { discard: true },
+    );
+  });
 
 /**
  * Decides slice by slice: between two of them the rest of the node has its turn, and so has what has come meanwhile, which touches less

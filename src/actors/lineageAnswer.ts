@@ -11,6 +11,7 @@ import { placeOfRun } from "../protocol/runs.ts";
 import type { Known } from "./answering.ts";
 import { BadQuestion } from "./BadQuestion.ts";
 import { partitionOf } from "./catalogueRuns.ts";
+import { placeTold } from "./placesAnswer.ts";
 
 const isLineage = Schema.is(
   Schema.Struct({
@@ -39,12 +40,14 @@ export function lineageAnswer(known: Known, said: unknown): LineageAnswer {
   const files = [...found.files.values()].map(({ name, dataset, content }) => {
     const standing = core.index.known(name);
     const maker = found.madeBy.get(name);
+    const places = facts.placesOf(name)?.places ?? [];
     return {
       name,
       dataset,
       content: standing?.content ?? content,
       record: facts.recordOf(name),
       madeBy: maker === undefined ? null : (runs[maker]?.key ?? null),
+      ...(places.some(({ site }) => site !== null) ? { places: places.map(placeTold) } : {}),
     };
   });
   return { file: said.name, files, runs, cut: found.cut };

@@ -3,12 +3,13 @@ import * as Effect from "effect/Effect";
 import { getUnsafe } from "../jetstream/ledger.ts";
 import { parseRepointTable } from "../jobs/calendar.ts";
 import type { Fact } from "../jobs/fact.ts";
-import { indexedFile } from "../jobs/indexed.ts";
+import type { Place } from "../jobs/places.ts";
 import { tableBytesMax } from "../limits.ts";
 import { ledgerBucket } from "../protocol/keys.ts";
 import { recordOrNull } from "../protocol/records.ts";
 import type { FileBody } from "../protocol/records.ts";
 import type { TableFile } from "./catalogueFacts.ts";
+import { placeOfRecord } from "./filePlaces.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import type { StorageOf } from "./runFiles.ts";
 
@@ -24,25 +25,25 @@ export type TableRead =
 export const readTable = (
   node: NodeContextService,
   storageOf: StorageOf,
-  { name, record: key }: TableFile,
+  table: TableFile,
 ): Effect.Effect<TableRead> =>
   Effect.gen(function* () {
-    const entry = yield* Effect.tryPromise(() => getUnsafe(node.nats, ledgerBucket, key));
-    if (entry === null || entry.ended) return { type: "gone" } as const;
-    const record = recordOrNull<FileBody>(key, entry.data);
-    const file = record?.state === "known" ? indexedFile(record.body, record.etag) : null;
-    if (record === null || file === null || file.range === null) return { type: "gone" } as const;
-    const storage = storageOf(record.body.bucket);
+    const { name } = table;
+    const place = table.elsewhere ?? (yield* Effect.tryPromise(() => ownPlace(node, table.record)));
+    if (place === null || place.file.range === null) return { type: "gone" } as const;
+    const { file, bucket, key } = place;
+    const { start } = place.file.range;
+    const storage = storageOf(bucket, place.site ?? undefined);
     if (storage === null) {
       node.log("error", "a repoint table cannot be read: its bucket is of no lane with a storage", {
         table: name,
       });
       return { type: "gone" } as const;
     }
-    const read = yield* storage.readAll(record.body.bucket, record.body.key, tableBytesMax);
-    const table = parseRepointTable(new TextDecoder().decode(read.bytes));
-    if (!table.ok) {
-      const faults = table.faults.map(({ row, column, message }) => `row ${row} ${column ?? ""} ${message}`);
+    const read = yield* storage.readAll(bucket, key, tableBytesMax);
+    const rows = parseRepointTable(new TextDecoder().decode(read.bytes));
+    if (!rows.ok) {
+      const faults = rows.faults.map(({ row, column, message }) => `row ${row} ${column ?? ""} ${message}`);
       node.log("error", "a repoint table cannot be understood; its pointings are not known", {
         table: name,
         faults,
@@ -51,9 +52,15 @@ export const readTable = (
     const fact: Fact = {
       type: "table",
       name,
-      start: file.range.start,
+      start,
       version: file.version,
-      repoints: table.ok ? table.repoints : null,
+      repoints: rows.ok ? rows.repoints : null,
     };
     return { type: "fact", fact } as const;
   }).pipe(Effect.catch((error) => Effect.succeed({ type: "unread", detail: String(error) } as const)));
+
+async function ownPlace(node: NodeContextService, key: string): Promise<Place | null> {
+  const entry = await getUnsafe(node.nats, ledgerBucket, key);
+  const record = entry === null || entry.ended ? null : recordOrNull<FileBody>(key, entry.data);
+  return record === null ? null : placeOfRecord(null, key, record);
+}

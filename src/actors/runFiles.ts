@@ -13,16 +13,20 @@ import * as Effect from "effect/Effect";
 import * as Schedule from "effect/Schedule";
 import * as Schema from "effect/Schema";
 import * as Stream from "effect/Stream";
-import { runStagedAtOnceMax, runStorageTriesMax } from "../limits.ts";
+import { otherSiteAgainMs, runStagedAtOnceMax, runStorageTriesMax } from "../limits.ts";
 import type { RunInput, RunOutput } from "../protocol/runs.ts";
 import type { StorageError } from "../storage/errors.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
 import { SystemFailure } from "./claims.ts";
+import { NotNow } from "./NotNow.ts";
 import type { ExpectedOutput } from "./runJob.ts";
 
-/** This try is over: for now, or (permanent) for good. What it says is kept in the run's record. */
+/**
+ * This try is over: for now, or (permanent) for good, or (not-yet) with its run, and the partition is blocked again. What it says is
+ * kept in the run's record.
+ */
 export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
-  class: Schema.Literals(["transient", "permanent"]),
+  class: Schema.Literals(["transient", "permanent", "not-yet"]),
   reason: Schema.String,
   detail: Schema.String,
 }) {
@@ -31,8 +35,8 @@ export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
   }
 }
 
-/** The storage of a bucket's objects; null for a bucket whose bytes nobody here can read. */
-export type StorageOf = (bucket: string) => StorageDriver | null;
+/** The storage of a bucket's objects, of another site's where one is named; null for a bucket whose bytes nobody here can read. */
+export type StorageOf = (bucket: string, site?: string) => StorageDriver | null;
 
 /** Absolute paths. */
 export interface Scratch {
@@ -105,6 +109,23 @@ const storageFault =
     }
   };
 
+/**
+ * The same of another site's storage. While it is away, as when the way there is cut, whatever needs nothing of it goes on. What is
+ * not there may come, or be withdrawn, or the site file is wrong: no try of this run would do better until something of that changes.
+ */
+const otherSiteFault =
+  ({ site = "", bucket, key }: RunInput) =>
+  (error: StorageError): RunFailed | NotNow =>
+    error._tag === "StorageUnavailable"
+      ? new NotNow({ detail: `storage of site ${site}: ${error.message}`, againMs: otherSiteAgainMs })
+      : new RunFailed({
+          class: "not-yet",
+          reason: "InputElsewhere",
+          detail:
+            `site ${site} is to have ${bucket}/${key}, and it cannot be read: ${error.message}. ` +
+            `If the storage under filesOf.sites.${site} is the wrong one, mend the site file and make the partition anew with orrery retry`,
+        });
+
 /** A store that is away for a moment must not cost hours of computing. */
 const patiently = <A, E extends { readonly _tag: string }>(
   effect: Effect.Effect<A, E>,
@@ -124,9 +145,9 @@ export const stageInputs = Effect.fnUntraced(function* (
 ) {
   const entries = yield* Effect.forEach(
     inputs,
-    (input, index): Effect.Effect<ManifestEntry, RunFailed | SystemFailure> => {
-      const storage = storageOf(input.bucket);
-      if (storage === null) return Effect.succeed(input);
+    (input, index): Effect.Effect<ManifestEntry, RunFailed | SystemFailure | NotNow> => {
+      const storage = storageOf(input.bucket, input.site);
+      if (storage === null) return input.site === undefined ? Effect.succeed(input) : noStorageOf(input);
       return Effect.map(stage(scratch, input, index, storage), (path) => ({ ...input, path }));
     },
     { concurrency: runStagedAtOnceMax },
@@ -143,22 +164,43 @@ export const stageInputs = Effect.fnUntraced(function* (
   return { manifest, reads: [...new Set(folders)] } satisfies Staged;
 });
 
-const stage = Effect.fnUntraced(
-  function* (scratch: Scratch, input: RunInput, index: number, storage: StorageDriver) {
-    const { bucket, key } = input;
-    if (storage.kind === "file") {
-      // It is on this disk already: the command reads it where it lies, and must not write there.
-      yield* patiently(storage.head(bucket, key));
-      return fileURLToPath(storage.uri(bucket, key));
-    }
-    const folder = join(scratch.inputs, String(index));
-    const path = join(folder, fileNameOf(key));
-    yield* disk("make a folder for an input", () => mkdir(folder, { recursive: true }));
-    yield* patiently(download(storage, bucket, key, path));
-    return path;
-  },
-  Effect.mapError((error) => (error._tag === "SystemFailure" ? error : storageFault("InputMissing")(error))),
-);
+const stage = (scratch: Scratch, input: RunInput, index: number, storage: StorageDriver) => {
+  const fault = input.site === undefined ? storageFault("InputMissing") : otherSiteFault(input);
+  return bringIn(scratch, input, index, storage).pipe(
+    Effect.mapError((error) => (error._tag === "SystemFailure" ? error : fault(error))),
+  );
+};
+
+const bringIn = Effect.fnUntraced(function* (
+  scratch: Scratch,
+  { bucket, key, site }: RunInput,
+  index: number,
+  storage: StorageDriver,
+) {
+  // Nobody waits here for another site: the worker has others' runs to do meanwhile.
+  const patient = site === undefined ? patiently : <A, E>(effect: Effect.Effect<A, E>) => effect;
+  if (storage.kind === "file") {
+    // It is on this disk already: the command reads it where it lies, and must not write there.
+    yield* patient(storage.head(bucket, key));
+    return fileURLToPath(storage.uri(bucket, key));
+  }
+  const folder = join(scratch.inputs, String(index));
+  const path = join(folder, fileNameOf(key));
+  yield* disk("make a folder for an input", () => mkdir(folder, { recursive: true }));
+  yield* patient(download(storage, bucket, key, path));
+  return path;
+});
+
+const noStorageOf = ({ site = "", bucket, key }: RunInput): Effect.Effect<never, RunFailed> =>
+  Effect.fail(
+    new RunFailed({
+      class: "not-yet",
+      reason: "InputElsewhere",
+      detail:
+        `only site ${site} has ${bucket}/${key}, and this node's site file names no storage for it: ` +
+        `add filesOf.sites.${site}, and make the partition anew with orrery retry`,
+    }),
+  );
 
 const download = (storage: StorageDriver, bucket: string, key: string, path: string) =>
   Effect.acquireUseRelease(

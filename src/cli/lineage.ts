@@ -14,6 +14,7 @@ import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
 import type { MissionLink } from "./mission.ts";
 import { askJobs, openMission } from "./mission.ts";
+import { siteWords } from "./places.ts";
 import { standingOf } from "./standing.ts";
 import { paint } from "./table.ts";
 import { harmless, plural } from "./words.ts";
@@ -63,7 +64,7 @@ export const lineage = (
     const files = yield* Effect.tryPromise({ try: () => readFiles(link, answer.files), catch: ofCause });
     const graph: Graph = { ...answer, files };
     const own = files.find((file) => file.name === name);
-    const isEmpty = own?.record == null && answer.runs.length === 0;
+    const isEmpty = own?.record == null && own?.places === undefined && answer.runs.length === 0;
     if (options.json) sayJson(io, graph);
     else if (!isEmpty) render(io, graph, options);
     return isEmpty ? yield* no(options.json ? "" : `nothing is known of ${harmless(name)}`) : undefined;
@@ -96,9 +97,21 @@ async function readFiles(
       sha256: record?.body.dataset?.digest ?? null,
       uri: record?.body.uri ?? null,
       state: record === null ? "not known any more" : standingOf(record),
+      ...elsewhere(file, record !== null),
     };
   });
 }
+
+/** Of a file that other sites have: it goes by one tag, whatever each store says. */
+function elsewhere({ content, places = [] }: LineageFile, isHere: boolean): Partial<FileTold> {
+  const [place] = places;
+  if (place === undefined) return {};
+  return isHere ? { etag: content } : { etag: content, uri: place.uri, state: "known elsewhere" };
+}
+
+/** Nothing where it lies here alone. */
+const whereOf = (file: FileTold | undefined): string =>
+  file?.places === undefined ? "" : `  at ${file.places.map(siteWords).join(", ")}`;
 
 function hashOf(file: FileTold | undefined, taken: string): string {
   const now = file?.etag ?? null;
@@ -116,7 +129,7 @@ function render(io: IoService, graph: Graph, { only, depth }: LineageOptions): v
   const runs = new Map(graph.runs.map((run) => [run.key, run]));
   const own = files.get(graph.file);
   say(io, paint(color, "bold", harmless(graph.file)));
-  say(io, paint(color, "dim", `${own?.dataset ?? ""}  ${hashOf(own, "")}`));
+  say(io, paint(color, "dim", `${own?.dataset ?? ""}  ${hashOf(own, "")}${whereOf(own)}`));
   const lines: Array<string> = [];
   const seen = new Set<string>();
   const put = (text: string, before: string, isLast: boolean): string => {
@@ -128,7 +141,8 @@ function render(io: IoService, graph: Graph, { only, depth }: LineageOptions): v
     const last = run.inputs.length - 1 + (run.inputsMore > 0 ? 1 : 0);
     run.inputs.forEach((input, i) => {
       const file = files.get(input.name);
-      const inner = put(`${input.name}  ${hashOf(file, input.content)}`, before, i === last);
+      const words = `${input.name}  ${hashOf(file, input.content)}${whereOf(file)}`;
+      const inner = put(words, before, i === last);
       const made = file?.madeBy == null ? undefined : runs.get(file.madeBy);
       if (made === undefined) return;
       const again = seen.has(made.key);

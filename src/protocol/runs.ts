@@ -73,6 +73,11 @@ export interface RunInput {
   readonly dataset?: string;
   readonly kind?: string;
   readonly name?: string;
+  /** From where it was to be read, where that is another site; `record` is in that one's ledger then. */
+  readonly site?: string;
+  /** Of its content, at a site that takes other sites' files: bytes, and SHA-256. */
+  readonly size?: number;
+  readonly digest?: string;
 }
 
 export interface RunOutput {

@@ -126,7 +126,8 @@ function watchedWhere(file: SiteFile, index: number): ReadonlyArray<Finding> {
 }
 
 function storageUse(file: SiteFile): ReadonlyArray<Finding> {
-  const used = new Set(Object.values(file.lanes).map((lane) => lane.storage));
+  const elsewhere = Object.values(file.filesOf?.sites ?? {});
+  const used = new Set([...Object.values(file.lanes), ...elsewhere].map(({ storage }) => storage));
   return Object.keys(file.storage)
     .filter((name) => !used.has(name))
     .map((name) => ({
