@@ -24,7 +24,7 @@ const bucket = "rubinobs-raw-lsstcam";
 const nightExposures = 1_085;
 const connections = 256;
 /** As docs/performance.md tells whoever has little memory: else V8 keeps 128 MB for what has just been made. */
-const nodeOptions = "--max-semi-space-size=8";
+const nodeOptions = "--max-semi-space-size=16";
 const presentMsMax = 300_000;
 const settleMsMax = 300_000;
 const goals = { nightSeconds: 40, presentMs: 50, nodeMb: 300, statsSeconds: 10 };

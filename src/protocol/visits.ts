@@ -100,9 +100,15 @@ const least = (a: string | null, b: string | null): string | null =>
 const most = (a: number | null, b: number | null): number | null =>
   a === null || (b !== null && b > a) ? b : a;
 
+/** The same array where it holds the name already. */
 function added(sorted: ReadonlyArray<string>, name: string): ReadonlyArray<string> {
-  if (sorted.includes(name)) return sorted;
-  return [...sorted, name].sort((a, b) => (a < b ? -1 : 1));
+  let place = 0;
+  for (let end = sorted.length; place < end; ) {
+    const middle = (place + end) >>> 1;
+    if ((sorted[middle] ?? "") < name) place = middle + 1;
+    else end = middle;
+  }
+  return sorted[place] === name ? sorted : sorted.toSpliced(place, 0, name);
 }
 
 /** An exposure may be called anything, `constructor` too. */
@@ -127,6 +133,8 @@ export function withFact(before: VisitRecord | null, fact: VisitFact): VisitReco
   }
   const all = Object.entries({ ...before?.detectors, [fact.exposure]: detectors });
   return {
+    // With what another version says of it.
+    ...before,
     v: recordVersion,
     visit: fact.visit,
     system: before?.system ?? fact.system,
