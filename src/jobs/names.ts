@@ -5,6 +5,7 @@
  * a name that was meant is refused in words ("start 202040101 is no date") and not as one that nobody knows.
  */
 import type { DatasetId, DatasetKind, Selection } from "./dataset.ts";
+import { groupPatterns } from "./groupPattern.ts";
 import type { Instant, Range } from "./instant.ts";
 import { dayOf, dayUs, startOfDay, startOfYearDay } from "./instant.ts";
 import type { Part } from "./nameTemplate.ts";
@@ -100,7 +101,10 @@ export interface Recogniser {
    * number as version, that is the minor one of a version that has both. Refused where no good name can say it.
    */
   readonly nameOf: (product: Product) => Recognition;
-  /** The first kind whose files could be of this data set: its template fits, and its rules allow the words. Null for none. */
+  /**
+   * The first kind whose files could be of this data set: its template fits, its rules allow the words, and so do the groups of its
+   * pattern. Null for none.
+   */
   readonly kindOf: (dataset: DatasetId) => DatasetKind | null;
 }
 
@@ -109,6 +113,8 @@ interface Kind {
   readonly datasetParts: ReadonlyArray<Part>;
   readonly datasetOutline: RegExp;
   readonly product: ReadonlyArray<Part> | null;
+  /** What the pattern's groups hold, each by itself. */
+  readonly groups: ReadonlyMap<string, RegExp>;
 }
 
 type Groups = Readonly<Record<string, string | undefined>>;
@@ -123,6 +129,7 @@ export function makeRecogniser(declaration: NamesDeclaration): Recogniser {
       datasetParts,
       datasetOutline: outlineOf(datasetParts),
       product: declared.product === null ? null : compileTemplate(declared.product),
+      groups: groupPatterns(declared.pattern),
     };
   });
   const byName = new Map(kinds.map((kind) => [kind.declared.name, kind]));
@@ -157,9 +164,13 @@ const datasetKind = (declared: KindDeclaration): DatasetKind => ({
   rangeGiven: declared.rangeGiven,
 });
 
-function couldBe({ declared, datasetOutline }: Kind, dataset: DatasetId): boolean {
+function couldBe({ declared, datasetOutline, groups }: Kind, dataset: DatasetId): boolean {
   const words = fillOutline(datasetOutline, dataset);
   if (words === null) return false;
+  // Else a job would be taken that waits for files of which no name can ever be read.
+  for (const [group, text] of Object.entries(words)) {
+    if (text !== undefined && groups.get(group)?.test(text) === false) return false;
+  }
   return [...declared.rules].every(([group, rule]) => {
     const text = words[group];
     return text === undefined || faultOf(group, text, rule, words) === null;

@@ -221,6 +221,9 @@ describe("the kind of a dataset", () => {
     ["swe/l9/sci", null],
     ["taco/l1a/sci", null],
   ])("%s is %s", (dataset, kind) => {
+    ["mag/release/l1a-release", "release"],
+    // Its rules say nothing of it; but no name of a release has such a word.
+    ["mag/release/flat", null],
     expect(names.kindOf(dataset)?.name ?? null).toBe(kind);
   });
 
