@@ -15,7 +15,7 @@ import type { Fault } from "../../../src/jobs/faults.ts";
 import { importMission } from "../../../src/jobs/import.ts";
 import { formatInstant } from "../../../src/jobs/instant.ts";
 import { parseWindowTable } from "../../../src/jobs/windowTable.ts";
-import { dependencyDocuments, haveImapData, imapText } from "../../support/imapData.ts";
+import { dependencyDocuments, dependencyText, haveImapData, imapText } from "../../support/imapData.ts";
 import * as Schema from "effect/Schema";
 
 const root = join(import.meta.dirname, "..", "..", "..");
@@ -110,8 +110,8 @@ describe("config/imap", () => {
     });
   });
 
-  describe.skipIf(!haveImapData)("against the mission's files", () => {
-    const imported = importMission(haveImapData ? dependencyDocuments() : [], windowsOf());
+  describe("against the mission's files", () => {
+    const imported = importMission(dependencyDocuments(), windowsOf());
 
     it("each file is what the importer writes", () => {
       const instruments = new Set(imported.mission.map((job) => job.source));
@@ -152,8 +152,9 @@ describe("config/imap", () => {
 });
 
 function windowsOf() {
-  if (!haveImapData) return [];
-  const table = parseWindowTable(imapText("idex_30_day_windows.csv"));
+  // Where the mission's own table is not at hand it is ours that is compared with itself.
+  const own = readFileSync(join(shipped, "idex-30-day-windows.csv"), "utf8");
+  const table = parseWindowTable(haveImapData ? imapText("idex_30_day_windows.csv") : own);
   if (!table.ok) throw new Error(table.message);
   return table.windows;
 }
@@ -471,15 +472,15 @@ describe("judging", () => {
     expect(stranger.ok && shown(stranger.judged.faults)).toEqual(["error form stranger.yaml:1 -"]);
   });
 
-  it.skipIf(!haveImapData)("one of the mission's files alone: its producers are in the others", () => {
+  it("one of the mission's files alone: its producers are in the others", () => {
     const path = join(folder, String(folders++));
     mkdirSync(path);
     const names = dependencyDocuments().map((document) => document.file);
-    for (const name of names) writeFileSync(join(path, name), imapText(`dependencies/${name}`));
+    for (const name of names) writeFileSync(join(path, name), dependencyText(name));
     const swe = join(path, "imap_swe_dependencies.yaml");
     const one = judgeCatalogue([swe]);
     expect(one.ok && [one.judged.jobs.length, one.judged.faults]).toEqual([4, []]);
-    const text = imapText("dependencies/imap_swe_dependencies.yaml").replace("proton-sw", "protons");
+    const text = dependencyText("imap_swe_dependencies.yaml").replace("proton-sw", "protons");
     const copy = join(path, "imap_swe_copy.yaml");
     writeFileSync(copy, text);
     const bad = judgeCatalogue([copy]);

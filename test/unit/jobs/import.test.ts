@@ -1,11 +1,22 @@
-/** The mission's own files, read as they are. */
+/** Jobs in the mission's own form, and its own files where they are at hand, read as they are. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { writeInstrument } from "../../../src/jobs/catalogueYaml.ts";
 import { formatDateRange, parseDateRange } from "../../../src/jobs/dateRange.ts";
 import { importMission } from "../../../src/jobs/import.ts";
-import { dependencyDocuments, documentOf, haveImapData, imapText } from "../../support/imapData.ts";
+import type { MissionJob } from "../../../src/jobs/missionFile.ts";
+import {
+  dependencyDocuments,
+  documentOf,
+  haveImapData,
+  imapText,
+  shippedFolder,
+} from "../../support/imapData.ts";
+import { missionForm } from "../../support/missionForm.ts";
 
-describe.skipIf(!haveImapData)("the eleven files of the mission", () => {
-  const imported = importMission(haveImapData ? dependencyDocuments() : []);
+describe("the eleven files of the mission", () => {
+  const imported = importMission(dependencyDocuments());
 
   it("hold 289 jobs, 2,333 inputs and 467 outputs, none refused", () => {
     const jobs = [...imported.catalogue.jobs.values()];
@@ -17,7 +28,18 @@ describe.skipIf(!haveImapData)("the eleven files of the mission", () => {
     }).toEqual({ jobs: 289, inputs: 2_333, outputs: 467 });
   });
 
-  it("say what edges.csv says, row by row", () => {
+  it("are what the shipped jobs are, written back in its form", () => {
+    const texts = missionForm(shippedFolder);
+    const own = importMission([...texts].map(([file, text]) => documentOf(file, text)));
+    expect(own.faults).toEqual([]);
+    for (const [instrument, jobs] of byInstrument(own.mission)) {
+      const file = join(shippedFolder, `${instrument}.yaml`);
+      expect(readFileSync(file, "utf8"), instrument).toBe(writeInstrument(instrument, jobs));
+    }
+    expect(own.mission).toHaveLength(imported.mission.length);
+  });
+
+  it.skipIf(!haveImapData)("say what edges.csv says, row by row", () => {
     const bool = (value: boolean): string => (value ? "True" : "False");
     const rows = imported.mission.flatMap((job) => {
       const head = [job.source, job.level, job.descriptor, job.partition].join(",");
@@ -37,6 +59,12 @@ describe.skipIf(!haveImapData)("the eleven files of the mission", () => {
     expect(rows.toSorted()).toEqual(expected.toSorted());
   });
 });
+
+function byInstrument(jobs: ReadonlyArray<MissionJob>): ReadonlyMap<string, ReadonlyArray<MissionJob>> {
+  const found = new Map<string, Array<MissionJob>>();
+  for (const job of jobs) found.set(job.source, [...(found.get(job.source) ?? []), job]);
+  return found;
+}
 
 describe("the mission's form", () => {
   const right = `(l1a, all):

@@ -3,9 +3,10 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadNames } from "../../../src/config/namesFile.ts";
+import { importMission } from "../../../src/jobs/import.ts";
 import { dayOf, dayUs, formatInstant, parseInstant } from "../../../src/jobs/instant.ts";
 import { dayInName } from "../../../src/protocol/route.ts";
-import { haveImapData, imapText } from "../../support/imapData.ts";
+import { dependencyDocuments } from "../../support/imapData.ts";
 import type { Product, Recognised } from "../../../src/jobs/names.ts";
 
 const root = path.resolve(import.meta.dirname, "../../..");
@@ -220,10 +221,10 @@ describe("the kind of a dataset", () => {
     ["lo/l1a/spin", "science"],
     ["swe/l9/sci", null],
     ["taco/l1a/sci", null],
-  ])("%s is %s", (dataset, kind) => {
     ["mag/release/l1a-release", "release"],
     // Its rules say nothing of it; but no name of a release has such a word.
     ["mag/release/flat", null],
+  ])("%s is %s", (dataset, kind) => {
     expect(names.kindOf(dataset)?.name ?? null).toBe(kind);
   });
 
@@ -340,13 +341,15 @@ describe("the name of a product", () => {
     expect(named).toBe(455);
   });
 
-  it.skipIf(!haveImapData)("can be made for every output of the mission, and every input has a kind", () => {
-    const edges = imapText("edges.csv").trim().split("\n").slice(1);
+  it("can be made for every output of the mission, and every input has a kind", () => {
+    const edges = importMission(dependencyDocuments()).mission.flatMap(({ partition, inputs, outputs }) => [
+      ...inputs.map((one) => ({ partition, direction: "IN", ...one })),
+      ...outputs.map((one) => ({ partition, direction: "OUT", ...one })),
+    ]);
     const made: Record<string, number> = {};
-    for (const edge of edges) {
-      const [, , , partition, direction, source, type, descriptor] = edge.split(",");
+    for (const { partition, direction, source, dataType, descriptor } of edges) {
       // Two words of the mission for the same files.
-      const dataset = `${source}/${type}/${descriptor === "best" ? "historical" : descriptor}`;
+      const dataset = `${source}/${dataType}/${descriptor === "best" ? "historical" : descriptor}`;
       const kind = names.kindOf(dataset);
       if (kind === null) throw new Error(`${dataset} has no kind`);
       made[`${direction} ${kind.name}`] = (made[`${direction} ${kind.name}`] ?? 0) + 1;
