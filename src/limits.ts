@@ -237,6 +237,8 @@ function assert(condition: boolean, relation: string): void {
 assert(
   claimItemsMax * recordsPerItemMax + 1 <= transactionMessagesMax,
   "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
+/** Data sets that no job takes, of which status tells. */
+export const untakenToldMax = 20;
 );
 assert(seenMarksPerKeyMax * 8 <= messageBytesMax / 2, "seenMarksPerKeyMax × 8 <= messageBytesMax / 2");
 assert(laterItemsMax <= claimItemsMax, "laterItemsMax <= claimItemsMax");

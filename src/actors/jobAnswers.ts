@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema";
 import { parseInstant } from "../jobs/instant.ts";
 import { isAnswer } from "../jobs/Node.ts";
 import type { RedoPlan, RedoProgress } from "../protocol/jobQuestions.ts";
+import type { AgedAnswer } from "../protocol/operatorQuestions.ts";
 import { agedOf } from "./ageAlarm.ts";
 import type { JobAnswer, Known } from "./answering.ts";
 import { BadQuestion } from "./BadQuestion.ts";
@@ -13,6 +14,7 @@ import { expectedAnswer, whyAnswer } from "./causeAnswers.ts";
 import { listAnswer, needsAnswer, previewAnswer } from "./fileAnswers.ts";
 import { lineageAnswer } from "./lineageAnswer.ts";
 import { nodesOfRedo, rangeOfRedo } from "./redos.ts";
+import { untakenOf } from "./untaken.ts";
 
 export type { JobAnswer, Known } from "./answering.ts";
 
@@ -100,5 +102,5 @@ export const answers: ReadonlyMap<string, JobAnswer> = new Map<string, JobAnswer
   ["needs", needsAnswer],
   ["lineage", lineageAnswer],
   ["ls", listAnswer],
-  ["aged", (known) => ({ aged: agedOf(known) })],
+  ["aged", (known): AgedAnswer => ({ aged: agedOf(known), untaken: untakenOf(known) })],
 ]);

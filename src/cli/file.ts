@@ -7,17 +7,19 @@ import { scan } from "../jetstream/ledger.ts";
 import { encodeToken, ledgerBucket, placeOfRecordKey } from "../protocol/keys.ts";
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
+import { fileName } from "../protocol/route.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, ofJetStream } from "./failures.ts";
 import { nameOf, needRecord } from "./ids.ts";
 import type { IoService } from "./Io.ts";
-import { sayJson, tell } from "./Io.ts";
+import { say, sayJson, tell } from "./Io.ts";
 import { renderRecord } from "./recordView.ts";
 import { openSite } from "./site.ts";
 import type { Standing } from "./standing.ts";
 import { reasonOf, standingOf, standings, standingStyle } from "./standing.ts";
 import { table } from "./table.ts";
-import { bytes, count, duration, plural } from "./words.ts";
+import { takenOf, takenWords } from "./takenWords.ts";
+import { bytes, count, duration, harmless, plural } from "./words.ts";
 
 export interface ListOptions {
   readonly site: string | null;
@@ -145,5 +147,9 @@ export const get = (io: IoService, options: GetOptions): Effect.Effect<void, Com
     if (options.json) return sayJson(io, { key, revision: held.revision, record: held.record });
     const record = held.record as LedgerRecord<Partial<FileBody>>;
     io.out.write(renderRecord(key, nameOf(place), held.revision, record, io.out.color));
+    const isNamed = site.lanes.get(place.mailbox)?.names != null;
+    const taken =
+      site.catalogue === null || !isNamed ? null : takenOf(site.catalogue, fileName(nameOf(place)));
+    if (taken !== null) say(io, `\njobs  ${harmless(takenWords(taken))}`);
     return undefined;
   });

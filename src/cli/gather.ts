@@ -43,6 +43,7 @@ import type { Found } from "./ids.ts";
 import { nameOf } from "./ids.ts";
 import type { SiteLink } from "./site.ts";
 import { standingOf } from "./standing.ts";
+import { takenOf } from "./takenWords.ts";
 import type { ArrivalFact, ClaimFact, FileFacts } from "./story.ts";
 
 type Ask<A> = Effect.Effect<A, CommandFailed>;
@@ -253,6 +254,10 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
       runs: yield* runsOf(nats, key, identity),
       followers: yield* followersOf(site, nats, place.mailbox, key, found.held?.record ?? null),
       purged,
+      taken:
+        site.catalogue === null || lane?.names == null
+          ? null
+          : takenOf(site.catalogue, fileName(nameOf(place))),
       nodes: live.size,
     };
   });

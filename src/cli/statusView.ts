@@ -3,6 +3,7 @@ import { agedWords } from "./rootWords.ts";
 import type { MailboxStatus, NodeStatus, SiteStatus } from "./survey.ts";
 import type { Cell, Style, TableOptions } from "./table.ts";
 import { paint, table } from "./table.ts";
+import { untakenWords } from "./takenWords.ts";
 import { clock, count, date, duration, harmless, timeOf, times } from "./words.ts";
 
 const emphasised = (n: number, style: Style): Cell => (n === 0 ? quiet("0") : { text: count(n), style });
@@ -148,6 +149,8 @@ export function renderStatus(status: SiteStatus, options: TableOptions): string 
   } else lines.push(nodesTable(status.nodes, now, options));
   for (const line of troubleLines(status.nodes, now)) lines.push(`${paint(color, "red", harmless(line))}\n`);
   for (const aged of status.aged) lines.push(`${paint(color, "red", harmless(agedWords(aged)))}\n`);
+  const untaken = status.untaken === null ? null : untakenWords(status.untaken);
+  if (untaken !== null) lines.push(`${paint(color, "yellow", harmless(untaken))}\n`);
   for (const line of restartLines(status.nodes)) lines.push(`${paint(color, "yellow", harmless(line))}\n`);
   lines.push("\n", mailboxesTable(status.mailboxes, now, options));
   if (status.claims.length > 0) lines.push("\n", claimsTable(status, now, options));

@@ -2,6 +2,8 @@
 import type { Arrival } from "../protocol/arrival.ts";
 import type { FileBody, HistoryEntry, LedgerRecord } from "../protocol/records.ts";
 import { recordHistoryMax } from "../limits.ts";
+import type { Taken } from "./takenWords.ts";
+import { isUntaken, takenWords } from "./takenWords.ts";
 import { bytes, duration, moment, plural, sentence, timeOf, times } from "./words.ts";
 
 /** An item's record has another body, with none of these. */
@@ -53,6 +55,8 @@ export interface FileFacts {
   readonly followers?: ReadonlyArray<readonly [name: string, words: string]>;
   /** It has no record because its day was purged; what arrived had been here before that. */
   readonly purged?: boolean;
+  /** Of a file that a job catalogue could have to do with. */
+  readonly taken?: Taken | null;
   readonly nodes: number;
 }
 
@@ -359,10 +363,11 @@ function goodOutlook(facts: FileFacts, record: LedgerRecord<FileContent>): Outlo
         ? " Other content under its name would be refused, and shown."
         : " Other content under its name would take its place.";
   if (refused === undefined) {
+    const { taken } = facts;
     return {
       standing: record.state,
       now: `It is ${record.state}${latencyWords(record)}.`,
-      next: `Nothing is left to do with it.${change}`,
+      next: `${taken != null && isUntaken(taken) ? `Nothing: ${takenWords(taken)}.` : "Nothing is left to do with it."}${change}`,
       commands: [],
     };
   }
@@ -409,6 +414,8 @@ function factLines(facts: FileFacts): ReadonlyArray<readonly [string, string]> {
     out.push(["exposure", `${exposure.name}${exposure.stands ? "" : ": not in the ledger (yet)"}`]);
   }
   out.push(...(facts.followers ?? []));
+  const { taken } = facts;
+  if (taken != null) out.push(["jobs", takenWords(taken)]);
   for (const run of runs) out.push(["used by", `run ${run.name}, ${run.state}`]);
   if (record?.body.raw !== undefined) out.push(["as it came", record.body.raw]);
   return out;

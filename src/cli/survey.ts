@@ -27,7 +27,7 @@ import {
   runMailbox,
 } from "../protocol/keys.ts";
 import { jobsSubject } from "../protocol/jobQuestions.ts";
-import type { AgedKind } from "../protocol/operatorQuestions.ts";
+import type { AgedAnswer, AgedKind, UntakenFiles } from "../protocol/operatorQuestions.ts";
 import type { NodeRecord } from "../protocol/records.ts";
 import { decodeDue, decodeSlot } from "../protocol/records.ts";
 import type { SiteLink } from "./site.ts";
@@ -80,6 +80,8 @@ export interface SiteStatus {
   readonly nextDueAt: string | null;
   /** Files of a mission that have grown old, as a node that decides about its jobs sees it. */
   readonly aged: ReadonlyArray<AgedKind>;
+  /** Known files that no job takes, as such a node sees it; null where none answers, or there is no catalogue. */
+  readonly untaken: UntakenFiles | null;
 }
 
 /** What stands in the index keys and claim slots. */
@@ -183,7 +185,7 @@ export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError>
     const strays = strayMailboxes(open, new Set(mailboxes.map((one) => one.mailbox)));
     const told = [...live.values()].find((node) => node.durability !== "")?.durability;
     const durability = told ?? (yield* Effect.promise(() => readDurability(link.monitor)));
-    const aged = site.catalogue === null ? [] : yield* readAged(link);
+    const { aged = [], untaken = null } = site.catalogue === null ? {} : yield* readAged(link);
     return {
       at: new Date(now).toISOString(),
       site: site.name,
@@ -194,16 +196,17 @@ export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError>
       claims: open.claims.map((claim) => ({ ...claim, nodeIsAlive: live.has(claim.node) })),
       nextDueAt: open.nextDue === null ? null : new Date(open.nextDue).toISOString(),
       aged,
+      untaken,
     };
   });
 
 const agedDeadlineMs = 2_000;
 
 /** None where nobody answers: a status is told all the same. */
-const readAged = ({ nats }: SiteLink): Effect.Effect<ReadonlyArray<AgedKind>> =>
+const readAged = ({ nats }: SiteLink): Effect.Effect<Partial<AgedAnswer>> =>
   nats.request("ask for aged files", `${jobsSubject}.aged`, "{}", { deadlineMs: agedDeadlineMs }).pipe(
-    Effect.map((answer) => answer.json<{ readonly aged?: ReadonlyArray<AgedKind> }>().aged ?? []),
-    Effect.orElseSucceed(() => []),
+    Effect.map((answer) => answer.json<Partial<AgedAnswer>>()),
+    Effect.orElseSucceed(() => ({})),
   );
 
 interface MailboxRead {

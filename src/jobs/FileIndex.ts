@@ -32,6 +32,14 @@ interface Known {
   placed: DatasetFile | null;
 }
 
+interface Count {
+  readonly dataset: DatasetId;
+  readonly kind: string;
+  readonly files: number;
+  /** The name of one of them. */
+  readonly example: string;
+}
+
 interface Table {
   readonly name: string;
   readonly start: Instant;
@@ -44,6 +52,8 @@ export class FileIndex {
   readonly #byName = new Map<string, Known>();
   readonly #byPointing = new Map<number, Set<Known>>();
   readonly #datasets = new Map<DatasetId, DatasetFiles>();
+  /** Files of each data set, wherever they lie. */
+  readonly #counts = new Map<DatasetId, { readonly kind: string; files: number }>();
   readonly #tables = new Map<string, Table>();
   #calendar = Calendar.empty;
 
@@ -84,10 +94,29 @@ export class FileIndex {
     return made;
   }
 
+  /** How many files there are of each data set, those included of whose place in time nothing is known yet. */
+  *counts(): Generator<Count> {
+    const examples = new Map<DatasetId, string>();
+    for (const { file } of this.#byName.values()) {
+      if (!examples.has(file.dataset)) examples.set(file.dataset, file.name);
+      if (examples.size === this.#counts.size) break;
+    }
+    for (const [dataset, { kind, files }] of this.#counts) {
+      yield { dataset, kind, files, example: examples.get(dataset) ?? "" };
+    }
+  }
+
+  #count({ dataset, kind }: IndexedFile, by: 1 | -1): void {
+    const count = this.#counts.get(dataset);
+    if (count === undefined) this.#counts.set(dataset, { kind, files: by });
+    else if ((count.files += by) === 0) this.#counts.delete(dataset);
+  }
+
   /** Null where nothing that jobs see changed. The name must not be known. */
   add(file: IndexedFile): FileChange | null {
     const known: Known = { file, placed: null };
     this.#byName.set(file.name, known);
+    this.#count(file, 1);
     if (file.pointing !== null) {
       const same = this.#byPointing.get(file.pointing);
       if (same === undefined) this.#byPointing.set(file.pointing, new Set([known]));
@@ -100,6 +129,7 @@ export class FileIndex {
     const known = this.#byName.get(name);
     if (known === undefined) return null;
     this.#byName.delete(name);
+    this.#count(known.file, -1);
     if (known.file.pointing !== null) this.#byPointing.get(known.file.pointing)?.delete(known);
     return this.#displace(known);
   }

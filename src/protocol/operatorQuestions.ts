@@ -151,6 +151,28 @@ export interface PreviewAnswer {
     readonly after: Standing;
     /** What it waits for then. */
     readonly words: ReadonlyArray<string>;
+/** Known files that no job takes and none makes. */
+export interface UntakenFiles {
+  readonly files: number;
+  /** Of so many data sets. */
+  readonly count: number;
+  /** Those with the most files. */
+  readonly datasets: ReadonlyArray<{
+    readonly dataset: string;
+    readonly kind: string;
+    readonly files: number;
+    readonly example: string;
+    /** A data set that jobs take and that is called almost the same. */
+    readonly nearest: string | null;
+  }>;
+}
+
+/** `orrery.jobs.aged`, of `{}`: what of the files should be looked after. */
+export interface AgedAnswer {
+  readonly aged: ReadonlyArray<AgedKind>;
+  readonly untaken: UntakenFiles;
+}
+
   }>;
   /** Partitions that change, by what they become: of all that were looked at, also those that are not listed. */
   readonly counts: ReadonlyArray<{
