@@ -31,6 +31,8 @@ export const reclaimEveryMs = 500;
 /** Most due items one tick puts back. */
 export const putBackPerTickMax = 2_000;
 
+/** Of an arrival, characters of fields that this version does not know, as JSON: they go along when it is put back. */
+export const beyondCharsMax = 4_096;
 /** Error texts kept on a record. */
 export const recordErrorsMax = 8;
 export const recordHistoryMax = 24;
@@ -88,6 +90,29 @@ export const presenceWaitersMax = 10_000;
 export const presenceReadsInFlightMax = 256;
 export const presenceReadsQueuedMax = 20_000;
 
+/** What other sites have is asked of the supernode, which answers within this; else the answer says that they were not asked. */
+export const sitesAskMs = 1_000;
+/** The supernode did not answer: for this long nobody waits for it again. */
+export const sitesAwayMs = 1_000;
+/** Questions to it at once, and look-ups that wait for theirs. */
+export const sitesAsksInFlightMax = 1_024;
+export const sitesAsksQueuedMax = 20_000;
+/** A look-up with `wait` has the supernode hold its answer back for this at most, and then again; groups so asked for at once. */
+export const sitesWatchMs = 5_000;
+export const sitesWatchedMax = 2_000;
+/** The same at the supernode, of all sites together. */
+export const sitesWaitersMax = 20_000;
+/** Records of another site's files that the supernode sends ahead of their being stored here. */
+export const filesOfInHandMax = 5_000;
+/** Nothing more came for so long from a site that was rebuilt: it has told of all its files, and those of its former life are gone. */
+export const siteSettledMs = 10_000;
+/** A run whose input lies at another site, whose storage does not answer, is tried again after this. */
+export const otherSiteAgainMs = 5_000;
+
+/** The supernode looks which sites it sources, and when each was last heard of, this often; unanswered for so long it knows nothing. */
+export const sitesLookEveryMs = 2_000;
+export const sitesLookOldMs = 15_000;
+
 /** Request line and headers together; above it the answer is 431. */
 export const httpHeaderBytesMax = 16_384;
 /** For a request's headers to come in, and for all of it. */
@@ -96,6 +121,9 @@ export const httpRequestMs = 60_000;
 /** An idle connection is kept for this: longer than the usual 60 s of a proxy in front, so that the proxy closes first. */
 export const httpKeepAliveMs = 75_000;
 export const httpConnectionsMax = 16_384;
+/** Source addresses whose haste is remembered, about 150 bytes each; and how often the log tells of those that are held back. */
+export const limitedAddressesMax = 65_536;
+export const limitedToldEveryMs = 10_000;
 /** What still comes in of a refused body is read and dropped for this, so that the sender sees the answer. */
 export const httpLingerMs = 2_000;
 /** Counts of single look-ups and requests reach the metrics in steps of this. */
@@ -149,12 +177,16 @@ export const nomadRedoMax = 1;
 export const nomadPlaceMs = 3_600_000;
 /** A run that its node was not told is somebody else's, or cancelled, is looked at this often. */
 export const runWatchEveryMs = 5_000;
-/** A run whose job a node does not know is left to others for this long; then it counts as an attempt that failed. */
+/** A run whose job a node does not know is left to others for this long since it was tried first; then it counts as an attempt that failed. */
 export const jobUnknownMs = 600_000;
+/** Runs of jobs that it does not know, of which a node remembers since when. */
+export const unknownRunsMax = 10_000;
 /** Inputs of one run brought in at once. */
 export const runStagedAtOnceMax = 4;
 /** Runs ready and in hand are counted for the metrics this often. */
 export const runsBacklogEveryMs = 10_000;
+/** Runs that were given up on are looked for this often, whether what they were to make was made by others since; more seldom where there are thousands. */
+export const madeAnewEveryMs = 10_000;
 /** Tries of one storage call before the whole run is given back, 0.5 s after the first and doubling. */
 export const runStorageTriesMax = 6;
 
@@ -205,6 +237,8 @@ export const expectedGroupsMax = 200;
 export const partitionsToldMax = 1_000;
 export const previewChangesMax = 500;
 export const runsToldMax = 24;
+/** Data sets that no job takes, of which status tells. */
+export const untakenToldMax = 20;
 export const neededFilesToldMax = 50;
 /** Deeper than the jobs of a mission stand one upon the other. */
 export const causeDepthMax = 16;
@@ -220,6 +254,41 @@ export const catalogueFileBytesMax = 4 * 1_048_576;
 
 /** A site of which the supernode has heard nothing for this long is named: its heartbeats come every few seconds. */
 export const sourceSilentMsMax = 30_000;
+/** How often the supernode's keeper looks at its sources. */
+export const sourceLookEveryMs = 5_000;
+/** What sites have purged is looked for once more this often: what a purge took away may have come back. */
+export const keepAgainEveryMs = 600_000;
+/** Days that one record of a site's purges may name. */
+export const purgedDaysMax = 400;
+/** What the supernode has of a site is compared with the site this often, and when it could not be, again after the second. */
+export const reconcileEveryMs = 6 * 3_600_000;
+export const reconcileAgainMs = 600_000;
+/** Without a message for so long the listing of a site's ledger is given up. */
+export const siteListingSilentMsMax = 20_000;
+/** Days by which two ledgers are compared before their keys are. */
+export const reconcileGroupsMax = 20_000;
+/** Single keys that are dropped by one comparison, and those that it names. */
+export const reconcileDropsMax = 10_000;
+export const reconcileNamedMax = 100;
+/** Of a site's keys at the supernode, the share that is dropped without being told to: a site that lost more may have lost it by mistake. */
+export const dropShareMax = 0.5;
+/** A site that is no longer heard of is named within this. */
+export const sourceNamedMsMax = 60_000;
+
+/** A stream is archived and restored in pieces of this; the server sends so much ahead of what is stored. */
+export const archivePieceBytes = 131_072;
+export const archiveWindowBytes = 8 * 1_048_576;
+/** The last piece is answered when all of the stream is restored. */
+export const archiveFinishMsMax = 600_000;
+/** What came to a stream meanwhile is read so often until its last transaction is whole, and is written back in steps of this. */
+export const tailTriesMax = 100;
+export const tailStepMax = 250;
+/** A manifest of a backup, and how often a stream is archived anew when that broke off. */
+export const manifestBytesMax = 4 * 1_048_576;
+export const archiveTriesMax = 3;
+/** Differences between two ledgers that are named, and records of one day of a lane that are held against each other at once. */
+export const ledgerDifferencesMax = 50;
+export const ledgerComparedMax = 1_000_000;
 
 /** One call of openssl, which makes a key or a certificate. */
 export const opensslMsMax = 30_000;
@@ -237,8 +306,6 @@ function assert(condition: boolean, relation: string): void {
 assert(
   claimItemsMax * recordsPerItemMax + 1 <= transactionMessagesMax,
   "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
-/** Data sets that no job takes, of which status tells. */
-export const untakenToldMax = 20;
 );
 assert(seenMarksPerKeyMax * 8 <= messageBytesMax / 2, "seenMarksPerKeyMax × 8 <= messageBytesMax / 2");
 assert(laterItemsMax <= claimItemsMax, "laterItemsMax <= claimItemsMax");
@@ -265,6 +332,13 @@ assert(
 );
 assert(drainMs < nodeLeaseMs, "drainMs < nodeLeaseMs");
 assert(
+  sourceSilentMsMax + 2 * sourceLookEveryMs + requestDeadlineMs <= sourceNamedMsMax,
+  "sourceSilentMsMax + 2 × sourceLookEveryMs + requestDeadlineMs <= sourceNamedMsMax (a look that fails is survived)",
+);
+assert(archivePieceBytes * 4 <= archiveWindowBytes, "archivePieceBytes × 4 <= archiveWindowBytes");
+assert(archivePieceBytes <= messageBytesMax, "archivePieceBytes <= messageBytesMax");
+assert(tailStepMax <= transactionMessagesMax, "tailStepMax <= transactionMessagesMax");
+assert(
   presenceWaitersMax < httpConnectionsMax,
   "presenceWaitersMax < httpConnectionsMax (waiting leaves room to ask)",
 );
@@ -272,6 +346,13 @@ assert(
   httpConnectionsMax < presenceReadsQueuedMax,
   "httpConnectionsMax < presenceReadsQueuedMax (waiters over HTTP that give up together can all look once more)",
 );
+assert(
+  presenceWaitersMax <= sitesAsksQueuedMax,
+  "presenceWaitersMax <= sitesAsksQueuedMax (waiters that give up together can all ask once more)",
+);
+assert(sitesWatchedMax <= sitesWaitersMax, "sitesWatchedMax <= sitesWaitersMax");
+assert(sitesWatchMs <= presenceWaitSecondsMax * 1_000, "sitesWatchMs <= presenceWaitSecondsMax");
+assert(sitesLookEveryMs * 3 <= sitesLookOldMs, "sitesLookEveryMs × 3 <= sitesLookOldMs");
 assert(
   notifierProgressEveryMs * 3 <= notifierAckWaitMs,
   "notifierProgressEveryMs × 3 <= notifierAckWaitMs (two lost +WPI are survived)",

@@ -5,6 +5,7 @@
 import * as Command from "effect/cli/Command";
 import { cancel, parked, replay, send } from "./actCommands.ts";
 import { jobs } from "./jobsCommands.ts";
+import { backup, ledger, restore } from "./keepCommands.ts";
 import { force, hold, release, reprocess, reprocessing, retry } from "./missionCommands.ts";
 import { decode, file, log, presence, stats, status, why } from "./lookCommands.ts";
 import { expected, lineage, withdraw } from "./operatorCommands.ts";
@@ -24,6 +25,7 @@ export const orrery = root.pipe(
       group: "Act on a mission's jobs",
       commands: [reprocess, reprocessing, hold, release, force, retry, withdraw],
     },
+    { group: "Keep", commands: [backup, restore, ledger] },
     { group: "Tools", commands: [site, jobs, decode, runTask] },
   ]),
   Command.withExamples([

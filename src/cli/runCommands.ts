@@ -84,41 +84,82 @@ export const check = Command.make(
   ]),
 );
 
-const plan = Command.make("plan", { site: siteArgument, json }, (given) =>
+const target = {
+  site: siteArgument,
+  supernode: text("supernode", "NAME", "Of this supernode, instead of a site's"),
+  dir: text("dir", "FOLDER", "Where deployments are kept; default ./sites"),
+};
+const lose = text(
+  "lose",
+  "A,B",
+  "Assets, by the names that the plan tells, of which what is stored may be lost: KV_presence, ARRIVALS/ingest-raw",
+);
+
+/** The site's file as an argument, as --site, or as everywhere else; none where a supernode is spoken of. */
+const named = <O extends { readonly site: string | null; readonly supernode: string | null }>(
+  options: O,
+  site: string | null,
+): O => ({ ...options, site: options.site ?? (options.supernode === null ? site : null) });
+
+const plan = Command.make("plan", { ...target, lose, json }, (given) =>
   run(
     () => import("./topology.ts"),
-    (module, io, site) => {
-      const options = plain(given);
-      return module.plan(io, { ...options, site: options.site ?? site });
-    },
+    (module, io, site) => module.plan(io, named(plain(given), site)),
   ),
 ).pipe(
-  Command.withDescription("Tell what differs. Exit 0: nothing; 3: something would be changed."),
+  Command.withDescription(
+    "Tell what differs: what is missing, what is set otherwise, what is not wanted any more, credentials of an earlier table. Exit 0: nothing; 3: something would be changed.",
+  ),
   Command.withShortDescription("Tell what differs"),
 );
 
-const apply = Command.make("apply", { site: siteArgument, json }, (given) =>
+const apply = Command.make("apply", { ...target, lose, json }, (given) =>
   run(
     () => import("./topology.ts"),
-    (module, io, site) => {
-      const options = plain(given);
-      return module.apply(io, { ...options, site: options.site ?? site });
-    },
+    (module, io, site) => module.apply(io, named(plain(given), site)),
   ),
 ).pipe(
-  Command.withDescription("Make it so. A change that would lose what is stored is not made, and told."),
+  Command.withDescription(
+    "Make it so. A change that would lose what is stored is not made, and told, unless --lose names the asset.",
+  ),
   Command.withShortDescription("Make it so"),
+);
+
+const destroy = Command.make(
+  "destroy",
+  {
+    ...target,
+    yes: text(
+      "yes",
+      "NAME",
+      "The name of the site or supernode, to do it; without it is only told what would be lost",
+    ),
+    whileNodesRun: toggle("while-nodes-run", "Also while nodes of it are alive"),
+    json,
+  },
+  (given) =>
+    run(
+      () => import("./topology.ts"),
+      (module, io, site) => module.destroy(io, named(plain(given), site)),
+    ),
+).pipe(
+  Command.withDescription(
+    "End all streams and buckets that Orrery made there, with what is in them. Streams of others, keys, credentials and buckets of files stay.",
+  ),
+  Command.withShortDescription("End what Orrery made there"),
 );
 
 export const topology = Command.make("topology").pipe(
   Command.withDescription(
-    "The streams, buckets and consumers on the NATS server against what the site needs.",
+    "Streams, buckets, consumers, sources and credentials of a site, or of the supernode, against what is needed.",
   ),
-  Command.withShortDescription("Streams, buckets and consumers: plan, apply"),
-  Command.withSubcommands([plan, apply]),
+  Command.withShortDescription("Streams, buckets, …: plan, apply, destroy"),
+  Command.withSubcommands([plan, apply, destroy]),
   Command.withExamples([
     { command: "orrery topology plan site.yaml" },
     { command: "orrery topology apply site.yaml" },
+    { command: "orrery topology plan --supernode hub" },
+    { command: "orrery topology destroy site.yaml --yes summit" },
   ]),
 );
 

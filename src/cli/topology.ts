@@ -1,44 +1,69 @@
-/** `orrery topology plan|apply`: the server's streams, buckets and consumers against what the site needs. */
+/** `orrery topology plan|apply|destroy`: what stands on a site's or the supernode's servers against what is needed. */
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
-import { openObjects } from "../jetstream/objects.ts";
-import { checkFormat } from "../jetstream/format.ts";
-import * as Topology from "../jetstream/topology.ts";
-import type { Change } from "../jetstream/topology.ts";
-import { siteTopology } from "../node/link.ts";
-import { runsBucket } from "../protocol/runs.ts";
-import { loadActors } from "./actorModules.ts";
+import { managed } from "../jetstream/Nats.ts";
+import type { Change } from "../jetstream/topologyDiff.ts";
+import { ourStreams } from "../jetstream/topologySurplus.ts";
 import type { CommandFailed } from "./failures.ts";
-import { failed, no, ofJetStream } from "./failures.ts";
+import { failed, misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
-import type { SiteLink } from "./site.ts";
-import { openSite } from "./site.ts";
-import { paint } from "./table.ts";
-import { plural } from "./words.ts";
+import { noNodes } from "./restore.ts";
+import { beginNewLife } from "./siteLife.ts";
+import { paint, table } from "./table.ts";
+import type { Target, TargetOptions } from "./topologyTarget.ts";
+import { openTarget } from "./topologyTarget.ts";
+import { bytes, count, plural } from "./words.ts";
 
-export interface TopologyOptions {
-  readonly site: string | null;
+export interface TopologyOptions extends TargetOptions {
+  /** Names of assets with commas between, of which something may be lost. */
+  readonly lose: string | null;
   readonly json: boolean;
 }
 
-const marks = { create: ["+", "green"], update: ["~", "yellow"], refuse: ["!", "red"] } as const;
+export interface DestroyOptions extends TargetOptions {
+  /** The name of the site or supernode, typed. */
+  readonly yes: string | null;
+  readonly whileNodesRun: boolean;
+  readonly json: boolean;
+}
 
-function show(io: IoService, changes: ReadonlyArray<Change>): void {
+const marks = {
+  create: ["+", "green"],
+  update: ["~", "yellow"],
+  replace: ["±", "yellow"],
+  remove: ["-", "yellow"],
+  refuse: ["!", "red"],
+} as const;
+
+export function show(io: IoService, changes: ReadonlyArray<Change>): void {
   for (const change of changes) {
     const [mark, style] = marks[change.kind];
     say(io, `${paint(io.out.color, style, mark)} ${change.words}`);
   }
 }
 
-const opened = (io: IoService, options: TopologyOptions) =>
-  Effect.gen(function* () {
-    const link = yield* openSite(io, options.site);
-    const actors = yield* loadActors(link.site);
-    return { link, topology: siteTopology(link.site, actors) };
-  });
+const agrees = ({ kind, name, url }: Target): string => `${url} has all that ${kind} ${name} needs`;
 
-const agrees = (link: SiteLink): string => `${link.url} has all that site ${link.site.name} needs`;
+const applyWords = (options: TargetOptions): string =>
+  options.supernode === null
+    ? "orrery topology apply"
+    : `orrery topology apply --supernode ${options.supernode}${options.dir === null ? "" : ` --dir ${options.dir}`}`;
+
+/** Names of what may be lost, held against what there is: a name that is none is a mistake, and not nothing. */
+function mayLoseOf(
+  lose: string | null,
+  changes: ReadonlyArray<Change>,
+): Effect.Effect<ReadonlySet<string>, CommandFailed> {
+  const names = (lose ?? "").split(",").filter((name) => name !== "");
+  const lossy = changes.flatMap(({ loses, asset }) =>
+    loses === undefined ? [] : [asset.slice(asset.indexOf(" ") + 1)],
+  );
+  const unknown = names.find((name) => !lossy.includes(name));
+  if (unknown === undefined) return Effect.succeed(new Set(names));
+  const known = lossy.length === 0 ? "nothing would be lost" : `it would lose ${lossy.join(", ")}`;
+  return Effect.fail(misused(`--lose ${unknown}: nothing of that name would be lost; ${known}`));
+}
 
 /** Ends with "no" when something is to be changed. */
 export const plan = (
@@ -46,16 +71,18 @@ export const plan = (
   options: TopologyOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { link, topology } = yield* opened(io, options);
-    const changes = yield* Topology.plan(link.nats, topology).pipe(Effect.mapError(ofJetStream));
-    if (options.json) sayJson(io, { site: link.site.name, nats: link.url, changes });
-    else if (changes.length === 0) say(io, agrees(link));
+    const target = yield* openTarget(io, options);
+    const first = yield* target.plan(new Set());
+    const mayLose = yield* mayLoseOf(options.lose, first);
+    const changes = mayLose.size === 0 ? first : yield* target.plan(mayLose);
+    if (options.json) sayJson(io, { [target.kind]: target.name, nats: target.url, changes });
+    else if (changes.length === 0) say(io, agrees(target));
     else show(io, changes);
     if (changes.length === 0) return undefined;
     const refused = changes.filter((change) => change.kind === "refuse").length;
     const rest = refused === 0 ? "" : `, ${refused} of which it will not make`;
     return yield* no(
-      options.json ? "" : `${plural(changes.length, "change")}: orrery topology apply makes them${rest}`,
+      options.json ? "" : `${plural(changes.length, "change")}: ${applyWords(options)} makes them${rest}`,
     );
   });
 
@@ -64,24 +91,85 @@ export const apply = (
   options: TopologyOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { link, topology } = yield* opened(io, options);
-    yield* checkFormat(link.nats).pipe(
-      Effect.mapError((error) => (error._tag === "FormatNewer" ? failed(error.message) : ofJetStream(error))),
-    );
-    const changes = yield* Topology.apply(link.nats, topology).pipe(Effect.mapError(ofJetStream));
-    // Where nodes may make no streams they cannot make the one for what runs write, either.
-    yield* openObjects(link.nats, runsBucket, link.site.nats.replicas).pipe(Effect.mapError(ofJetStream));
+    const target = yield* openTarget(io, options);
+    const mayLose =
+      options.lose === null
+        ? new Set<string>()
+        : yield* mayLoseOf(options.lose, yield* target.plan(new Set()));
+    const changes = yield* target.apply(mayLose);
     const refused = changes.filter((change) => change.kind === "refuse");
-    if (options.json) sayJson(io, { site: link.site.name, nats: link.url, changes });
-    else if (changes.length === 0) say(io, agrees(link));
+    if (options.json) sayJson(io, { [target.kind]: target.name, nats: target.url, changes });
+    else if (changes.length === 0) say(io, agrees(target));
     else {
       show(io, changes);
-      say(io, `${plural(changes.length - refused.length, "change")} made at ${link.url}`);
+      say(io, `${plural(changes.length - refused.length, "change")} made at ${target.url}`);
     }
     if (refused.length === 0) return undefined;
     return yield* failed(
-      options.json
-        ? ""
-        : `${plural(refused.length, "change")} (marked !) not made: what is stored would be lost. Export what must be kept, remove the asset with the nats CLI, and apply again`,
+      options.json ? "" : `${plural(refused.length, "change")} (marked !) not made: something would be lost`,
     );
+  });
+
+const columns = [
+  { title: "STREAM" },
+  { title: "MESSAGES", right: true },
+  { title: "CONSUMERS", right: true },
+  { title: "BYTES", right: true },
+];
+
+/** Ends what is Orrery's, and nothing else; without `--yes NAME` it only tells what that is. */
+export const destroy = (
+  io: IoService,
+  options: DestroyOptions,
+): Effect.Effect<void, CommandFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const target = yield* openTarget(io, options);
+    const { nats, name, kind, url, home } = target;
+    if (options.yes !== null && options.yes !== name)
+      return yield* misused(`--yes ${options.yes}: this is ${kind} ${name} at ${url}`);
+    const ours = yield* ourStreams(nats, target.topology).pipe(Effect.mapError(ofJetStream));
+    const streams = ours.map(({ config, state }) => ({
+      name: config.name,
+      messages: state.messages,
+      consumers: state.consumer_count,
+      bytes: state.bytes,
+    }));
+    const messages = streams.reduce((sum, stream) => sum + stream.messages, 0);
+    if (streams.length === 0) {
+      if (options.json) sayJson(io, { [kind]: name, nats: url, streams, destroyed: false });
+      return yield* no(options.json ? "" : `${url} holds nothing of ${kind} ${name}`);
+    }
+    if (!options.json) {
+      const rows = streams.map((each) => [
+        each.name,
+        count(each.messages),
+        count(each.consumers),
+        bytes(each.bytes),
+      ]);
+      io.out.write(table(columns, rows, { color: io.out.color, columns: io.out.columns() }));
+    }
+    if (options.yes !== null && !options.whileNodesRun)
+      yield* noNodes(nats, "first, or say --while-nodes-run");
+    if (options.yes === null) {
+      if (options.json) sayJson(io, { [kind]: name, nats: url, streams, destroyed: false });
+      return yield* no(
+        options.json
+          ? ""
+          : `${plural(streams.length, "stream")} with ${plural(messages, "message")} of ${kind} ${name} would be lost: --yes ${name} destroys them. orrery backup DIR keeps a copy`,
+      );
+    }
+    for (const stream of streams)
+      yield* managed(`remove ${stream.name}`, () => nats.jsm.streams.delete(stream.name)).pipe(
+        Effect.mapError(ofJetStream),
+      );
+    const epoch =
+      home === null || kind !== "site"
+        ? null
+        : yield* Effect.tryPromise({ try: () => beginNewLife(home), catch: ofCause });
+    if (options.json) return sayJson(io, { [kind]: name, nats: url, streams, destroyed: true, epoch });
+    say(
+      io,
+      `${plural(streams.length, "stream")} of ${kind} ${name} are gone; its folder, keys and buckets of files are as they were`,
+    );
+    return undefined;
   });

@@ -30,7 +30,7 @@ export interface Listed {
 
 /** Which messages. */
 export type ListedOf = Pick<ConsumerConfig, "deliver_policy"> &
-  Partial<Pick<ConsumerConfig, "filter_subject" | "filter_subjects">>;
+  Partial<Pick<ConsumerConfig, "filter_subject" | "filter_subjects" | "headers_only" | "opt_start_seq">>;
 
 /**
  * Calls `each` with every message that matches when the listing begins, and with some that come meanwhile, in the stream's order.

@@ -1,5 +1,5 @@
 /** JetStream's object store: run logs, manifests, products of the embedded default. */
-import { jetstream } from "@nats-io/jetstream";
+import { DiscardPolicy, jetstream, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { ObjectStore } from "@nats-io/obj";
 import { Objm } from "@nats-io/obj";
 import * as Effect from "effect/Effect";
@@ -7,6 +7,8 @@ import { requestDeadlineMs } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import type { NatsService } from "./Nats.ts";
 import { managed } from "./Nats.ts";
+
+const objectsDescription = "Orrery: objects";
 
 export interface StoredObject {
   readonly name: string;
@@ -54,6 +56,20 @@ function toStream(data: Uint8Array): ReadableStream<Uint8Array> {
   });
 }
 
+/** An object bucket's stream, as the client makes it. */
+export const objectsStream = (name: string, replicas: number) => ({
+  name: `OBJ_${name}`,
+  description: objectsDescription,
+  subjects: [`$O.${name}.C.>`, `$O.${name}.M.>`],
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  discard: DiscardPolicy.New,
+  num_replicas: replicas,
+  allow_direct: true,
+  allow_rollup_hdrs: true,
+  max_age: 0,
+});
+
 /** Opens an object bucket, and makes it where it is not there. */
 export const openObjects = (
   nats: NatsService,
@@ -63,7 +79,7 @@ export const openObjects = (
   managed(`open object bucket ${name}`, () =>
     new Objm(jetstream(nats.connection, { apiPrefix: nats.apiPrefix })).create(name, {
       replicas,
-      description: "Orrery: objects",
+      description: objectsDescription,
     }),
   ).pipe(
     Effect.map((store): ObjectBucket => ({

@@ -22,10 +22,15 @@ import {
   seenBucket,
 } from "../protocol/keys.ts";
 import { readySubjects, runsConsumer } from "../protocol/runQueue.ts";
+import type { FilesOfNeeds } from "./filesOf.ts";
+import { filesOfStreamOf } from "./filesOf.ts";
 import type { NatsService } from "./Nats.ts";
 import { formatMetadata } from "./format.ts";
 import { turnsGroup } from "./mailbox.ts";
 import { managed } from "./Nats.ts";
+import type { Change, MayLose } from "./topologyDiff.ts";
+import { consumerChange, nothingMayBeLost, streamChange, unlimited } from "./topologyDiff.ts";
+import { planSurplus, removeSurplus } from "./topologySurplus.ts";
 
 const ns = (ms: number): number => ms * 1_000_000;
 
@@ -44,6 +49,8 @@ export interface TopologyNeeds {
   readonly receivers?: ReadonlyArray<{ readonly name: string; readonly lanes: ReadonlyArray<string> }>;
   /** Lanes whose files become visits. */
   readonly visitLanes?: ReadonlyArray<string>;
+  /** Other sites whose files are held here, too. */
+  readonly filesOf?: FilesOfNeeds;
   readonly replicas: number;
   readonly duplicateWindowMs: number;
 }
@@ -129,6 +136,10 @@ function files(durable: string, lanes: ReadonlyArray<string>, inHandMax: number)
   };
 }
 
+/** Who is alive, and what it runs. */
+export const nodesStream = (replicas: number) =>
+  bucket(nodesBucket, replicas, { subject_delete_marker_ttl: ns(nodeLeaseMs * 2) });
+
 export function topologyOf(needs: TopologyNeeds): Topology {
   const { replicas } = needs;
   return {
@@ -136,10 +147,11 @@ export function topologyOf(needs: TopologyNeeds): Topology {
       mail(arrivalsStream, ["arrive.>", "replay.>"], needs),
       mail(itemsStream, ["items.>"], needs),
       bucket(ledgerBucket, replicas, { metadata: { ...formatMetadata } }),
-      bucket(nodesBucket, replicas, { subject_delete_marker_ttl: ns(nodeLeaseMs * 2) }),
+      nodesStream(replicas),
       bucket(presenceBucket, replicas, { subject_delete_marker_ttl: ns(60_000) }),
       // Each key is written once, so that nothing can come back when it ends by age.
       bucket(seenBucket, replicas, { max_age: ns(seenKeptMs) }),
+      ...(needs.filesOf === undefined ? [] : [filesOfStreamOf(needs.filesOf, replicas)]),
     ],
     consumers: [
       ...needs.lanes.map((lane) => ({
@@ -194,68 +206,6 @@ export function topologyOf(needs: TopologyNeeds): Topology {
   };
 }
 
-export interface Change {
-  readonly kind: "create" | "update" | "refuse";
-  readonly asset: string;
-  /** In words: what is, what should be. */
-  readonly words: string;
-}
-
-/** Settings whose change the server refuses, or which would lose what is stored. */
-const fixedSettings = new Set([
-  "retention",
-  "storage",
-  "deliver_policy",
-  "ack_policy",
-  "max_msgs_per_subject",
-]);
-
-function differences(
-  want: Readonly<Record<string, unknown>>,
-  have: Readonly<Record<string, unknown>>,
-): ReadonlyArray<{ readonly field: string; readonly from: unknown; readonly to: unknown }> {
-  const out: Array<{ field: string; from: unknown; to: unknown }> = [];
-  for (const [field, to] of Object.entries(want)) {
-    const from = field === "metadata" ? ofOurs(have[field], to) : have[field];
-    const same =
-      JSON.stringify(from) === JSON.stringify(to) ||
-      // The server leaves out what is off, zero or empty.
-      (from === undefined && (to === false || to === 0 || to === ""));
-    if (!same) out.push({ field, from, to });
-  }
-  return out;
-}
-
-/** The server writes into the metadata as well: only what is wanted there is compared. */
-function ofOurs(have: unknown, want: unknown): unknown {
-  if (!isRecord(have) || !isRecord(want)) return have;
-  return Object.fromEntries(Object.keys(want).flatMap((key) => (key in have ? [[key, have[key]]] : [])));
-}
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;
-
-const say = (value: unknown): string => (value === undefined ? "unset" : JSON.stringify(value));
-
-function compare(
-  asset: string,
-  want: Readonly<Record<string, unknown>>,
-  have: Readonly<Record<string, unknown>> | null,
-): Change | null {
-  if (have === null) return { kind: "create", asset, words: `create ${asset}` };
-  const found = differences(want, have);
-  if (found.length === 0) return null;
-  const words = found.map((d) => `${d.field}: ${say(d.from)} → ${say(d.to)}`).join("; ");
-  const fixed = found.filter((d) => fixedSettings.has(d.field));
-  return fixed.length > 0
-    ? {
-        kind: "refuse",
-        asset,
-        words: `${asset}: ${words} (${fixed.map((d) => d.field).join(", ")} cannot be changed without losing what is stored)`,
-      }
-    : { kind: "update", asset, words: `${asset}: ${words}` };
-}
-
 type TopologyError = NatsUnavailable | JetStreamRejected;
 
 const orNull = <A>(effect: Effect.Effect<A, TopologyError>): Effect.Effect<A | null, TopologyError> =>
@@ -266,10 +216,18 @@ const orNull = <A>(effect: Effect.Effect<A, TopologyError>): Effect.Effect<A | n
     () => Effect.succeed(null),
   );
 
+export interface PlanOptions {
+  /** Assets that a person named, of which something may be lost. */
+  readonly mayLose?: MayLose;
+  /** Also what is there, is Orrery's, and is not wanted any more. Never a node's: it may be of another version, or site file. */
+  readonly surplus?: boolean;
+}
+
 /** What differs between the server and the topology; empty when there is nothing to do. */
 export const plan = (
   nats: NatsService,
   topology: Topology,
+  { mayLose = nothingMayBeLost, surplus = false }: PlanOptions = {},
 ): Effect.Effect<ReadonlyArray<Change>, TopologyError> =>
   Effect.gen(function* () {
     const changes: Array<Change> = [];
@@ -277,7 +235,18 @@ export const plan = (
       const info = yield* orNull(
         managed(`look at stream ${stream.name}`, () => nats.jsm.streams.info(stream.name)),
       );
-      const change = compare(`stream ${stream.name}`, stream, info === null ? null : { ...info.config });
+      const messages = info?.state.messages ?? 0;
+      const change = streamChange(
+        stream.name,
+        { ...stream },
+        info === null ? null : { ...info.config },
+        {
+          messages,
+          oldestAt: messages === 0 || info === null ? null : Date.parse(info.state.first_ts),
+          now: nats.now(),
+        },
+        mayLose,
+      );
       if (change !== null) changes.push(change);
     }
     for (const { stream, config } of topology.consumers) {
@@ -285,10 +254,19 @@ export const plan = (
       const info = yield* orNull(
         managed(`look at consumer ${name}`, () => nats.jsm.consumers.info(stream, name)),
       );
-      const change = compare(`consumer ${stream}/${name}`, config, info === null ? null : { ...info.config });
+      const change = consumerChange(
+        `${stream}/${name}`,
+        { ...config },
+        info === null ? null : { ...info.config },
+        {
+          open: (info?.num_pending ?? 0) + (info?.num_ack_pending ?? 0),
+          delivered: info?.delivered.consumer_seq ?? 0,
+        },
+        mayLose,
+      );
       if (change !== null) changes.push(change);
     }
-    return changes;
+    return surplus ? [...changes, ...(yield* planSurplus(nats, topology, mayLose))] : changes;
   });
 
 /**
@@ -298,27 +276,40 @@ export const plan = (
 export const apply = (
   nats: NatsService,
   topology: Topology,
+  options: PlanOptions = {},
 ): Effect.Effect<ReadonlyArray<Change>, TopologyError> =>
   Effect.gen(function* () {
-    const changes = yield* plan(nats, topology);
+    const changes = yield* plan(nats, topology, options);
     const byAsset = new Map(changes.map((change) => [change.asset, change]));
+    const replaced = new Set<string>();
     for (const stream of topology.streams) {
       const change = byAsset.get(`stream ${stream.name}`);
       if (change === undefined || change.kind === "refuse") continue;
+      if (change.kind === "replace") {
+        // Its consumers go with it, and are made anew below.
+        replaced.add(stream.name);
+        yield* managed(`end ${change.asset}`, () => nats.jsm.streams.delete(stream.name));
+      }
       yield* managed(change.words, () =>
-        change.kind === "create"
-          ? nats.jsm.streams.add(stream)
-          : nats.jsm.streams.update(stream.name, stream),
+        change.kind === "update"
+          ? nats.jsm.streams.update(stream.name, { ...unlimited, ...stream })
+          : nats.jsm.streams.add(stream),
       );
     }
     for (const { stream, config } of topology.consumers) {
       const change = byAsset.get(`consumer ${stream}/${config.durable_name}`);
-      if (change === undefined || change.kind === "refuse") continue;
-      yield* managed(change.words, () =>
-        change.kind === "create"
-          ? nats.jsm.consumers.add(stream, config)
-          : nats.jsm.consumers.update(stream, config.durable_name, config),
+      if (!replaced.has(stream)) {
+        if (change === undefined || change.kind === "refuse") continue;
+        if (change.kind === "replace") {
+          yield* managed(`end ${change.asset}`, () => nats.jsm.consumers.delete(stream, config.durable_name));
+        }
+      }
+      yield* managed(change?.words ?? `create consumer ${config.durable_name}`, () =>
+        change?.kind === "update" && !replaced.has(stream)
+          ? nats.jsm.consumers.update(stream, config.durable_name, config)
+          : nats.jsm.consumers.add(stream, config),
       );
     }
+    for (const change of changes) if (change.kind === "remove") yield* removeSurplus(nats, change);
     return changes;
   });

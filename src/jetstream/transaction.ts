@@ -23,6 +23,8 @@ export interface Write {
   readonly ttlSeconds?: number;
   /** A KV delete marker, which stays for ever. */
   readonly marker?: boolean;
+  /** Of a message that is stored again as it was. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const nothing = new Uint8Array();
@@ -48,6 +50,8 @@ function lines(write: Write): string {
   if (write.messageId !== undefined) out += `Nats-Msg-Id: ${write.messageId}\r\n`;
   if (write.ttlSeconds !== undefined) out += `Nats-TTL: ${write.ttlSeconds}s\r\n`;
   if (write.marker === true) out += "KV-Operation: DEL\r\n";
+  if (write.headers !== undefined)
+    for (const [name, value] of Object.entries(write.headers)) out += `${name}: ${value}\r\n`;
   return out;
 }
 

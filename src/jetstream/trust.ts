@@ -2,7 +2,8 @@
  * Keys and JWTs, by NATS's own libraries: an operator signs accounts, an account signs its users, a server trusts the operator.
  * A seed is a secret: whoever holds an account's can make users of it.
  */
-import { encodeAccount, encodeOperator, encodeUser, fmtCreds } from "@nats-io/jwt";
+import type { Account } from "@nats-io/jwt";
+import { decode, encodeAccount, encodeOperator, encodeUser, fmtCreds, parseCreds } from "@nats-io/jwt";
 import type { KeyPair } from "@nats-io/nkeys";
 import { createAccount, createOperator, createUser, fromSeed } from "@nats-io/nkeys";
 
@@ -81,12 +82,72 @@ export async function newUser(
   options: (inbox: string) => UserOptions,
 ): Promise<{ readonly publicKey: string; readonly creds: string }> {
   const pair = createUser();
-  const publicKey = pair.getPublicKey();
-  const may = options(`_INBOX.${publicKey}`);
+  return {
+    publicKey: pair.getPublicKey(),
+    creds: await credsOf(name, pair, accountSeed, options),
+  };
+}
+
+async function credsOf(
+  name: string,
+  pair: KeyPair,
+  accountSeed: string,
+  options: (inbox: string) => UserOptions,
+): Promise<string> {
+  const may = options(`_INBOX.${pair.getPublicKey()}`);
   const jwt = await encodeUser(name, pair, pairOf(accountSeed), {
     pub: { allow: [...may.publish], deny: [...(may.publishNot ?? [])] },
     sub: { allow: [...may.subscribe], deny: [...(may.subscribeNot ?? [])] },
     allowed_connection_types: may.leaf === true ? ["LEAFNODE"] : ["STANDARD"],
   });
-  return { publicKey, creds: decoder.decode(fmtCreds(jwt, pair)) };
+  return decoder.decode(fmtCreds(jwt, pair));
 }
+
+/** What a .creds file lets its holder do. */
+export interface UserClaims {
+  readonly name: string;
+  /** `U…` */
+  readonly publicKey: string;
+  /** `A…`: the account that signed it. */
+  readonly account: string;
+  readonly publish: ReadonlyArray<string>;
+  readonly subscribe: ReadonlyArray<string>;
+  readonly publishNot: ReadonlyArray<string>;
+  readonly subscribeNot: ReadonlyArray<string>;
+  readonly leaf: boolean;
+}
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** Rejects with the library's own words on a text that is no .creds file. */
+export async function readUser(creds: string): Promise<UserClaims> {
+  const { uc, aid } = await parseCreds(bytesOf(creds));
+  const { pub, sub, allowed_connection_types: types } = uc.nats;
+  return {
+    name: uc.name,
+    publicKey: uc.sub,
+    account: aid,
+    publish: pub?.allow ?? [],
+    subscribe: sub?.allow ?? [],
+    publishNot: pub?.deny ?? [],
+    subscribeNot: sub?.deny ?? [],
+    leaf: types?.includes("LEAFNODE") === true,
+  };
+}
+
+/** The same user with other permissions. What was written of it before stays valid for whoever kept a copy. */
+export async function renewUser(
+  creds: string,
+  accountSeed: string,
+  options: (inbox: string) => UserOptions,
+): Promise<string> {
+  const { key, uc } = await parseCreds(bytesOf(creds));
+  return credsOf(uc.name, fromSeed(bytesOf(key)), accountSeed, options);
+}
+
+/** Users that the account lets in no more, and since when (epoch seconds). */
+export function revocationsOf(accountJwtText: string): Readonly<Record<string, number>> {
+  return decode<Account>(accountJwtText).nats.revocations ?? {};
+}
+
+export const publicKeyOf = (seed: string): string => pairOf(seed).getPublicKey();

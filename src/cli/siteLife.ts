@@ -1,0 +1,67 @@
+/**
+ * A site's life: from its making, or its rebuilding, to its end. Each has an epoch of its own, under which the supernode keeps what it
+ * takes over of the site's ledger, so that a former life is dropped and never mixed with the present one. It is new with `site init`,
+ * when the site is destroyed, and when it is restored: what the site did after its backup is lost to it, and would else stay at the
+ * supernode for ever.
+ */
+import { dirname, resolve } from "node:path";
+import type { Site } from "../config/Site.ts";
+import type { Deployment } from "../sites/deployment.ts";
+import type { Folder } from "./siteFolder.ts";
+import { folderOf, listDeployments, readDeployment, writeDeployment } from "./siteFolder.ts";
+
+export interface Home {
+  readonly folder: Folder;
+  readonly deployment: Deployment;
+}
+
+/** The deployment in whose folder the site file lies, where it lies in one of its name. */
+export async function homeOf(site: Pick<Site, "name">, siteFile: string): Promise<Home | null> {
+  const path = dirname(resolve(siteFile));
+  const folder = folderOf(dirname(path), site.name);
+  if (folder.path !== path) return null;
+  const deployment = await readDeployment(folder);
+  return deployment === null || deployment.name !== site.name ? null : { folder, deployment };
+}
+
+let last = 0;
+
+/** Later than any before, and in the order of time as text of the same length is. */
+function newEpoch(): string {
+  last = Math.max(Date.now(), last + 1);
+  return last.toString(36);
+}
+
+/** @returns the new epoch */
+export async function beginNewLife({ folder, deployment }: Home): Promise<string> {
+  let epoch = newEpoch();
+  while (epoch === deployment.epoch) epoch = newEpoch();
+  await writeDeployment(folder, { ...deployment, epoch });
+  return epoch;
+}
+
+/** Sites of the folder whose epoch is no more the one under which the supernode has them; by name, the new epoch. */
+export async function newLives(supernode: Home): Promise<ReadonlyMap<string, string>> {
+  const { folder, deployment } = supernode;
+  const found = new Map<string, string>();
+  for (const site of await listDeployments(folder.root)) {
+    const member = deployment.members[site.name];
+    if (site.kind !== "site" || member === undefined || member.revokedAt !== null) continue;
+    if (site.supernode === deployment.name && site.epoch !== member.epoch) found.set(site.name, site.epoch);
+  }
+  return found;
+}
+
+export async function noteLives(supernode: Home, lives: ReadonlyMap<string, string>): Promise<Deployment> {
+  const { folder, deployment } = supernode;
+  if (lives.size === 0) return deployment;
+  const members = Object.fromEntries(
+    Object.entries(deployment.members).map(([name, member]) => {
+      const epoch = lives.get(name);
+      return [name, epoch === undefined ? member : { ...member, epoch }];
+    }),
+  );
+  const noted = { ...deployment, members };
+  await writeDeployment(folder, noted);
+  return noted;
+}
