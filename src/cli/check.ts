@@ -6,6 +6,7 @@ import { checkSite } from "../config/loadSite.ts";
 import type { Site } from "../config/Site.ts";
 import { renderProblems } from "../config/SiteFileError.ts";
 import { siteJsonSchema } from "../config/SiteSchema.ts";
+import { catalogueWords } from "./catalogueWords.ts";
 import { CommandFailed, exitCode, failed } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
@@ -45,7 +46,7 @@ export const check = (io: IoService, options: CheckOptions): Effect.Effect<void,
   Effect.gen(function* () {
     if (options.schema) return sayJson(io, siteJsonSchema());
     const { file } = yield* findSite(io, options.site);
-    const checked = yield* checkSite(resolve(io.cwd, file), { env: io.env }).pipe(
+    const checked = yield* checkSite(resolve(io.cwd, file), { env: io.env, here: true }).pipe(
       Effect.mapError((error) => {
         if (!options.json) return failed(error.render({ color: io.err.color }));
         sayJson(io, { ok: false, file, problems: error.problems });
@@ -57,6 +58,7 @@ export const check = (io: IoService, options: CheckOptions): Effect.Effect<void,
     if (warnings.length > 0) tell(io, renderProblems(file, warnings, { color: io.err.color }));
     const jobs = site.jobs.size === 0 ? "" : `, ${plural(site.jobs.size, "job")}`;
     say(io, `${file}: site ${site.name} is in order (${plural(site.lanes.size, "lane")}${jobs})`);
+    if (site.catalogue !== null) say(io, `${site.catalogue.file}: ${catalogueWords(site.catalogue)}`);
     io.out.write(`\n${summary(io, site)}`);
     return undefined;
   });

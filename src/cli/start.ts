@@ -13,6 +13,7 @@ import { startNode } from "../node.ts";
 import { keepHeapSmall } from "../node/heap.ts";
 import { version } from "../node/version.ts";
 import { loadActors } from "./actorModules.ts";
+import { catalogueWords } from "./catalogueWords.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, misused } from "./failures.ts";
 import type { IoService } from "./Io.ts";
@@ -49,6 +50,7 @@ function banner(io: IoService, file: string, node: RunningNode, actors: Readonly
       ? []
       : [["actors", actors.map((actor) => actor.options.name).join(", ")] as const]),
     ...(site.jobs.size === 0 ? [] : [["jobs", [...site.jobs.keys()].join(", ")] as const]),
+    ...(site.catalogue === null ? [] : [["jobs", catalogueWords(site.catalogue)] as const]),
     ["data", site.dataDir],
   ];
   const text = lines.map(
@@ -111,6 +113,7 @@ export const start = (
     const loaded = yield* readSite(io, choice.file, {
       node: options.node ?? undefined,
       roles: options.roles ?? undefined,
+      here: true,
     });
     if (loaded.warnings.length > 0) {
       tell(io, renderProblems(choice.file, loaded.warnings, { color: io.err.color }));

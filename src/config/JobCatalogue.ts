@@ -63,4 +63,6 @@ export interface JobCatalogue extends Catalogue {
   readonly teams: ReadonlyMap<string, Team>;
   /** How old the newest file of a kind may become, ms. Kinds that are not here may be as old as they like. */
   readonly ages: ReadonlyMap<string, number>;
+  /** How many things lint warns of. */
+  readonly warnings: number;
 }

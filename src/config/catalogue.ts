@@ -119,6 +119,7 @@ class Loader {
         lanes: new Map(Object.entries(lanes).map(([name, lane]) => [name, { name, ...lane }])),
         teams: new Map(Object.entries(teams).map(([name, team]) => [name, { name, ...team }])),
         ages,
+        warnings: read.faults.length,
       },
     };
   }

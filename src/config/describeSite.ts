@@ -1,6 +1,7 @@
 /** What a site is, as plain data for people and scripts. Secrets appear as where they come from, never as what they are. */
 import type * as Redacted from "effect/Redacted";
 import { dayOf } from "../jobs/instant.ts";
+import { unusedKinds } from "../jobs/taken.ts";
 import { formatDuration, formatSize } from "./quantity.ts";
 import { maskUserInfo } from "./show.ts";
 import type { JobSettings, Lane, LaneDriver, Site, StorageSettings, WebhookSettings } from "./Site.ts";
@@ -195,6 +196,9 @@ function describeCatalogue(catalogue: Site["catalogue"]): Described {
 /** `«env:NAME»`; null where there is no secret. */
 function reference(secret: Redacted.Redacted | null): string | null {
   return secret === null ? null : `«${secret.label ?? "secret"}»`;
+    kinds: catalogue.recogniser.kinds.size,
+    unusedKinds: unusedKinds(catalogue, catalogue.recogniser.kinds),
+    warnings: catalogue.warnings,
 }
 
 function hostOf(host: string): string {

@@ -15,6 +15,7 @@ import type { Surroundings } from "./resolve.ts";
 import { lanesOf, untaken } from "./rules/buckets.ts";
 import type { Site } from "./Site.ts";
 import type { SiteFile } from "./SiteSchema.ts";
+import { watchedFolders } from "./watchedFolders.ts";
 import { SiteFileError } from "./SiteFileError.ts";
 import type { Problem } from "./SiteFileError.ts";
 
@@ -23,6 +24,8 @@ export interface LoadOptions {
   readonly node?: string | undefined;
   /** This node's roles from the command line, with commas between them: some of the site file's. */
   readonly roles?: string | undefined;
+  /** Whether it is for this machine: then the folders that a node is to watch are looked for. */
+  readonly here?: boolean;
   /** For ORRERY_NODE, ORRERY_ROLES and `env:` references; default `process.env`. */
   readonly env?: Environment;
 }
@@ -89,6 +92,7 @@ function understand(document: SiteDocument, path: string, options: LoadOptions |
       ...resolved.findings,
       ...load.findings,
       ...productsBucket(decoded.file, load.catalogue),
+      ...(options?.here === true ? watchedFolders(resolved.site) : []),
     ],
   };
 }
