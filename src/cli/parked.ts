@@ -2,51 +2,26 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { didYouMean } from "../config/nearMiss.ts";
-import { getManyUnsafe, scan } from "../jetstream/ledger.ts";
+import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
-import { ledgerBucket, placeOfIndexKey, recordKey } from "../protocol/keys.ts";
-import type { Place } from "../protocol/keys.ts";
-import type { FileBody, LedgerRecord, ParkedIndex } from "../protocol/records.ts";
+import { ledgerBucket, recordKey } from "../protocol/keys.ts";
+import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import type { Decided, Decision, Target } from "./decide.ts";
 import { decideAll } from "./decide.ts";
-import { CommandFailed, exitCode, failed, misused, no, ofCause, ofJetStream } from "./failures.ts";
+import { CommandFailed, exitCode, failed, misused, no, ofCause } from "./failures.ts";
 import { nameOf, needRecord } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
 import { operator } from "./operator.ts";
+import type { Parked } from "./parkedIndex.ts";
+import { readParked } from "./parkedIndex.ts";
 import { renderRecord } from "./recordView.ts";
 import type { SiteLink } from "./site.ts";
 import { openSite } from "./site.ts";
 import { isOpenToDecision, reasonOf } from "./standing.ts";
 import { paint, table } from "./table.ts";
 import { count, duration, harmless, plural } from "./words.ts";
-
-interface Parked {
-  readonly place: Place;
-  readonly reason: string;
-  readonly at: string;
-}
-
-function readIndex(data: Uint8Array): Pick<ParkedIndex, "reason" | "at"> {
-  try {
-    const value = JSON.parse(new TextDecoder().decode(data)) as Partial<ParkedIndex>;
-    return { reason: value.reason ?? "?", at: value.at ?? "" };
-  } catch {
-    // Somebody else's bytes under an index key: listed, so that it is seen.
-    return { reason: "unreadable index", at: "" };
-  }
-}
-
-const readParked = (nats: NatsService): Effect.Effect<ReadonlyArray<Parked>, CommandFailed> =>
-  Effect.gen(function* () {
-    const all: Array<Parked> = [];
-    yield* scan(nats, ledgerBucket, ["parked.>"], (entry) => {
-      const place = placeOfIndexKey(entry.key);
-      if (place !== null) all.push({ place, ...readIndex(entry.data) });
-    }).pipe(Effect.mapError(ofJetStream));
-    return all;
-  });
 
 const ageOf = (iso: string, now: number): string => {
   const at = Date.parse(iso);

@@ -19,32 +19,20 @@ import { say, sayJson, tell } from "./Io.ts";
 import { partitionStory } from "./jobStory.ts";
 import type { MissionLink } from "./mission.ts";
 import { askJobs, partitionNamed } from "./mission.ts";
+import { readParked } from "./parkedIndex.ts";
 import { rootWords, stretchWords } from "./rootWords.ts";
+import { setAsideOf, setAsideWords } from "./setAside.ts";
 import { paint } from "./table.ts";
 import type { Story } from "./story.ts";
-import { harmless, moment, plural, sentence, timeOf } from "./words.ts";
-
-interface RunTold extends RunOfPartition {
-  readonly attempts: number | null;
-  readonly lastError: string | null;
-  /** How to see what it wrote; null where it wrote nothing yet. */
-  readonly log: string | null;
-  readonly madeOf: ReadonlyArray<string>;
-}
-
-interface Read {
-  readonly since: string | null;
-  readonly order: Order | null;
-  /** Of the whole job. */
-  readonly jobOrder: Order | null;
-  readonly runs: ReadonlyArray<RunTold>;
-}
+import type { RunTold, Seen } from "./whyNext.ts";
+import { outlook } from "./whyNext.ts";
+import { harmless, moment, plural, timeOf } from "./words.ts";
 
 const madeOfMax = 30;
 
-const read = (link: MissionLink, job: string, partition: string, answer: WhyAnswer) =>
+const readOf = (link: MissionLink, job: string, partition: string, answer: WhyAnswer) =>
   Effect.tryPromise({
-    try: async (): Promise<Read> => {
+    try: async (): Promise<Omit<Seen, "setAside">> => {
       const orders = [orderKey(job, partition), orderKey(job, "")];
       const keys = [...orders, answer.record ?? orders[0] ?? "", ...answer.runs.map((run) => run.key)];
       const entries = await getManyUnsafe(link.nats, ledgerBucket, keys);
@@ -66,6 +54,28 @@ const read = (link: MissionLink, job: string, partition: string, answer: WhyAnsw
     catch: ofCause,
   });
 
+/** Files that came and are of what is missing: only looked for where something is. */
+const setAside = (link: MissionLink, { roots }: WhyAnswer) => {
+  if (!roots.some(({ type }) => type === "arrival")) return Effect.succeed([]);
+  const lanes = [...link.site.lanes.values()].filter((lane) => lane.names !== null);
+  return Effect.map(
+    readParked(
+      link.nats,
+      lanes.map((lane) => lane.name),
+    ),
+    (parked) => setAsideOf(parked, roots, link.catalogue.recogniser),
+  );
+};
+
+/** Buckets by which files of jobs come in from outside: that of what jobs make only where there is no other. */
+function bucketsOf({ site, catalogue }: MissionLink): ReadonlyArray<string> {
+  const all = [...site.lanes.values()].flatMap((lane) =>
+    lane.names === null || lane.storage === null ? [] : lane.buckets,
+  );
+  const others = all.filter((bucket) => bucket !== catalogue.products?.bucket);
+  return others.length > 0 ? others : all;
+}
+
 function runTold(run: RunOfPartition, record: LedgerRecord<RunBody> | null): RunTold {
   const last = record?.errors.at(-1);
   const ended = record?.body.ended;
@@ -83,79 +93,11 @@ function runTold(run: RunOfPartition, record: LedgerRecord<RunBody> | null): Run
   };
 }
 
-const rootsSaidMax = 3;
+const answers = (run: RunOfPartition, { id, at }: NonNullable<Order["again"]>): boolean =>
+  run.again === id ||
+  ((run.state === "done" || run.state === "no-data") && Date.parse(`${run.at}Z`) > Date.parse(at));
 
-/** The first few: the tree has all of them. */
-function rootsWords(answer: WhyAnswer): ReadonlyArray<string> {
-  const words = answer.roots.map((root) => rootWords(root, answer.range));
-  return words.length <= rootsSaidMax + 1
-    ? words
-    : [...words.slice(0, rootsSaidMax), `and ${words.length - rootsSaidMax} more`];
-}
-
-interface Outlook {
-  readonly now: string;
-  readonly next: string;
-  readonly commands: ReadonlyArray<string>;
-}
-
-function outlook(answer: WhyAnswer, { runs, order, jobOrder }: Read): Outlook {
-  const { job, partition, state, lacks } = answer.cause;
-  const roots = rootsWords(answer);
-  const last = runs.at(-1);
-  const force = `orrery force ${job} ${partition}`;
-  const retry = `orrery retry ${job} ${partition}`;
-  const isHeld = (order?.hold ?? jobOrder?.hold ?? null) !== null;
-  switch (state) {
-    case "none":
-      return {
-        now: roots.length === 0 ? "There is no such partition yet." : sentence(roots.join("; ")),
-        next: "It begins to exist with the first data product that it takes.",
-        commands: [`orrery jobs needs ${job} ${partition}`],
-      };
-    case "ready":
-      return {
-        now: "All that it needs is there; it waits for a worker.",
-        next: "A runner of its lane starts it.",
-        commands: ["orrery status"],
-      };
-    case "running":
-      return {
-        now: "It is being made.",
-        next: "Its products are published when its program ends.",
-        commands: last === undefined ? [] : [`orrery why ${last.key}`],
-      };
-    case "failed":
-      return {
-        now: sentence(last?.lastError ?? "Its run failed"),
-        next: "Nothing, until what it is made of changes, or somebody asks for it anew.",
-        commands: [...(last?.log == null ? [] : [last.log]), retry],
-      };
-    case "done":
-      return {
-        now:
-          answer.incomplete === null
-            ? "It is made, of what there is now."
-            : `It is made of ${answer.incomplete.have} of ${answer.incomplete.of}: not of all that belongs to it.`,
-        next: "It is made anew when what it is made of changes and triggers it.",
-        commands: [retry],
-      };
-    default: {
-      const what =
-        state === "stale" ? "Made before, of what has changed since" : "Not all that it needs is there";
-      if (lacks.length === 0) return { now: `${what}.`, next: "It is about to be made anew.", commands: [] };
-      return {
-        now: sentence(roots.length === 0 ? what : roots.join("; ")),
-        next: isHeld
-          ? "It starts when it is released and all that it waits for is there."
-          : "It starts by itself as soon as that is there.",
-        commands: isHeld ? [`orrery release ${job} ${partition}`, force] : [force],
-      };
-    }
-  }
-}
-
-function orderLines({ order, jobOrder }: Read, answer: WhyAnswer): ReadonlyArray<string> {
+function orderLines({ order, jobOrder }: Seen, answer: WhyAnswer): ReadonlyArray<string> {
   const lines: Array<string> = [];
   for (const [one, what] of [
     [order?.hold, "held"],
@@ -164,11 +106,11 @@ function orderLines({ order, jobOrder }: Read, answer: WhyAnswer): ReadonlyArray
     if (one != null) lines.push(`${what} by ${one.by} at ${one.at}${one.note === "" ? "" : `: ${one.note}`}`);
   }
   const again = order?.again;
-  if (again != null) {
-    const isOpen = answer.order?.id === again.id && !answer.runs.some((run) => run.again === again.id);
+  // One that was answered says nothing of what is to come; its run says whose it is.
+  if (again != null && !answer.runs.some((run) => answers(run, again))) {
     const what = again.now ? "forced" : "asked for anew";
     lines.push(
-      `${what} by ${again.by} at ${again.at}${again.note === "" ? "" : `: ${again.note}`}${isOpen ? ", not begun yet" : ""}`,
+      `${what} by ${again.by} at ${again.at}${again.note === "" ? "" : `: ${again.note}`}, not begun yet`,
     );
   }
   if (
@@ -181,6 +123,14 @@ function orderLines({ order, jobOrder }: Read, answer: WhyAnswer): ReadonlyArray
   return lines;
 }
 
+/** Of a run that answers the last thing that was asked of the partition. */
+function askedWords(run: RunOfPartition, order: Order | null): string {
+  const again = order?.again;
+  return again == null || run.again !== again.id
+    ? ""
+    : `, ${again.now ? "forced" : "asked for"} by ${again.by}`;
+}
+
 function headline(answer: WhyAnswer): string {
   const { state } = answer.cause;
   const roots = answer.roots.map((root) => rootWords(root, answer.range));
@@ -190,7 +140,7 @@ function headline(answer: WhyAnswer): string {
 
 const colors = { done: "green", failed: "red", blocked: "yellow", stale: "yellow" } as const;
 
-function render(io: IoService, answer: WhyAnswer, seen: Read): void {
+function render(io: IoService, answer: WhyAnswer, seen: Seen, buckets: ReadonlyArray<string>): void {
   const { color } = io.out;
   const { job, partition, state, team } = answer.cause;
   const style = Object.entries(colors).find(([name]) => name === state)?.[1] ?? "cyan";
@@ -208,6 +158,7 @@ function render(io: IoService, answer: WhyAnswer, seen: Read): void {
     say(io, `\n${paint(color, "dim", "waits for")}`);
     for (const line of causeLines(answer.cause, answer.range)) say(io, `  ${harmless(line)}`);
   }
+  for (const one of seen.setAside) say(io, `  ${harmless(setAsideWords(one))}`);
   if (seen.runs.length > 0) {
     say(io, `\n${paint(color, "dim", "runs")}`);
     for (const run of seen.runs) {
@@ -217,7 +168,7 @@ function render(io: IoService, answer: WhyAnswer, seen: Read): void {
           : `, ${plural(run.attempts, "failed try", "failed tries")}`;
       say(
         io,
-        `  ${run.at.slice(0, 19)}  version ${run.minor}, ${run.state}${tries}, of ${plural(run.inputs, "input")}, ${run.hash}`,
+        `  ${run.at.slice(0, 19)}  version ${run.minor}, ${run.state}${tries}, of ${plural(run.inputs, "input")}, ${run.hash}${harmless(askedWords(run, seen.order))}`,
       );
       if (run.lastError !== null) say(io, `    ${harmless(run.lastError)}`);
       if (run.log !== null && run.state === "failed") say(io, `    ${run.log}`);
@@ -230,7 +181,7 @@ function render(io: IoService, answer: WhyAnswer, seen: Read): void {
     if (last.inputs > last.madeOf.length)
       say(io, `  … and ${plural(last.inputs - last.madeOf.length, "more", "more")}`);
   }
-  const { now, next, commands } = outlook(answer, seen);
+  const { now, next, commands } = outlook(answer, seen, buckets);
   say(io, `\n${paint(color, "bold", "Now")}   ${harmless(now)}`);
   say(io, `${paint(color, "bold", "Next")}  ${harmless(next)}`);
   for (const command of commands) say(io, `      ${paint(color, "cyan", harmless(command))}`);
@@ -253,7 +204,11 @@ export const partitionWhy = (
       return instead(yield* partitionStory(link, job.name, partition));
     }
     const answer = asked.success;
-    const seen = yield* read(link, job.name, partition, answer);
+    const buckets = bucketsOf(link);
+    const seen = {
+      ...(yield* readOf(link, job.name, partition, answer)),
+      setAside: yield* setAside(link, answer),
+    };
     const unknown = answer.cause.state === "none";
     if (options.json) {
       sayJson(io, {
@@ -271,8 +226,9 @@ export const partitionWhy = (
         order: seen.order,
         jobOrder: seen.jobOrder,
         runs: seen.runs,
-        ...outlook(answer, seen),
+        setAside: seen.setAside,
+        ...outlook(answer, seen, buckets),
       });
-    } else render(io, answer, seen);
+    } else render(io, answer, seen, buckets);
     return unknown ? yield* no("") : undefined;
   });

@@ -51,7 +51,7 @@ export function rootWords(root: RootCause, of: Stretch | null): string {
       ? arrivals.next.slice(0, 10)
       : timeWithin(arrivals.next, null);
     parts.push(`the file of ${day} has not arrived`);
-  } else if (arrivals.newest === null) parts.push("none has ever arrived");
+  } else if (arrivals.newest === null) parts.push("none is known up to then");
   else parts.push(`the last one before is ${arrivals.newest}`);
   if (arrivals.every !== null) parts.push(`expected ${arrivals.every}`);
   return parts.join("; ");

@@ -8,8 +8,10 @@ import { gatherFile } from "./gather.ts";
 import { findRecord } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import { sayJson } from "./Io.ts";
+import { jobWhy } from "./jobWhy.ts";
 import { partitionStory, runStory } from "./jobStory.ts";
 import { partitionWhy } from "./partitionWhy.ts";
+import { elsewhereStory, placeFields, placesOf } from "./places.ts";
 import { openSite } from "./site.ts";
 import type { Story, StoryEvent } from "./story.ts";
 import { fileStory } from "./story.ts";
@@ -99,6 +101,10 @@ export const why = (io: IoService, options: WhyOptions): Effect.Effect<void, Com
       const { partition, json } = options;
       return yield* partitionWhy(io, { ...link, catalogue }, job, { partition, json }, show);
     }
+    const name = job?.name ?? (link.site.jobs.has(options.id) ? options.id : null);
+    if (name !== null && options.partition === null) {
+      return yield* jobWhy(io, link, name, { isAsked: job !== undefined, json: options.json });
+    }
     const story = yield* storyOf(link, options);
     show(story);
     if (story.standing === "unknown") return yield* no("");
@@ -111,8 +117,11 @@ const storyOf = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Story, CommandFailed> {
   if (options.partition !== null) return yield* partitionStory(link, options.id, options.partition);
   if (options.id.startsWith("job.")) return yield* partitionStory(link, options.id, null);
+  const told = yield* placesOf(link, options.id);
   const found = yield* findRecord(link.site, link.nats, options.id);
   const { held } = found;
+  if (held === null && told !== null && told.places.length > 0) return elsewhereStory(told);
   if (mailboxKind(found.place.mailbox) === "run" && held !== null) return yield* runStory(link, found, held);
-  return fileStory(yield* gatherFile(link, found));
+  const story = fileStory(yield* gatherFile(link, found));
+  return told === null ? story : { ...story, facts: [...story.facts, ...placeFields(told)] };
 });

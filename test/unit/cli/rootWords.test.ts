@@ -31,7 +31,7 @@ describe("a root cause in words", () => {
   });
 
   it("says where none came, none of the day came, and what came before", () => {
-    expect(rootWords(root(day, none), day)).toBe("needs spin for 2026-03-10; none has ever arrived");
+    expect(rootWords(root(day, none), day)).toBe("needs spin for 2026-03-10; none is known up to then");
     const before = { ...none, newest: "a.spin.csv", reaches: "2026-03-08T00:00:00" };
     expect(rootWords(root(day, before), day)).toBe(
       "needs spin for 2026-03-10, has none; the last one before is a.spin.csv",
