@@ -84,39 +84,45 @@ export function runsOf({ core }: Known, node: Node): ReadonlyArray<RunOfPartitio
 }
 
 const isExpected = Schema.is(
-  Schema.Struct({ day: Schema.optionalKey(Schema.String), limit: Schema.optionalKey(Schema.Number) }),
+  Schema.Struct({
+    day: Schema.optionalKey(Schema.String),
+    limit: Schema.optionalKey(Schema.Number),
+    team: Schema.optionalKey(Schema.String),
+  }),
 );
 
-/** One cause, whenever it was: files of one data set that have not come are one thing to look after. */
+/** One cause, whenever it was and whosever it holds up: files of one data set that have not come are one thing to look after. */
 interface Gathered {
   readonly root: Root | null;
-  readonly team: string | null;
   readonly late: boolean;
   since: Instant;
   readonly ranges: Array<Range>;
-  readonly missing: Array<MissingGroup["missing"][number]>;
+  readonly missing: Array<Missing>;
 }
+
+type Missing = MissingGroup["missing"][number] & Pick<MissingGroup, "team">;
 
 const missingToldMax = 8;
 const outputsToldMax = 8;
 const rangesToldMax = 12;
 
 export function expectedAnswer(known: Known, said: unknown): ExpectedAnswer {
-  if (!isExpected(said)) throw new BadQuestion("day is a day: 20260310; limit a number");
+  if (!isExpected(said)) throw new BadQuestion("day is a day: 20260310; limit a number; team a name");
   const start = said.day === undefined ? null : startOfDay(said.day);
   if (said.day !== undefined && start === null) throw new BadQuestion("day is a day: 20260310");
   const { core } = known;
   const range = start === null ? null : { start, end: start + dayUs };
-  const found = expected(core, range, expectedLookedMax);
+  const found = expected(core, range, expectedLookedMax, said.team ?? null);
   const gathered = new Map<string, Gathered>();
   for (const { root, team, missing } of found.groups) {
-    for (const one of missing) {
+    for (const of of missing) {
+      const one = { ...of, team };
       const late = isLate(root, one.range, core.now);
-      const key = JSON.stringify([late, root?.type, root?.dataset ?? root?.words, team]);
+      const key = JSON.stringify([late, root?.type, root?.dataset ?? root?.words]);
       const group = gathered.get(key);
       const ranges = root?.range === null || root?.range === undefined ? [] : [root.range];
       if (group === undefined)
-        gathered.set(key, { root, team, late, since: one.range.end, ranges, missing: [one] });
+        gathered.set(key, { root, late, since: one.range.end, ranges, missing: [one] });
       else {
         group.since = Math.min(group.since, one.range.end);
         group.ranges.push(...ranges);
@@ -143,7 +149,31 @@ function isLate(root: Root | null, range: Range, now: Instant): boolean {
   return !Number.isFinite(range.end) || range.end <= now;
 }
 
-function groupOf(known: Known, { root, team, late, since, ranges, missing }: Gathered): ExpectedGroup {
+const productsOf = (missing: ReadonlyArray<Missing>): number =>
+  missing.reduce((sum, one) => sum + one.outputs.length, 0);
+
+/** Whose they are, the most first. */
+function teamsOf(known: Known, missing: ReadonlyArray<Missing>): ExpectedGroup["teams"] {
+  const byTeam = new Map<string | null, Array<Missing>>();
+  for (const one of missing) {
+    const own = byTeam.get(one.team);
+    if (own === undefined) byTeam.set(one.team, [one]);
+    else own.push(one);
+  }
+  return [...byTeam]
+    .map(([team, own]) => ({
+      team,
+      contact: contactOf(known, team),
+      partitions: own.length,
+      products: productsOf(own),
+    }))
+    .sort((a, b) => b.products - a.products || ((a.team ?? "") < (b.team ?? "") ? -1 : 1));
+}
+
+function groupOf(known: Known, { root, late, since, ranges, missing }: Gathered): ExpectedGroup {
+  const teams = teamsOf(known, missing);
+  const [only = null, ...others] = teams;
+  const team = others.length > 0 ? null : (only?.team ?? null);
   const stretches = merged(ranges);
   const [first = null] = stretches;
   return {
@@ -151,11 +181,12 @@ function groupOf(known: Known, { root, team, late, since, ranges, missing }: Gat
     late,
     team,
     contact: contactOf(known, team),
+    teams,
     since: isoOrNull(since),
     ranges: stretches.slice(0, rangesToldMax).map(stretchOf),
     rangesMore: Math.max(0, stretches.length - rangesToldMax),
     partitions: missing.length,
-    products: missing.reduce((sum, one) => sum + one.outputs.length, 0),
+    products: productsOf(missing),
     missing: missing
       .toSorted((a, b) => a.range.end - b.range.end)
       .slice(0, missingToldMax)

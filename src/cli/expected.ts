@@ -27,7 +27,7 @@ export const expected = (
   Effect.gen(function* () {
     const day = options.day?.replaceAll("-", "") ?? null;
     if (day !== null && startOfDay(day) === null)
-      return yield* misused(`${options.day ?? ""} is no day: 20260310`);
+      return yield* misused(`${harmless(options.day ?? "")} is no day: 20260310`);
     const link = yield* openMission(io, options.site);
     const { teams } = link.catalogue;
     if (options.team !== null && !teams.has(options.team)) {
@@ -35,8 +35,10 @@ export const expected = (
         `the catalogue has no team ${harmless(options.team)}: ${[...teams.keys()].join(", ")}`,
       );
     }
-    const answer = yield* askJobs<ExpectedAnswer>(link, "expected", day === null ? {} : { day });
-    const groups = answer.groups.filter((group) => options.team === null || group.team === options.team);
+    const { groups, ...answer } = yield* askJobs<ExpectedAnswer>(link, "expected", {
+      ...(day === null ? {} : { day }),
+      ...(options.team === null ? {} : { team: options.team }),
+    });
     const late = groups.filter((group) => group.late);
     if (options.json) {
       sayJson(io, { ...answer, groups: groups.map((group) => ({ ...group, words: causeWords(group) })) });
@@ -45,7 +47,7 @@ export const expected = (
         io,
         answer,
         late,
-        groups.length - late.length === 0 ? [] : groups.filter((one) => !one.late),
+        groups.filter((one) => !one.late),
         options.limit,
       );
     if (late.length === 0) return undefined;
@@ -62,9 +64,20 @@ const causeWords = ({ root, ranges, rangesMore }: ExpectedGroup): string => {
   return `${root.what} has not arrived for ${shown}${more > 0 ? ` and ${count(more)} more` : ""}${every === null ? "" : `; expected ${every}`}`;
 };
 
+/** `mag (mag@x.org)`; of several teams each with how many products are missing to it. */
+export function whose({ teams }: Pick<ExpectedGroup, "teams">): string {
+  const named = teams.map(({ team, contact, products }) => {
+    const name = team === null ? "no team" : contact === null ? team : `${team} (${contact})`;
+    return teams.length === 1 ? name : `${name} ${count(products)}`;
+  });
+  const shown = named.slice(0, teamsShownMax);
+  const more = named.length > shown.length ? `, … ${count(named.length - shown.length)} teams more` : "";
+  return `${shown.join(", ")}${more}`;
+}
+
 function render(
   io: IoService,
-  answer: ExpectedAnswer,
+  answer: Omit<ExpectedAnswer, "groups">,
   late: ReadonlyArray<ExpectedGroup>,
   others: ReadonlyArray<ExpectedGroup>,
   limit: number,
@@ -73,19 +86,13 @@ function render(
   for (const aged of answer.aged) say(io, paint(color, "red", harmless(agedWords(aged))));
   if (answer.aged.length > 0) say(io, "");
   for (const group of late.slice(0, limit)) {
-    const who =
-      group.team === null
-        ? "no team"
-        : group.contact === null
-          ? group.team
-          : `${group.team} (${group.contact})`;
     say(io, paint(color, "bold", harmless(causeWords(group))));
     say(
       io,
       paint(
         color,
         "dim",
-        `  ${harmless(who)}, since ${group.since?.slice(0, 10) ?? "always"}: ${plural(group.products, "product")} of ${plural(group.partitions, "partition")}`,
+        `  ${harmless(whose(group))}, since ${group.since?.slice(0, 10) ?? "always"}: ${plural(group.products, "product")} of ${plural(group.partitions, "partition")}`,
       ),
     );
     for (const one of group.missing.slice(0, missingShownMax)) {
@@ -119,3 +126,4 @@ function render(
 }
 
 const missingShownMax = 4;
+const teamsShownMax = 6;

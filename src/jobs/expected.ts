@@ -34,10 +34,16 @@ export interface Expected {
   readonly isCut: boolean;
 }
 
-/** @param range null: of all time. @param most partitions that are looked into */
-export function expected(resolver: Resolver, range: Range | null, most: number): Expected {
+/** @param range null: of all time. @param most partitions that are looked into. @param team null: of all teams */
+export function expected(
+  resolver: Resolver,
+  range: Range | null,
+  most: number,
+  team: string | null = null,
+): Expected {
   const open: Array<Node> = [];
   for (const job of resolver.jobs.values()) {
+    if (team !== null && job.definition.team !== team) continue;
     for (const node of job.unfinished) {
       if (node.range === null || node.status.state === "none") continue;
       if (range === null || overlap(node.range, range)) open.push(node);

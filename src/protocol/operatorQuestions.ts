@@ -96,7 +96,7 @@ export interface RunOfPartition {
   readonly inputs: number;
 }
 
-/** `orrery.jobs.expected`, of `{day?, limit?}`: outputs of partitions that exist and are not done. */
+/** `orrery.jobs.expected`, of `{day?, limit?, team?}`: outputs of partitions that exist and are not done. */
 export interface ExpectedAnswer {
   /** The one that is oldest first. Causes that differ only in when are told together. */
   readonly groups: ReadonlyArray<ExpectedGroup>;
@@ -113,8 +113,16 @@ export interface ExpectedGroup {
   /** False: it waits for time alone, or is being made. */
   readonly late: boolean;
   readonly team: string | null;
+  /** Null where it is nobody's, or several teams'. */
   readonly contact: string | null;
   /** When the oldest was due. */
+  /** Whose products are missing, the most first. */
+  readonly teams: ReadonlyArray<{
+    readonly team: string | null;
+    readonly contact: string | null;
+    readonly partitions: number;
+    readonly products: number;
+  }>;
   readonly since: string | null;
   /** Stretches in which what is at the root of it is missing, touching ones together; the first of many. */
   readonly ranges: ReadonlyArray<Stretch>;

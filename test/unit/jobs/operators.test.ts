@@ -5,6 +5,7 @@ import type { Known } from "../../../src/actors/answering.ts";
 import { AgeAlarm } from "../../../src/actors/ageAlarm.ts";
 import { lineageAnswer } from "../../../src/actors/lineageAnswer.ts";
 import { listAnswer } from "../../../src/actors/fileAnswers.ts";
+import { whose } from "../../../src/cli/expected.ts";
 import { fileAges, isAged } from "../../../src/jobs/ageing.ts";
 import { arrivalPattern, everyWords } from "../../../src/jobs/arrivals.ts";
 import type { CatalogueJob } from "../../../src/jobs/catalogue.ts";
@@ -177,7 +178,7 @@ const knownOf = (of: JobWorld, ages: ReadonlyMap<string, number> = new Map()): K
   core: of.resolver,
   redos: { get: () => null },
   catalogue: { recogniser: mission.recogniser, teams: new Map(), ages },
-  facts: { recordOf: (name) => `file.imap.-.${name}`, cameAt: () => null },
+  facts: { recordOf: (name) => `file.imap.-.${name}`, cameAt: () => null, placesOf: () => null },
 });
 
 describe("what a partition is made of", () => {
@@ -346,6 +347,32 @@ describe("answers", () => {
     early.tell({ type: "clock", now: at("2026-03-10T13:00:00") });
     early.settle();
     expect(expectedAnswer(knownOf(early), {}).groups.map((group) => group.late)).toEqual([false]);
+  });
+
+  it("of one cause name all teams that it holds up, together", () => {
+    const names = ["swe/l1a/all", "mag/l1a/all"];
+    const of = new JobWorld(
+      mission,
+      jobsOf(...names).map((job) => ({ ...job, team: job.instrument })),
+    );
+    const rawMag = (day: string): string => `imap_mag_l0_raw_${day}_v001.pkts`;
+    arrive(of, "imap_sclk_0183.tsc", raw("20260310"), rawMag("20260310"), rawMag("20260311"));
+    of.tell({ type: "clock", now: at("2026-04-01") });
+    of.settle();
+    const known = { ...knownOf(of) };
+    const all = expectedAnswer(known, {});
+    const teams = all.groups.map((group) => group.teams.map(({ team, partitions }) => [team, partitions]));
+    expect(teams).toEqual([
+      [
+        ["mag", 2],
+        ["swe", 1],
+      ],
+    ]);
+    expect(all.groups[0]).toMatchObject({ team: null, partitions: 3, root: { what: "leapseconds" } });
+    expect(whose(all.groups[0] ?? { teams: [] })).toMatch(/^mag \d+, swe \d+$/);
+    const own = expectedAnswer(known, { team: "swe" });
+    expect(own).toMatchObject({ partitions: 1, told: 1, groups: [{ team: "swe", partitions: 1 }] });
+    expect(whose(own.groups[0] ?? { teams: [] })).toBe("swe");
   });
 
   it("fit into a message where there is very much to tell", () => {
