@@ -77,7 +77,7 @@ function* factsOf(redo: Redo, core: Pick<Resolver, "jobs">): Generator<Fact> {
     const id = { job: node.job.name, partition: node.name, id: redo.id };
     if (redo.state !== "running") yield { type: "never", ...id };
     else if (!node.runs.some((run) => isAnswer(run, order)))
-      yield { type: "again", now: false, ...id, at: asked };
+      yield { type: "again", by: "reprocessing", now: false, ...id, at: asked };
   }
 }
 

@@ -21,6 +21,9 @@ export const isAnswer = (
   (run.state === "done" || run.state === "no-data") &&
   (run.again === id || (at !== undefined && run.at > at));
 
+/** Who asks: neither takes the other's word away. */
+export type Asker = "operator" | "reprocessing";
+
 export class Node {
   job: CompiledJob;
   readonly ordinal: number;
@@ -30,7 +33,8 @@ export class Node {
   range: Range | null;
   /** The newest fact of each hash. */
   runs: ReadonlyArray<RunFact> = [];
-  order: Order | null = null;
+  /** What an operator asked of it last, and what the reprocessing that asked last; answered or not. */
+  readonly asked: Record<Asker, Order | null> = { operator: null, reprocessing: null };
   held = false;
   status: Status = noStatus;
   /** When time alone may change its state. */
@@ -46,6 +50,24 @@ export class Node {
     this.name = slice.name;
     this.pointing = slice.pointing;
     this.range = slice.range;
+  }
+
+  /**
+   * What is asked of it and no run that is done answers. Of two what was not tried yet comes first, then what goes past all that is
+   * waited for, then the later: a run of it may answer the other as well.
+   */
+  get order(): Order | null {
+    const { operator, reprocessing } = this.asked;
+    const open = [operator, reprocessing].filter(
+      (order): order is Order => order !== null && !this.runs.some((run) => isAnswer(run, order)),
+    );
+    if (open.length < 2) return open[0] ?? null;
+    const fresh = open.filter(({ id }) => !this.runs.some(({ again }) => again === id));
+    const from = fresh.length > 0 ? fresh : open;
+    return (
+      from.find(({ now }) => now) ??
+      from.reduce((last, one) => ((one.at ?? 0) >= (last.at ?? 0) ? one : last))
+    );
   }
 
   /** The run that its products are of: the last that was done. */
@@ -78,6 +100,13 @@ export class Node {
       if (state !== "not-yet") most = Math.max(most, minor);
     }
     return most;
+  }
+
+  /** @param id null: whatever an operator asked */
+  takeBack(id: string | null): void {
+    const { asked } = this;
+    if (id === null || asked.operator?.id === id) asked.operator = null;
+    if (id !== null && asked.reprocessing?.id === id) asked.reprocessing = null;
   }
 
   setRun(run: RunFact): void {

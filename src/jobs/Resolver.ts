@@ -200,8 +200,8 @@ export class Resolver {
     if (node === null) return false;
     if (fact.type === "run") node.setRun(this.#shared(fact.run));
     else if (fact.type === "hold") node.held = fact.held;
-    else if (fact.type === "again") node.order = orderOf(fact);
-    else if (node.order?.id === fact.id) node.order = null;
+    else if (fact.type === "again") node.asked[fact.by ?? "operator"] = orderOf(fact);
+    else node.takeBack(fact.id);
     this.#dirty.add(node, true);
     return true;
   }
@@ -492,7 +492,10 @@ function keptOf(node: Node): ReadonlyArray<Kept> {
   const id = { job: node.job.name, partition: node.name };
   return [
     ...node.runs.map((run): Kept => ({ type: "run", run })),
-    ...(node.order === null ? [] : [{ type: "again" as const, ...node.order, ...id }]),
+    ...(node.asked.operator === null ? [] : [{ type: "again" as const, ...node.asked.operator, ...id }]),
+    ...(node.asked.reprocessing === null
+      ? []
+      : [{ type: "again" as const, by: "reprocessing" as const, ...node.asked.reprocessing, ...id }]),
     ...(node.held ? [{ type: "hold" as const, held: true, ...id }] : []),
   ];
 }

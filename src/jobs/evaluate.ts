@@ -11,7 +11,7 @@ import type { DatasetFile } from "./dataset.ts";
 import type { ChosenInput, RecordedInput, RunFact, Share, Start, Status } from "./fact.ts";
 import type { Instant, Range } from "./instant.ts";
 import type { Node } from "./Node.ts";
-import { isAnswer, isRecorded, noStatus } from "./Node.ts";
+import { isRecorded, noStatus } from "./Node.ts";
 import { compareText } from "./select/sorted.ts";
 import type { Gate } from "./windowShare.ts";
 import { windowGate, windowShare } from "./windowShare.ts";
@@ -41,7 +41,7 @@ export function evaluate(node: Node, view: DecisionView): Evaluation {
   const { lastDone } = node;
   const gate = windowGate(job, range, view);
   const all = choices(job, node, range, view);
-  const order = isAnswered(node) ? null : node.order;
+  const { order } = node;
   const made = lastDone === null ? null : staleness(node, range, lastDone, all, gate, view);
   if (lastDone !== null && made !== null && !made.isStale && order === null) {
     const isPart = lastDone.incomplete !== null;
@@ -108,9 +108,6 @@ function exists({ job, runs, order }: Node, range: Range, view: DecisionView): b
   }
   return job.products.some(({ files }) => files.selection === "product" && files.files.overlaps(range));
 }
-
-const isAnswered = ({ order, runs }: Node): boolean =>
-  order === null || runs.some((run) => isAnswer(run, order));
 
 const wakesOf = (all: Choices): ReadonlyArray<Instant> => {
   const wakes: Array<Instant> = [];

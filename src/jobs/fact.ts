@@ -59,9 +59,11 @@ export type OrderFact =
       readonly id: string;
       readonly now: boolean;
       readonly at?: Instant;
+      /** A reprocessing asks; left out: an operator does. Each replaces what it asked before, and nothing of the other's. */
+      readonly by?: "reprocessing";
     } & PartitionId)
-  /** Takes an `again` back: a reprocessing was cancelled. */
-  | ({ readonly type: "never"; readonly id: string } & PartitionId);
+  /** Takes an `again` back: a reprocessing was cancelled. Without `id`: whatever an operator asked. */
+  | ({ readonly type: "never"; readonly id: string | null } & PartitionId);
 
 export type Fact =
   /** A known file. The range that a pointing has is the calendar's: such a file's own is null. */

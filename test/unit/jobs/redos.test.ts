@@ -7,7 +7,7 @@ import type { Start } from "../../../src/jobs/fact.ts";
 import { formatInstant } from "../../../src/jobs/instant.ts";
 import { Resolver } from "../../../src/jobs/Resolver.ts";
 import type { Redo } from "../../../src/protocol/orders.ts";
-import { at, fileOf, JobWorld, loadMission, missionStart } from "../../support/jobWorld.ts";
+import { at, fileOf, JobWorld, loadMission, missionStart, runFactOf } from "../../support/jobWorld.ts";
 
 const mission = loadMission();
 const l1a = "swe/l1a/all";
@@ -110,6 +110,57 @@ describe("reprocessings of the same partitions", () => {
     of.ask(second);
     expect(of.settle(3)).toEqual(["20260311 3 second"]);
     expect(of.afterRestart(second, both)).toEqual([]);
+  });
+
+  it("leave alone what an operator asked, whichever came first", () => {
+    for (const forcedFirst of [true, false]) {
+      const of = new Redone();
+      const force = () =>
+        of.world.tell({
+          type: "again",
+          id: "force",
+          now: true,
+          at: asked(forcedFirst ? 1 : 3),
+          job: l1a,
+          partition: "20260311",
+        });
+      of.world.tell({ type: "hold", job: l1a, partition: null, held: true });
+      if (forcedFirst) force();
+      of.ask(second);
+      if (!forcedFirst) force();
+      // Past the hold goes the force alone; it was decided on after both were asked for, so it is both's answer.
+      expect(of.settle(4)).toEqual(["20260311 2 force"]);
+      of.world.tell({ type: "hold", job: l1a, partition: null, held: false });
+      expect(of.settle(5)).toEqual([]);
+      expect(of.progress("second")).toMatchObject({ jobs: [{ waiting: 0, done: 1 }] });
+    }
+  });
+
+  it("are made where an operator's retry failed", () => {
+    const of = new Redone();
+    of.world.tell({ type: "again", id: "retry", now: false, at: asked(1), job: l1a, partition: "20260311" });
+    of.clock(1);
+    const [start] = of.world.resolver.decide().starts;
+    if (start === undefined) throw new Error("nothing began");
+    of.world.tell(runFactOf(start, "failed"));
+    expect(of.settle(1)).toEqual([]);
+    of.ask(second);
+    expect(of.settle(3)).toEqual(["20260311 3 second"]);
+    expect(of.world.status(l1a, "20260311").state).toBe("done");
+  });
+
+  it("stand where an operator takes back what was asked", () => {
+    const of = new Redone();
+    of.world.tell({ type: "again", id: "force", now: true, job: l1a, partition: "20260320" });
+    of.settle(1);
+    expect(of.world.status(l1a, "20260320").state).toBe("blocked");
+    of.world.tell({ type: "never", id: null, job: l1a, partition: "20260320" });
+    of.settle(2);
+    // Nothing of that day has come: there is no such partition any more.
+    expect(of.world.status(l1a, "20260320").state).toBe("none");
+    of.ask(second);
+    of.world.tell({ type: "never", id: null, job: l1a, partition: "20260311" });
+    expect(of.settle(3)).toEqual(["20260311 2 second"]);
   });
 
   it("go on where the one that asked last is cancelled", () => {
