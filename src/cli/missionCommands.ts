@@ -7,24 +7,12 @@ const jobArgument = argument("JOB", "A job of the catalogue: swe/l1a/all");
 const partitionArgument = argument("PARTITION", "A day, a pointing or a window: 20260310, repoint00209");
 const noteFlag = text("note", "TEXT", "Why; kept in its history");
 
-const held = (verb: "hold" | "release", description: string) =>
-  Command.make(
-    verb,
-    {
-      job: jobArgument,
-      partition: partitionArgument.pipe(Argument.optional),
-      note: noteFlag,
-      json,
-    },
-    (given) =>
-      run(
-        () => import("./orders.ts"),
-        (module, io, site) => module.order(io, verb, { ...plain(given), site }),
-      ),
-  ).pipe(
-    Command.withDescription(description),
-    Command.withExamples([{ command: `orrery ${verb} swe/l1a/all 20260310` }]),
-  );
+const whole = {
+  job: jobArgument,
+  partition: partitionArgument.pipe(Argument.optional),
+  note: noteFlag,
+  json,
+};
 
 const again = (verb: "force" | "retry", description: string) =>
   Command.make(verb, { job: jobArgument, partition: partitionArgument, note: noteFlag, json }, (given) =>
@@ -37,11 +25,33 @@ const again = (verb: "force" | "retry", description: string) =>
     Command.withExamples([{ command: `orrery ${verb} swe/l1a/all 20260310` }]),
   );
 
-export const hold = held(
-  "hold",
-  "Start nothing of this job, or of this partition of it, until it is released.",
+export const hold = Command.make("hold", whole, (given) =>
+  run(
+    () => import("./orders.ts"),
+    (module, io, site) => module.order(io, "hold", { ...plain(given), site }),
+  ),
+).pipe(
+  Command.withDescription("Start nothing of this job, or of this partition of it, until it is released."),
+  Command.withExamples([{ command: "orrery hold swe/l1a/all 20260310" }]),
 );
-export const release = held("release", "Take a hold back.");
+export const release = Command.make(
+  "release",
+  { ...whole, asked: toggle("asked", "Take back a force or a retry that has not begun, instead of a hold") },
+  (given) =>
+    run(
+      () => import("./orders.ts"),
+      (module, io, site) => {
+        const { asked, ...options } = plain(given);
+        return module.order(io, asked ? "recall" : "release", { ...options, site });
+      },
+    ),
+).pipe(
+  Command.withDescription("Take a hold back; with --asked a force or a retry that has not begun."),
+  Command.withExamples([
+    { command: "orrery release swe/l1a/all 20260310" },
+    { command: "orrery release swe/l1a/all 20260310 --asked" },
+  ]),
+);
 export const force = again(
   "force",
   "Make this partition now, once: past a hold, its window, its schedule and what is upstream; its inputs must be there.",

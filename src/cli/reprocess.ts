@@ -107,9 +107,14 @@ export const reprocess = (
 
 const dayOf = (flag: string, text: string | null): Effect.Effect<string, CommandFailed> => {
   const day = text?.replaceAll("-", "") ?? "";
-  return startOfDay(day) === null
-    ? Effect.fail(misused(`${flag} needs a day: ${flag} 20260101`))
-    : Effect.succeed(day);
+  if (startOfDay(day) !== null) return Effect.succeed(day);
+  return Effect.fail(
+    misused(
+      text === null
+        ? `it needs ${flag}, a day: ${flag} 20260101`
+        : `${flag} ${harmless(text)} is no day: ${flag} 20260101`,
+    ),
+  );
 };
 
 function sayPlan(io: IoService, plan: RedoPlan): void {

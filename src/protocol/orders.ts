@@ -50,6 +50,8 @@ export type Redo = typeof RedoShape.Type;
 
 export const orderKey = (job: string, partition: string): string =>
   `order.${encodeToken(job)}.${encodeTail(partition)}`;
+/** All orders of a job: of the whole, and of each of its partitions. */
+export const ordersFilter = (job: string): string => `order.${encodeToken(job)}.>`;
 export const redoKey = (id: string): string => `redo.${encodeToken(id)}`;
 
 const text = new TextDecoder();
