@@ -27,7 +27,7 @@ import type { RunDriver, RunEnd } from "../drivers/RunDriver.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
 import { consumerFilters } from "../jetstream/survey.ts";
-import { jobLogBytesMax, jobUnknownMs, runStorageTriesMax, runWatchEveryMs } from "../limits.ts";
+import { jobLogBytesMax, runStorageTriesMax, runWatchEveryMs } from "../limits.ts";
 import type { Arrival } from "../protocol/arrival.ts";
 import type { Place } from "../protocol/keys.ts";
 import {
@@ -59,6 +59,7 @@ import { freeLockOf, takeLock } from "./runLock.ts";
 import { RunQueues } from "./RunQueues.ts";
 import { runLanes, runSource } from "./runSource.ts";
 import type { TryRecord } from "./runTry.ts";
+import type { UnknownJobs } from "./UnknownJobs.ts";
 import { cancelOf, mark, notInHand, stillOurs, untilChanged } from "./runTry.ts";
 import { makeScratch, missingOutputs, publishOutputs, stageInputs, stillStand } from "./runFiles.ts";
 
@@ -81,6 +82,7 @@ export interface RunnerDeps {
   /** One each for all workers of the node. */
   readonly bell: RunBell;
   readonly runs: RunsInHand;
+  readonly unknown: UnknownJobs;
 }
 
 /** One worker of a lane's runs. Runs until interrupted; its command has then ended and its claim is given back. */
@@ -169,9 +171,9 @@ const oneRun = (of: Try): Effect.Effect<Outcome<RunBody>, SystemFailure | NotNow
     const job = of.site.jobs.get(record.body.job);
     if (job === undefined) {
       const detail = `this node knows no job ${record.body.job}`;
-      const age = of.node.nats.now() - Date.parse(record.body.createdAt);
       // While a catalogue is rolled out over the nodes another may know it, and runs of it are no failures.
-      if (age < jobUnknownMs) yield* new NotNow({ detail, againMs: runWatchEveryMs });
+      if (!of.deps.unknown.isOver(of.item.key, performance.now()))
+        yield* new NotNow({ detail, againMs: runWatchEveryMs });
       return failure(record.body, "transient", "JobUnknown", detail);
     }
     const outcome = yield* alone(of, record, execute(of, job, record)).pipe(

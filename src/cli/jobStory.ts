@@ -41,6 +41,8 @@ const inputFacts = (link: SiteLink, body: RunBody): Effect.Effect<ReadonlyArray<
     });
     const facts = shown.map((input, i): Fact => {
       const entry = entries[i] ?? null;
+      // Its record is in another site's ledger.
+      if (input.site !== undefined) return ["input", `${input.bucket}/${input.key} at site ${input.site}`];
       const record = entry === null || entry.ended ? null : decodeRecord(input.record, entry.data);
       const state = record === null ? "not in the ledger any more" : standingOf(record);
       const changed = record !== null && record.etag !== input.etag ? ", with other content since" : "";
@@ -100,6 +102,13 @@ function outlook(record: LedgerRecord<RunBody>, key: string): Pick<Story, "now" 
         commands: [],
       };
     case "parked":
+      if (standingOf(record) === "discarded") {
+        return {
+          now: sentence(`Given up on: ${why}`),
+          next: sentence(`Nothing: it is closed, ${record.history.at(-1)?.detail ?? "for good"}`),
+          commands: [],
+        };
+      }
       return {
         now: sentence(`Given up on: ${why}`),
         next: "Nothing, until somebody decides.",

@@ -12,6 +12,7 @@ import { FrontDoor } from "../actors/frontDoor.ts";
 import { fileSource, ingestWork } from "../actors/ingester.ts";
 import { listensActor } from "../actors/listens.ts";
 import type { Route } from "../actors/listens.ts";
+import { madeAnew } from "../actors/madeAnew.ts";
 import { natsNotifications } from "../actors/natsNotifications.ts";
 import { notifierActor } from "../actors/notifier.ts";
 import { presenceActor, presenceRoutes } from "../actors/presence.ts";
@@ -27,6 +28,7 @@ import { SeenDays } from "../actors/seen.ts";
 import { runnerWorker } from "../actors/runner.ts";
 import { runsBacklog } from "../actors/runsBacklog.ts";
 import { claimsActor, followsActor, repliesActor, ticksActor } from "../actors/userActors.ts";
+import { UnknownJobs } from "../actors/UnknownJobs.ts";
 import { visitsActor } from "../actors/visits.ts";
 import { watchDirectory } from "../actors/watcher.ts";
 import type { Lane, Role, Site } from "../config/Site.ts";
@@ -169,6 +171,7 @@ function runnerDeps(needs: ActorNeeds, door: FrontDoor): RunnerDeps {
     driverOf: runDrivers(),
     bell: new RunBell(needs.link.context.nats),
     runs: needs.link.runs,
+    unknown: new UnknownJobs(),
     storageOf: (bucket) => storageOfBucket(needs, bucket),
     objects: needs.runs,
     announce: (arrivals) =>
@@ -276,6 +279,8 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   const jobs = runnerJobs(site);
   if (has("resolver") && jobs.jobs.size > 0) {
     specs.push(worker("runs-backlog", (ready) => Effect.andThen(ready, runsBacklog(context, jobs))));
+    const lanes = [...runLanes(jobs).keys()];
+    specs.push(worker("made-anew", (ready) => Effect.andThen(ready, madeAnew(context, lanes))));
   }
   if (has("runner")) specs.push(...runners(needs, door));
   if (has("notifier")) {

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { RunBell } from "../../src/actors/RunBell.ts";
 import { cancelRun } from "../../src/actors/runCancel.ts";
 import { standingHolder } from "../../src/actors/runLock.ts";
+import { UnknownJobs } from "../../src/actors/UnknownJobs.ts";
 import { reclaimSlot } from "../../src/jetstream/claims.ts";
 import { apply, topologyOf } from "../../src/jetstream/topology.ts";
 import { getManyUnsafe, getSlotUnsafe } from "../../src/jetstream/ledger.ts";
@@ -106,7 +107,8 @@ describe("a run of the catalogue", () => {
       const known = stage.jobs.jobs.get("plain");
       if (known === undefined) throw new Error("no such job");
       const ignorant = await stage.runner("ignorant", 0, {}, "l1", { jobs: new Map([["plain", known]]) });
-      const run = await stage.begin("no-data", planOf([]), dayOf("20260310"), [], Date.now());
+      // However long it waited in its queue before.
+      const run = await stage.begin("no-data", planOf([]), dayOf("20260310"));
       const slot = claimKey(runMailbox("l1"), "ignorant", 0);
       await until("taken and given back", async () => {
         const found = await getSlotUnsafe(stage.server.nats, slot);
@@ -118,7 +120,8 @@ describe("a run of the catalogue", () => {
       expect(record).toMatchObject({ attempts: 0, errors: [], body: { ended: { how: "no-data" } } });
 
       await stage.stopAll();
-      await stage.runner("ignorant", 0, {}, "l1", { jobs: new Map([["plain", known]]) });
+      const unknown = new UnknownJobs(0);
+      await stage.runner("ignorant", 0, { unknown }, "l1", { jobs: new Map([["plain", known]]) });
       const old = await stage.begin("no-data", planOf([]), dayOf("20260311"));
       const failing = await stage.until(old, "tried", ({ errors }) => errors.length > 0);
       expect(failing.errors[0]?.reason).toBe("JobUnknown");

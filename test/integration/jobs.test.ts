@@ -10,6 +10,7 @@ import { putBackDue } from "../../src/actors/putBack.ts";
 import { resolverActor } from "../../src/actors/resolver.ts";
 import type { Announce, OutputArrival } from "../../src/actors/runner.ts";
 import { RunsInHand } from "../../src/actors/RunsInHand.ts";
+import { UnknownJobs } from "../../src/actors/UnknownJobs.ts";
 import { RunBell } from "../../src/actors/RunBell.ts";
 import { runnerWorker } from "../../src/actors/runner.ts";
 import { putBackRun, runReclaimRules } from "../../src/actors/runSource.ts";
@@ -237,6 +238,7 @@ async function runner(
     driverOf: () => makeProcessDriver({ termMs: 300, interruptMs: 300 }),
     bell: new RunBell(node.nats),
     runs: new RunsInHand(),
+    unknown: new UnknownJobs(),
     storageOf: () => storage,
     objects,
     announce: announce ?? ((arrivals) => Effect.sync(() => void announced.push(...arrivals))),

@@ -97,8 +97,11 @@ describe("orrery why JOB PARTITION", () => {
       dataset: "spin/spin/historical",
       words: rootOfSpin,
     });
+    // Of day, spin file and calibrations nothing is brought by a force.
+    expect(blocked.stdout).not.toContain("orrery force");
+    expect(blocked.stdout).toContain("orrery replay imap --dry-run");
     const config = below.roots.find((root) => root.words.includes("swe/ancillary/config"));
-    expect(config?.words).toBe("needs swe/ancillary/config for 2026-03-10; none has ever arrived");
+    expect(config?.words).toBe("needs swe/ancillary/config for 2026-03-10; none is known up to then");
     const tree = await orrery(of, "why", "swe/l3/sci", "20260310");
     expect(tree.stdout).toMatch(/swe\/l2\/sci 20260310 is blocked\n.*spin: gap/);
 
@@ -115,6 +118,7 @@ describe("orrery why JOB PARTITION", () => {
     expect(words.stdout).toContain("not begun yet");
     expect(words.stdout).toContain("imap_swe_l1a_sci_20260310_v001.0001.cdf");
     expect(words.stdout).toContain("orrery release swe/l1b/sci 20260310");
+    expect(words.stdout).toContain("orrery force swe/l1b/sci 20260310");
 
     // Nothing of that day has come: it is said all the same what would have to.
     const none = await json<WhyJson>(of, "why", "swe/l2/sci", "20260320");

@@ -10,6 +10,7 @@ import { queuesOf } from "../../src/actors/runJob.ts";
 import type { OutputArrival, RunnerDeps } from "../../src/actors/runner.ts";
 import { runnerWorker } from "../../src/actors/runner.ts";
 import { RunsInHand } from "../../src/actors/RunsInHand.ts";
+import { UnknownJobs } from "../../src/actors/UnknownJobs.ts";
 import { beginRun, runReclaimRules } from "../../src/actors/runSource.ts";
 import { makeProcessDriver } from "../../src/drivers/process.ts";
 import { getRecordUnsafe } from "../../src/jetstream/ledger.ts";
@@ -141,6 +142,7 @@ export class RunStage {
       announce: (arrivals) => Effect.sync(() => void announced.push(...arrivals)),
       bell: new RunBell(nats),
       runs,
+      unknown: new UnknownJobs(),
       ...deps,
     };
     const site = { ...jobs, dataDir: this.folder };

@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope";
 import { reclaimerActor } from "../../src/actors/reclaimer.ts";
 import { RunBell } from "../../src/actors/RunBell.ts";
 import { RunsInHand } from "../../src/actors/RunsInHand.ts";
+import { UnknownJobs } from "../../src/actors/UnknownJobs.ts";
 import { runnerWorker } from "../../src/actors/runner.ts";
 import { putBackRun, queueOfRun, runReclaimRules } from "../../src/actors/runSource.ts";
 import type { RunDriver } from "../../src/drivers/RunDriver.ts";
@@ -108,6 +109,7 @@ const program = Effect.gen(function* () {
       }),
     bell: new RunBell(nats),
     runs: new RunsInHand(),
+    unknown: new UnknownJobs(),
   };
   const ready = Effect.sync(() => void process.stdout.write("ready\n"));
   const site = { ...jobs, dataDir: plan.scratch };
