@@ -50,6 +50,7 @@ function segments(path: string): ReadonlyArray<string> | null {
   try {
     return parts.map(decodeURIComponent);
   } catch {
+    // A % that begins no escape: no route is called so, and the answer is that there is none.
     return null;
   }
 }

@@ -375,7 +375,14 @@ export const replay = (
         Effect.sync(() => tell(io, `stopped: ${words(tally, dryRun)}. The same command goes on from here`)),
       ),
     );
-    if (!dryRun) yield* Effect.promise(() => rm(file, { force: true }).catch(() => undefined));
+    if (!dryRun) {
+      yield* Effect.promise(() =>
+        rm(file, { force: true }).catch((cause: unknown) =>
+          // The next replay would begin behind the last object, and announce nothing.
+          tell(io, `${file} cannot be removed (${String(cause)}): the next replay needs --restart`),
+        ),
+      );
+    }
     if (options.json) sayJson(io, { bucket, prefix, dryRun, ...tally });
     else tell(io, words(tally, dryRun));
     return undefined;

@@ -135,6 +135,7 @@ const look = ({ at }: Try): Effect.Effect<Look | null> =>
       const pulse = end === null ? await at.lastPulse() : null;
       return { end, pulse, begun: pulse !== null || (end === null && (await at.begun())) };
     } catch {
+      // Whoever looks counts it as silence, of which there may only be so much.
       return null;
     }
   });
@@ -273,6 +274,7 @@ const untilOver = Effect.fnUntraced(function* (nomad: Nomad, of: Try, job: strin
 /** The command began, and its keeper did not say how it ended. */
 const lost = Effect.fnUntraced(function* (nomad: Nomad, of: Try, why: string) {
   yield* shared(() => of.at.beat(stopWord));
+  // The stop word ends it where Nomad is away; what Nomad kept of it is an extra.
   yield* Effect.ignore(stopJobs(nomad, of.jobs));
   const found = yield* Effect.promise(() => remains(nomad, of.jobs).catch(() => ({ exit: null, words: "" })));
   return yield* endedFromOutside(of, `${why}\n${found.words}`, found.exit);
@@ -312,6 +314,7 @@ async function remains(
           if (event.Type === "Terminated" && (event.ExitCode ?? 0) > 0) exit = event.ExitCode ?? null;
         }
         for (const type of ["stdout", "stderr"] as const) {
+          // Collected already, or its host is gone: the events say what there is to say.
           lines.push((await api.logs(allocation.ID, task, type).catch(() => "")).trim());
         }
       }
@@ -361,6 +364,7 @@ const endOne = Effect.fnUntraced(function* (nomad: Nomad, id: string) {
   if ((yield* shared(() => at.ticket())) === null) return yield* shared(() => at.remove());
   if (!(yield* shared(() => at.begin("taken back")))) {
     yield* shared(() => at.beat(stopWord));
+    // Nomad is away: the stop word ends it, and its silence is waited for below.
     const running = yield* Effect.promise(() => nomad.api.dispatched(nomad.job, id).catch(() => []));
     yield* Effect.ignore(stopJobs(nomad, running));
     // Its keeper has ended it, or nothing is heard of that for so long that it has ended, too.

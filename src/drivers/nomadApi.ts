@@ -181,7 +181,7 @@ export class NomadApi {
   async #ask(question: Question): Promise<IncomingMessage> {
     const { address, tokenFile, namespace } = this.#of;
     const { method, path, query = {}, body, waitMs = 0, what } = question;
-    const token = tokenFile === null ? null : (await readFile(tokenFile, "utf8").catch(() => "")).trim();
+    const token = tokenFile === null ? null : await tokenIn(tokenFile, what);
     const search = searchOf({ namespace, ...query });
     const isSocket = address.startsWith("unix:");
     const url = new URL(`${path}?${search}`, isSocket ? "http://localhost" : address);
@@ -231,3 +231,13 @@ async function textOf(response: Readable): Promise<string> {
   }
   return Buffer.concat(chunks).toString("utf8");
 }
+
+/** Read for each question: it may be written anew. Without it Nomad would only say that it forbids what was asked. */
+const tokenIn = (file: string, what: string): Promise<string> =>
+  readFile(file, "utf8").then(
+    (text) => text.trim(),
+    (cause: unknown) => {
+      const detail = `its token file cannot be read: ${String(cause)}`;
+      throw new NomadRefused({ what, status: 0, detail });
+    },
+  );

@@ -54,6 +54,7 @@ export const runTask = Effect.fnUntraced(function* (folder: string, id: string, 
     Effect.raceFirst(untilUnwanted(at, ticket), pulses(at, progress)),
   ).pipe(
     Effect.onInterrupt(() =>
+      // A folder that cannot be written: its runner takes the silence for the end.
       Effect.ignore(shared(() => at.finish({ type: "stopped", why: "its keeper was told to end" }))),
     ),
   );
@@ -66,6 +67,7 @@ const untilUnwanted = Effect.fnUntraced(function* (at: TryFolder, { lostMs }: Ti
   let last: string | null = null;
   let changedAt = performance.now();
   for (;;) {
+    // Not to be read is as silent as not written.
     const word = yield* Effect.promise(() => at.lastBeat().catch(() => last));
     if (word === stopWord) return { type: "stopped", why: "its runner ended it" } satisfies TryEnd;
     if (word !== last) changedAt = performance.now();

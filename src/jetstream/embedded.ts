@@ -217,6 +217,7 @@ export function launch(command: ReadonlyArray<string>): Promise<Running> {
       );
     });
     child.once("error", reject);
+    // The guard's end is told by its exit, not by a pipe that nobody reads any more.
     child.stdin?.on("error", () => undefined);
     if (child.stdout === null) {
       reject(new Error("no pipe to the guard"));

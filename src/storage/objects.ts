@@ -261,6 +261,7 @@ async function* piecesOf(
     const cause = await found.error;
     if (cause) throw cause;
   } finally {
+    // What was read is here, or its error is thrown above: nobody waits for the rest.
     void reader.cancel().catch(() => undefined);
   }
 }
