@@ -7,6 +7,9 @@
  *
  * With `deleteWhenSeen` a node gives each announcement of a group to exactly one look-up and ends its key. Two nodes that
  * are asked at the same moment may each give it once: making that impossible would cost every look-up a write.
+ *
+ * Where other sites' groups count as well, the own site's come first: the others are asked once the own miss is certain. What another
+ * site has is not taken from there.
  */
 import type { PresenceSettings } from "../config/Site.ts";
 import type { Change } from "../jetstream/follower.ts";
@@ -21,10 +24,12 @@ import {
   requestDeadlineMs,
 } from "../limits.ts";
 import { kvSubject, presenceBucket } from "../protocol/keys.ts";
-import type { Asked, PresenceRules } from "../protocol/presence.ts";
-import { absentBody, errorBody, presentBodyOf, presentStart } from "../protocol/presence.ts";
+import type { Asked, PresenceRules, Scope } from "../protocol/presence.ts";
+import { absentBodyOf, errorBody, presentAtBody, presentBodyOf, presentStart } from "../protocol/presence.ts";
+import type { AtSite } from "../protocol/sitesPresence.ts";
 import { CoalescedReads } from "./CoalescedReads.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import type { OtherSites } from "./OtherSites.ts";
 
 /** Called once with an HTTP status (200, 400, 404, 503) and the whole answer: one line of ASCII JSON. */
 export type Answer = (status: number, body: string) => void;
@@ -44,7 +49,10 @@ interface Held {
 interface Waiter {
   readonly key: string;
   readonly answer: Answer;
+  /** null: they do not count. */
+  readonly others: OtherSites | null;
   timer: NodeJS.Timeout | null;
+  unwatch: () => void;
   settled: boolean;
 }
 
@@ -72,6 +80,7 @@ export class PresenceIndex {
   readonly rules: PresenceRules;
   readonly #node: NodeContextService;
   readonly #settings: PresenceSettings;
+  readonly #others: OtherSites | null;
   readonly #reads: CoalescedReads<Entry | null>;
   /** In order of last change, oldest first. */
   readonly #held = new Map<string, Held>();
@@ -88,9 +97,11 @@ export class PresenceIndex {
   #counted = { present: 0, absent: 0 };
   #ending = 0;
 
-  constructor(node: NodeContextService, settings: PresenceSettings) {
+  /** @param others null: there is no way to ask for them */
+  constructor(node: NodeContextService, settings: PresenceSettings, others: OtherSites | null = null) {
     this.#node = node;
     this.#settings = settings;
+    this.#others = others;
     this.rules = { instruments: new Set(settings.instruments), detector: settings.detector };
     this.#reads = new CoalescedReads((key) => getUnsafe(node.nats, presenceBucket, key), {
       inFlightMax: presenceReadsInFlightMax,
@@ -150,8 +161,12 @@ export class PresenceIndex {
     }
   }
 
-  /** Looks a question up. @param waitMs how long the answer may be held back until the group comes */
-  lookUp(asked: Asked, waitMs: number, answer: Answer): Leave {
+  /**
+   * Looks a question up.
+   * @param waitMs how long the answer may be held back until the group comes
+   * @param scope whose groups count
+   */
+  lookUp(asked: Asked, waitMs: number, answer: Answer, scope: Scope = this.#settings.scope): Leave {
     if (typeof asked !== "string") {
       if (asked === null) this.#tellAbsent(answer);
       else answer(asked.status, asked.body);
@@ -162,14 +177,35 @@ export class PresenceIndex {
       answer(200, this.#see(asked, held));
       return nothing;
     }
-    if (waitMs > 0 && this.#waiting < presenceWaitersMax) return this.#wait(asked, waitMs, answer);
-    this.#readThrough(asked, answer, () => this.#tellAbsent(answer));
+    const others = scope === "all" ? this.#others : null;
+    if (waitMs > 0 && this.#waiting < presenceWaitersMax) return this.#wait(asked, waitMs, answer, others);
+    this.#readThrough(asked, answer, () => this.#lookElsewhere(asked, answer, others));
     return nothing;
   }
 
-  #tellAbsent(answer: Answer): void {
+  /** The own site has not got it: whether another has, where that counts. */
+  #lookElsewhere(key: string, answer: Answer, others: OtherSites | null): void {
+    if (others === null) {
+      this.#tellAbsent(answer);
+      return;
+    }
+    others.lookUp(key, ({ found, unheard }) => {
+      // It may have come meanwhile: the own site first.
+      const held = this.#held.get(key);
+      if (held !== undefined) answer(200, this.#see(key, held));
+      else if (found !== null) answer(200, this.#seeElsewhere(found));
+      else this.#tellAbsent(answer, unheard);
+    });
+  }
+
+  #seeElsewhere({ uri, site }: AtSite): string {
+    this.#present++;
+    return presentAtBody(uri, site);
+  }
+
+  #tellAbsent(answer: Answer, unheard: ReadonlyArray<string> = []): void {
     this.#absent++;
-    answer(200, absentBody);
+    answer(200, absentBodyOf(unheard));
   }
 
   #fail(answer: Answer, body: string): void {
@@ -212,8 +248,8 @@ export class PresenceIndex {
     return this.#see(key, this.#heldOf(entry));
   }
 
-  #wait(key: string, waitMs: number, answer: Answer): Leave {
-    const waiter: Waiter = { key, answer, timer: null, settled: false };
+  #wait(key: string, waitMs: number, answer: Answer, others: OtherSites | null): Leave {
+    const waiter: Waiter = { key, answer, others, timer: null, unwatch: nothing, settled: false };
     let waiters = this.#waiters.get(key);
     if (waiters === undefined) {
       waiters = new Set();
@@ -225,17 +261,25 @@ export class PresenceIndex {
     waiter.timer = setTimeout(() => this.#giveUp(waiter), ms);
     // It may have come before the waiter stood in the list; a read that fails is made up for when the time is up.
     this.#reads.ask(key, (result) => {
-      if (waiter.settled || result instanceof Error) return;
-      const body = this.#bodyOf(key, result);
+      if (waiter.settled) return;
+      const body = result instanceof Error ? null : this.#bodyOf(key, result);
       if (body !== null) this.#settle(waiter, 200, body);
+      else if (others !== null) this.#watchElsewhere(waiter, others, ms);
     });
     return () => this.#forget(waiter);
+  }
+
+  #watchElsewhere(waiter: Waiter, others: OtherSites, ms: number): void {
+    waiter.unwatch = others.watch(waiter.key, ms, (found) => {
+      if (!waiter.settled) this.#settle(waiter, 200, this.#seeElsewhere(found));
+    });
   }
 
   /** The time is up: one last look, because the follower may have stood still. */
   #giveUp(waiter: Waiter): void {
     if (this.#forget(waiter)) {
-      this.#readThrough(waiter.key, waiter.answer, () => this.#tellAbsent(waiter.answer));
+      const { key, answer, others } = waiter;
+      this.#readThrough(key, answer, () => this.#lookElsewhere(key, answer, others));
     }
   }
 
@@ -248,6 +292,7 @@ export class PresenceIndex {
     if (waiter.settled) return false;
     waiter.settled = true;
     if (waiter.timer !== null) clearTimeout(waiter.timer);
+    waiter.unwatch();
     this.#waiting--;
     const waiters = this.#waiters.get(waiter.key);
     waiters?.delete(waiter);
@@ -269,7 +314,7 @@ export class PresenceIndex {
   #take(key: string, revision: number): void {
     this.#held.delete(key);
     this.#taken.delete(key);
-    this.#taken.set(key, { revision, at: Date.now() });
+    this.#taken.set(key, { revision, at: this.#node.nats.now() });
     void this.#endKey(key, revision);
   }
 

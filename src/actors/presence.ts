@@ -2,9 +2,9 @@
  * Presence: "is it here?" within a millisecond, and "tell me when it is".
  *
  * Receives  requests on `orrery.presence` (JSON or text) and `orrery.presence.<instrument>.<group>.<snap>.<detector>`, in a queue
- *           group; HTTP `GET /presence/{instrument}/{group}/{snap}/{detector}`, `?wait=SECONDS`.
+ *           group; HTTP `GET /presence/{instrument}/{group}/{snap}/{detector}`, `?wait=SECONDS`, `?scope=site|all`.
  * Keeps     a mirror of the bucket `presence` in memory.
- * Emits     answers; `announceGroups` puts groups into the bucket, then tells `orrery.present.>`.
+ * Emits     answers; questions to the supernode about what is not here, where other sites' groups count; `announceGroups` puts groups into the bucket, then tells `orrery.present.>`.
  * Fails     400/404 for a question that is none; 503 when a miss cannot be read, never a wrong "absent".
  */
 import * as Effect from "effect/Effect";
@@ -16,13 +16,20 @@ import type { Write } from "../jetstream/transaction.ts";
 import { storeEach } from "../jetstream/transaction.ts";
 import type { JetStreamError, NatsUnavailable } from "../protocol/errors.ts";
 import { kvSubject, presenceBucket, presenceRequestSubject, presentSubject } from "../protocol/keys.ts";
-import type { GroupName } from "../protocol/presence.ts";
-import { announcedKey, askedParts, errorBody, readQuestion, readWait } from "../protocol/presence.ts";
+import type { Asked, GroupName, PresenceRules, Scope } from "../protocol/presence.ts";
+import {
+  announcedKey,
+  askedParts,
+  errorBody,
+  readQuestion,
+  readScope,
+  readWait,
+} from "../protocol/presence.ts";
 import { encodeText } from "../protocol/records.ts";
 import type { Route } from "./listens.ts";
 import { sendJson } from "./listens.ts";
 import type { NodeContextService } from "./NodeContext.ts";
-import type { Answer, PresenceIndex } from "./PresenceIndex.ts";
+import type { Answer, Leave, PresenceIndex } from "./PresenceIndex.ts";
 import { lifetimeSeconds } from "./PresenceIndex.ts";
 
 export const presenceQueue = "presence";
@@ -38,12 +45,12 @@ export const presenceActor = (
     Effect.gen(function* () {
       index.reset();
       yield* Effect.acquireRelease(
-        Effect.sync(() => setInterval(() => index.tick(Date.now()), countersFlushMs)),
+        Effect.sync(() => setInterval(() => index.tick(node.nats.now()), countersFlushMs)),
         (timer) =>
           Effect.sync(() => {
             clearInterval(timer);
             index.release();
-            index.tick(Date.now());
+            index.tick(node.nats.now());
           }),
       );
       const ended = yield* serve(node.nats, {
@@ -63,36 +70,55 @@ export const presenceActor = (
   );
 
 function answerRequest(index: PresenceIndex, request: NatsRequest): void {
-  const { asked, waitMs } = readQuestion(index.rules, request.subject.slice(tokensFrom), request.data);
-  index.lookUp(asked, waitMs, (status, body) => {
+  const { asked, waitMs, scope } = readQuestion(index.rules, request.subject.slice(tokensFrom), request.data);
+  const answer: Answer = (status, body) => {
     if (status === 200) request.respond(body);
     else request.respond(body, { headers: errorHeaders(status, "see the body") });
-  });
+  };
+  index.lookUp(asked, waitMs, answer, scope);
 }
 
 /** `GET /presence/{instrument}/{group}/{snap}/{detector}` */
 export const presenceRoutes = (index: PresenceIndex): ReadonlyArray<Route> => [
-  {
-    method: "GET",
-    path: "/presence/",
-    handle: (_request, response, path, query) => {
-      const answer: Answer = (status, body) => {
-        if (status === 503) response.setHeader("retry-after", "1");
-        sendJson(response, status, body);
-      };
-      const wait = query.get("wait");
-      const waitMs = wait === null ? 0 : readWait(wait);
-      const asked = askedParts(index.rules, path);
-      if (waitMs === null && (asked === null || typeof asked === "string")) {
-        answer(400, errorBody(`wait must be seconds, a number from 0, and is ${wait}`));
-        return;
-      }
-      const leave = index.lookUp(asked, waitMs ?? 0, answer);
-      if (waitMs !== null && waitMs > 0) response.once("close", leave);
-    },
-    drain: () => index.release(),
-  },
+  presenceRoute(
+    index.rules,
+    (asked, waitMs, scope, answer) => index.lookUp(asked, waitMs, answer, scope),
+    () => index.release(),
+  ),
 ];
+
+/** The way in over HTTP, wherever the answer comes from. */
+export const presenceRoute = (
+  rules: PresenceRules,
+  lookUp: (asked: Asked, waitMs: number, scope: Scope | undefined, answer: Answer) => Leave,
+  drain: () => void,
+): Route => ({
+  method: "GET",
+  path: "/presence/",
+  handle: (_request, response, path, query) => {
+    const answer: Answer = (status, body) => {
+      if (status === 503) response.setHeader("retry-after", "1");
+      sendJson(response, status, body);
+    };
+    const wait = query.get("wait");
+    const waitMs = wait === null ? 0 : readWait(wait);
+    const wanted = query.get("scope");
+    const scope = wanted === null ? undefined : readScope(wanted);
+    const asked = askedParts(rules, path);
+    const isGroup = asked === null || typeof asked === "string";
+    if (isGroup && waitMs === null) {
+      answer(400, errorBody(`wait must be seconds, a number from 0, and is ${wait}`));
+      return;
+    }
+    if (isGroup && scope === null) {
+      answer(400, errorBody(`scope must be site or all, and is ${wanted}`));
+      return;
+    }
+    const leave = lookUp(asked, waitMs ?? 0, scope ?? undefined, answer);
+    if (waitMs !== null && waitMs > 0) response.once("close", leave);
+  },
+  drain,
+});
 
 export interface AnnouncedGroup extends GroupName {
   readonly uri: string;

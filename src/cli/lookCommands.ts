@@ -129,12 +129,18 @@ export const presence = Command.make(
     snap: argument("SNAP", "Place of the exposure within its group, from 0"),
     detector: Argument.String("DETECTOR"),
     wait: number("wait", "SECONDS", "Wait for it; default 0").pipe(Flag.withDefault(0)),
+    scope: Flag.Literals("scope", ["site", "all"]).pipe(
+      Flag.withDescription(
+        "This site's groups, or those of all that it may see; default: as its site file says",
+      ),
+      Flag.optional,
+    ),
     json,
   },
   (given) =>
     run(
       () => import("./presence.ts"),
-      (module, io, site) => module.presence(io, { ...given, site }),
+      (module, io, site) => module.presence(io, { ...plain(given), site }),
     ),
 ).pipe(
   Command.withDescription("Is it here? Prints its URI and exits 0, or exits 3 when it is absent."),

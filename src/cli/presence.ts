@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { presenceWaitSecondsMax, requestDeadlineMs } from "../limits.ts";
 import { presenceRequestSubject } from "../protocol/keys.ts";
+import type { Scope as Whose } from "../protocol/presence.ts";
 import { CommandFailed, exitCode, failed, misused, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, tell } from "./Io.ts";
@@ -17,6 +18,7 @@ export interface PresenceOptions {
   readonly detector: string;
   /** Seconds. */
   readonly wait: number;
+  readonly scope: Whose | null;
   readonly json: boolean;
 }
 
@@ -24,6 +26,9 @@ interface Reply {
   readonly error?: boolean;
   readonly present?: boolean;
   readonly uri?: string;
+  /** Of another site's group. */
+  readonly site?: string;
+  readonly unheard?: ReadonlyArray<string>;
   readonly message?: string;
 }
 
@@ -36,17 +41,31 @@ function readReply(data: Uint8Array): Reply | null {
   }
 }
 
+function unheardWords(sites: ReadonlyArray<string> = []): string {
+  if (sites.length === 0) return "";
+  return sites.includes("*")
+    ? "; other sites could not be asked"
+    : `; of ${harmless(sites.join(", "))} nothing was heard lately`;
+}
+
 export const presence = (
   io: IoService,
   options: PresenceOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { instrument, group, snap, detector, wait } = options;
+    const { instrument, group, snap, detector, wait, scope } = options;
     if (wait < 0 || wait > presenceWaitSecondsMax) {
       return yield* misused(`--wait ${wait}: it may be 0 to ${presenceWaitSecondsMax} seconds`);
     }
     const { nats, site } = yield* openSite(io, options.site);
-    const question = JSON.stringify({ instrument, group, snap, detector, ...(wait > 0 ? { wait } : {}) });
+    const question = JSON.stringify({
+      instrument,
+      group,
+      snap,
+      detector,
+      ...(wait > 0 ? { wait } : {}),
+      ...(scope === null ? {} : { scope }),
+    });
     const answer = yield* nats
       .request("presence", presenceRequestSubject, question, { deadlineMs: wait * 1_000 + requestDeadlineMs })
       .pipe(
@@ -69,9 +88,10 @@ export const presence = (
     }
     if (reply.present === true) {
       if (!options.json) say(io, harmless(reply.uri ?? ""));
+      if (!options.json && reply.site !== undefined) tell(io, `at ${harmless(reply.site)}`);
       return undefined;
     }
     const waited = wait > 0 ? `, after waiting ${wait} s` : "";
-    if (!options.json) tell(io, `absent${waited}`);
+    if (!options.json) tell(io, `absent${waited}${unheardWords(reply.unheard)}`);
     return yield* new CommandFailed({ exit: exitCode.no, message: "" });
   });

@@ -1,4 +1,4 @@
-/** `orrery site init|join|ls|revoke`: a deployment's keys, credentials and server configurations. */
+/** `orrery site init|join|sees|ls|revoke|…`: a deployment's keys, credentials and server configurations. */
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
 import { argument, integer, json, plain, run, text, toggle } from "./spec.ts";
@@ -55,16 +55,45 @@ const init = Command.make(
   ]),
 );
 
-const join = Command.make("join", { name: argument("NAME", "The site"), supernode, dir, json }, (given) =>
-  run(
-    () => import("./siteMembers.ts"),
-    (module, io) => module.join(io, plain(given)),
-  ),
+const join = Command.make(
+  "join",
+  {
+    name: argument("NAME", "The site"),
+    supernode,
+    sees: text("sees", "A,B", "Sites whose groups it may look up: all, none, or names; default all"),
+    filesOf: text("files-of", "A,B", "Sites whose files it is sent, as inputs of its jobs; default none"),
+    dir,
+    json,
+  },
+  (given) =>
+    run(
+      () => import("./siteMembers.ts"),
+      (module, io) => module.join(io, plain(given)),
+    ),
 ).pipe(
   Command.withDescription(
     "Give a site a user of its own at the supernode, and its server the configuration to join.",
   ),
   Command.withShortDescription("Let a site join a supernode"),
+);
+
+const sees = Command.make(
+  "sees",
+  {
+    name: argument("NAME", "The site that asks"),
+    sites: argument("SITES", "all, none, or names with commas between"),
+    supernode,
+    dir,
+    json,
+  },
+  (given) =>
+    run(
+      () => import("./siteMembers.ts"),
+      (module, io) => module.sees(io, plain(given)),
+    ),
+).pipe(
+  Command.withDescription("Say of which other sites a site may look up groups; in force once it is applied."),
+  Command.withShortDescription("Whose groups a site may look up"),
 );
 
 const ls = Command.make("ls", { dir, json }, (given) =>
@@ -115,7 +144,7 @@ export const site = Command.make("site").pipe(
     "Sites and the supernode: keys, credentials and server configurations, and who has joined.",
   ),
   Command.withShortDescription("Sites and the supernode: init, join, ls, …"),
-  Command.withSubcommands([init, join, ls, revoke, apply, sources]),
+  Command.withSubcommands([init, join, sees, ls, revoke, apply, sources, reconcile]),
   Command.withExamples([
     { command: "orrery site init summit" },
     { command: "orrery site init hub --supernode" },

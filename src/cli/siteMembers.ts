@@ -1,13 +1,15 @@
-/** `orrery site join`, `ls` and `revoke`: which sites are joined to which supernode. */
+/** `orrery site join`, `sees`, `ls` and `revoke`: which sites are joined to which supernode, and what each may see there. */
 import { copyFile } from "node:fs/promises";
 import { join as joinPath } from "node:path";
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
+import { isName } from "../config/rules/names.ts";
 import { pushAccount } from "../jetstream/accounts.ts";
 import { newUser } from "../jetstream/trust.ts";
 import { hostPort } from "../sites/deployment.ts";
 import type { Deployment } from "../sites/deployment.ts";
 import { leafSubjects } from "../sites/leaf.ts";
+import { leafFilesSubjects } from "../sites/leafFiles.ts";
 import { fill, quoted } from "../sites/template.ts";
 import { certificateFiles } from "./certificates.ts";
 import type { CommandFailed } from "./failures.ts";
@@ -37,10 +39,43 @@ export interface MemberOptions {
   readonly json: boolean;
 }
 
-export const join = (io: IoService, options: MemberOptions): Effect.Effect<void, CommandFailed> =>
+export interface JoinOptions extends MemberOptions {
+  /** Names of sites with commas between; `all`, `none`. */
+  readonly sees: string | null;
+  /** Names of sites with commas between: whose files it is to be sent; null: of none. */
+  readonly filesOf: string | null;
+}
+
+function readFilesOf({ name, filesOf }: JoinOptions): ReadonlyArray<string> {
+  const sites = filesOf === null || filesOf === "none" ? [] : filesOf.split(",");
+  for (const site of sites) {
+    if (!isName(site)) throw misused(`--files-of: ${quoted(site)} is no name of a site`);
+    if (site === name) throw misused(`--files-of: ${name} has its own files already`);
+  }
+  return [...new Set(sites)].toSorted();
+}
+
+/** Null: all. */
+function readSees(text: string): ReadonlyArray<string> | null {
+  if (text === "all") return null;
+  const names = text === "none" ? [] : text.split(",");
+  for (const name of names)
+    if (!isName(name))
+      throw misused(`${name} is no site's name: write all, none, or names with commas between`);
+  return [...new Set(names)].toSorted();
+}
+
+const withSees = (sees: ReadonlyArray<string> | null) => (sees === null ? {} : { sees });
+const seesWords = (sees: ReadonlyArray<string> | undefined): string =>
+  sees === undefined ? "all sites" : sees.length === 0 ? "no other site" : sees.join(", ");
+
+export const join = (io: IoService, options: JoinOptions): Effect.Effect<void, CommandFailed> =>
   Effect.tryPromise({ try: () => joinSite(io, options), catch: ofCause });
 
-async function joinSite(io: IoService, { name, supernode, dir, json }: MemberOptions): Promise<void> {
+async function joinSite(io: IoService, options: JoinOptions): Promise<void> {
+  const { name, supernode, dir, json } = options;
+  const sees = readSees(options.sees ?? "all");
+  const filesOf = readFilesOf(options);
   const root = rootOf(io, dir);
   const site = folderOf(root, name);
   const hub = folderOf(root, supernode);
@@ -50,15 +85,18 @@ async function joinSite(io: IoService, { name, supernode, dir, json }: MemberOpt
   if (before !== undefined && before.revokedAt === null) {
     throw misused(`${name} has joined ${supernode} already; to give it a new key revoke it first`);
   }
+  const own = leafSubjects(name);
+  const files = leafFilesSubjects(name, supernode, filesOf);
   const made = await newUser(`leaf ${name}`, await readSeed(hub, "account"), () => ({
-    ...leafSubjects(name),
+    publish: [...own.publish, ...files.publish],
+    subscribe: [...own.subscribe, ...files.subscribe],
     leaf: true,
   }));
   // The supernode's list comes first: a user that it does not know of could not be revoked.
   const joinedAt = new Date().toISOString();
   const members = {
     ...to.members,
-    [name]: { user: made.publicKey, epoch: of.epoch, joinedAt, revokedAt: null },
+    [name]: { user: made.publicKey, epoch: of.epoch, joinedAt, revokedAt: null, filesOf, ...withSees(sees) },
   };
   await writeDeployment(hub, { ...to, members });
   await writeCreds(site, "leaf", made.creds);
@@ -78,7 +116,37 @@ async function joinSite(io: IoService, { name, supernode, dir, json }: MemberOpt
   );
   await writeDeployment(site, { ...of, supernode });
   if (json) return sayJson(io, { site: name, supernode, user: made.publicKey, configuration: file });
-  say(io, `${name} may join ${supernode}: its server does when it is started with ${file}`);
+  say(
+    io,
+    `${name} may join ${supernode}: its server does when it is started with ${file}. With presence: { scope: all } in its site file look-ups there answer for other sites, too`,
+  );
+  return undefined;
+}
+
+/** Noted here; the supernode goes by it once it was applied. */
+export const sees = (
+  io: IoService,
+  options: MemberOptions & { readonly sites: string },
+): Effect.Effect<void, CommandFailed> =>
+  Effect.tryPromise({ try: () => noteSees(io, options), catch: ofCause });
+
+async function noteSees(
+  io: IoService,
+  { name, supernode, dir, json, sites }: MemberOptions & { readonly sites: string },
+): Promise<void> {
+  const hub = folderOf(rootOf(io, dir), supernode);
+  const of = await theDeployment(hub, "supernode");
+  const member = of.members[name];
+  if (member === undefined)
+    throw misused(`${name} has not joined ${supernode}; orrery site ls shows who has`);
+  const { sees: _before, ...rest } = member;
+  const now = { ...rest, ...withSees(readSees(sites)) };
+  await writeDeployment(hub, { ...of, members: { ...of.members, [name]: now } });
+  if (json) return sayJson(io, { site: name, supernode, sees: now.sees ?? "all" });
+  say(
+    io,
+    `look-ups at ${name} see ${seesWords(now.sees)}, once it is applied: orrery site apply --supernode ${supernode}`,
+  );
   return undefined;
 }
 

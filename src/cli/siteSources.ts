@@ -55,8 +55,8 @@ export const apply = (
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const { deployment, nats } = yield* opened(io, options);
-    const sites = Object.entries(deployment.members).flatMap(([name, { revokedAt, epoch }]) =>
-      revokedAt === null ? [{ name, epoch }] : [],
+    const sites = Object.entries(deployment.members).flatMap(([name, { revokedAt, epoch, sees }]) =>
+      revokedAt === null ? [{ name, epoch, ...(sees === undefined ? {} : { sees }) }] : [],
     );
     const wanted = sitesTopology(sites, deployment.servers.length);
     const changes = yield* applyTopology(nats, wanted).pipe(Effect.mapError(ofJetStream));

@@ -196,6 +196,8 @@ export interface JobSettings {
   readonly lane: string;
   readonly inputs: ReadonlyArray<JobInput>;
   readonly outputs: ReadonlyArray<JobOutput>;
+  /** Whose groups a look-up is about where it does not say: this site's, or all that it may see. */
+  readonly scope: "site" | "all";
   readonly driver: {
     readonly type: "process";
     readonly command: ReadonlyArray<string>;

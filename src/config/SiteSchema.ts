@@ -349,6 +349,11 @@ const Job = Schema.Struct({
   env: optional(Environment, {}, "Added to the environment; a value may be env:NAME or file:PATH."),
   timeLimit: optional(duration(100, 30 * msPerDay), "10 min", "Then the run is killed."),
   attemptsMax: optional(wholeNumber(1, 1_000), 3, "Tries before the run is given up."),
+  scope: optional(
+    Schema.Literals(["site", "all"]),
+    "site",
+    "Whose groups look-ups are about: this site's, or all that it may see, its own first; for a site that has joined a supernode.",
+  ),
   workers: optional(wholeNumber(1, 256), 1, "Runs at once on this node."),
 });
 

@@ -58,6 +58,7 @@ export function describeSite(site: Site): SiteDescription {
     visits:
       site.visits === null
         ? null
+      scope: site.presence.scope,
         : {
             system: site.visits.system,
             lanes: site.visits.lanes,

@@ -84,6 +84,7 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
         name,
         webhookOf(name, webhook, exposureLanes(file, webhook.lanes), resolver),
       ]),
+      scope: file.presence?.scope ?? "site",
     ),
     visits:
       file.visits === null

@@ -2,7 +2,7 @@
  * Follows a bucket's keys in order of last change: first what is there, then what comes. What it gives is the latest state of each
  * key, not a log: overwritten and expired values are never seen, so whoever follows must be level-triggered.
  */
-import type { ConsumerMessages } from "@nats-io/jetstream";
+import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import { DeliverPolicy, jetstream } from "@nats-io/jetstream";
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
@@ -20,12 +20,16 @@ export interface Change {
   readonly ended: boolean;
   /** Epoch milliseconds, by the server's clock. */
   readonly at: number;
+  /** Where it is asked for: how long the value lives from then on; null: for ever. */
+  readonly lifetimeMs?: number | null;
 }
 
 export interface FollowOptions {
   readonly bucket: string;
   /** Key patterns with NATS wildcards. */
   readonly keys: ReadonlyArray<string>;
+  /** Tell how long values live; default: no, because reading headers costs more than all else about a message. */
+  readonly lifetimes?: boolean;
   /** Runs synchronously for each change, in order; it must be quick. A throw is a defect of the follower. */
   readonly each: (change: Change) => void;
 }
@@ -47,6 +51,12 @@ export const follow = (
       yield* Effect.sleep(50);
     }
   });
+
+/** Values are written with whole seconds: `86400s`. */
+function lifetimeOf({ headers }: JsMsg): number | null {
+  const seconds = /^([0-9]+)s?$/.exec(headers?.get("Nats-TTL") ?? "")?.[1];
+  return seconds === undefined ? null : Number(seconds) * 1_000;
+}
 
 const round = (
   nats: NatsService,
@@ -91,11 +101,12 @@ const round = (
           revision: message.seq,
           data: message.data,
           at: Number(message.timestampNanos / 1_000_000n),
-          // A marker has no body; reading headers costs more than all else about a message.
+          // A marker has no body: headers are not read for more.
           ended:
             message.data.length === 0 &&
             message.headers !== undefined &&
             (message.headers.get("KV-Operation") !== "" || message.headers.get("Nats-Marker-Reason") !== ""),
+          ...(options.lifetimes === true ? { lifetimeMs: lifetimeOf(message) } : {}),
         });
         if (!state.caught && message.info.pending === 0) await Effect.runPromise(done);
       }

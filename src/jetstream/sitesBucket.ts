@@ -1,55 +1,109 @@
-/** The supernode's bucket of all sites: sourced, and written by nobody. */
+/** The supernode's buckets of all sites, ledgers and groups: sourced, and written by nobody. */
 import type { StreamSource } from "@nats-io/jetstream";
 import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
-import { kvStream, ledgerBucket } from "../protocol/keys.ts";
-import { ledgerSubjects, sharedKinds, sitesBucket, siteSubjects, sourceDelivery } from "../protocol/sites.ts";
+import { kvStream, ledgerBucket, presenceBucket } from "../protocol/keys.ts";
+import {
+  ledgerSubjects,
+  presenceSubjects,
+  sharedKinds,
+  sitePresenceSubjects,
+  sitesBucket,
+  sitesPresenceBucket,
+  siteSubjects,
+  sourceDelivery,
+} from "../protocol/sites.ts";
 import type { NatsService } from "./Nats.ts";
 import { managed } from "./Nats.ts";
+import { nodesStream } from "./topology.ts";
 import type { Topology } from "./topology.ts";
+
+/** Sites whose groups one may look up. */
+export type Sees = "all" | ReadonlyArray<string>;
 
 export interface SourcedSite {
   readonly name: string;
   readonly epoch: string;
+  /** Left out: all. */
+  readonly sees?: Sees;
 }
 
-const sourceOf = ({ name, epoch }: SourcedSite) => ({
-  // In the order in which the server tells it: what it holds is compared with this.
-  name: kvStream(ledgerBucket),
-  subject_transforms: sharedKinds.map((kind) => ({
-    src: ledgerSubjects(kind),
-    dest: siteSubjects(name, epoch, kind),
-  })),
-  external: { api: `$JS.${name}.API`, deliver: sourceDelivery(name) },
+// In the order in which the server tells it: what it holds is compared with this.
+const sourceOf = (
+  { name }: SourcedSite,
+  bucket: string,
+  transforms: ReadonlyArray<{ readonly src: string; readonly dest: string }>,
+) =>
+  ({
+    name: kvStream(bucket),
+    subject_transforms: transforms,
+    external: { api: `$JS.${name}.API`, deliver: sourceDelivery(name) },
+  }) as StreamSource;
+
+const sourcing = (bucket: string, description: string, replicas: number) => ({
+  name: kvStream(bucket),
+  description,
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  discard: DiscardPolicy.New,
+  max_msgs_per_subject: 1,
+  num_replicas: replicas,
+  allow_direct: true,
+  allow_rollup_hdrs: true,
+  allow_msg_ttl: true,
+  deny_delete: true,
+  max_age: 0,
+});
+
+const ledgers = (replicas: number) => sourcing(sitesBucket, "Orrery: the ledgers of all sites", replicas);
+const markerTtlNs = 60_000_000_000;
+const groups = (replicas: number) => ({
+  ...sourcing(sitesPresenceBucket, "Orrery: the groups of all sites", replicas),
+  subject_delete_marker_ttl: markerTtlNs,
+});
+
+/** Under which the bucket of groups itself says who may look up whose. */
+const seesField = "orrery.sees";
+
+/** What a supernode's nodes need; which sites are sourced is for the deployment to say. */
+export const supernodeTopology = (replicas: number): Topology => ({
+  streams: [nodesStream(replicas), ledgers(replicas), groups(replicas)],
+  consumers: [],
 });
 
 /**
- * No subjects of its own: what is in it came from a site. History 1, as the ledgers have. Markers of ended keys have no TTL, and so
- * arrive however long a link was cut.
+ * No subjects of their own: what is in them came from a site. History 1, as the sites' buckets have. Markers of the ledgers' ended keys
+ * have no TTL, and so arrive however long a link was cut. Groups expire here as there; one whose end did not come over a cut link
+ * ends with its own lifetime.
  */
-export const sitesTopology = (sites: ReadonlyArray<SourcedSite>, replicas: number): Topology => ({
-  streams: [
-    {
-      name: kvStream(sitesBucket),
-      description: "Orrery: the ledgers of all sites",
-      retention: RetentionPolicy.Limits,
-      storage: StorageType.File,
-      discard: DiscardPolicy.New,
-      max_msgs_per_subject: 1,
-      num_replicas: replicas,
-      allow_direct: true,
-      allow_rollup_hdrs: true,
-      allow_msg_ttl: true,
-      deny_delete: true,
-      max_age: 0,
-      sources: sites
-        .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-        .map((site) => sourceOf(site) as StreamSource),
-    },
-  ],
-  consumers: [],
-});
+export const sitesTopology = (sites: ReadonlyArray<SourcedSite>, replicas: number): Topology => {
+  const sorted = sites.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const ledgerSources = sorted.map((site) => {
+    const transforms = sharedKinds.map((kind) => ({
+      src: ledgerSubjects(kind),
+      dest: siteSubjects(site.name, site.epoch, kind),
+    }));
+    return sourceOf(site, ledgerBucket, transforms);
+  });
+  const groupSources = sorted.map((site) => {
+    const dest = sitePresenceSubjects(site.name, site.epoch);
+    return sourceOf(site, presenceBucket, [{ src: presenceSubjects, dest }]);
+  });
+  const sees = Object.fromEntries(sorted.map((site) => [site.name, site.sees ?? "all"]));
+  return {
+    streams: [
+      nodesStream(replicas),
+      { ...ledgers(replicas), sources: ledgerSources },
+      {
+        ...groups(replicas),
+        sources: groupSources,
+        metadata: { [seesField]: JSON.stringify(sees) },
+      },
+    ],
+    consumers: [],
+  };
+};
 
 export interface SourceState {
   readonly site: string;
@@ -61,31 +115,54 @@ export interface SourceState {
   readonly error: string | null;
 }
 
+type SourcingBucket = typeof sitesBucket | typeof sitesPresenceBucket;
+type Info = Awaited<ReturnType<NatsService["jsm"]["streams"]["info"]>>;
+
+function statesOf({ sources = [] }: Info): ReadonlyArray<SourceState> {
+  return sources.map((source) => {
+    const {
+      lag,
+      active,
+      error,
+      external,
+      subject_transforms: transforms,
+    } = source as typeof source & {
+      readonly external?: { readonly api: string } | null;
+      readonly subject_transforms?: ReadonlyArray<{ readonly dest: string }>;
+    };
+    const [, , site = "", epoch = ""] = (transforms?.[0]?.dest ?? "").split(".");
+    return {
+      site: site === "" ? (external?.api ?? "") : site,
+      epoch,
+      lag,
+      silentMs: active < 0 ? null : Math.round(active / 1_000_000),
+      error: error === undefined ? null : error.description,
+    };
+  });
+}
+
 /** How each source stands. Lag says nothing of a source that is cut off: what it does not hear of it does not count. */
 export const sourceStates = (
   nats: NatsService,
+  bucket: SourcingBucket = sitesBucket,
 ): Effect.Effect<ReadonlyArray<SourceState>, NatsUnavailable | JetStreamRejected> =>
-  managed("look at what is sourced", () => nats.jsm.streams.info(kvStream(sitesBucket))).pipe(
-    Effect.map(({ sources = [] }) =>
-      sources.map((source) => {
-        const {
-          lag,
-          active,
-          error,
-          external,
-          subject_transforms: transforms,
-        } = source as typeof source & {
-          readonly external?: { readonly api: string } | null;
-          readonly subject_transforms?: ReadonlyArray<{ readonly dest: string }>;
-        };
-        const [, , site = "", epoch = ""] = (transforms?.[0]?.dest ?? "").split(".");
-        return {
-          site: site === "" ? (external?.api ?? "") : site,
-          epoch,
-          lag,
-          silentMs: active < 0 ? null : Math.round(active / 1_000_000),
-          error: error === undefined ? null : error.description,
-        };
-      }),
-    ),
+  managed("look at what is sourced", () => nats.jsm.streams.info(kvStream(bucket))).pipe(
+    Effect.map(statesOf),
+  );
+
+export interface SitesStanding {
+  readonly sources: ReadonlyArray<SourceState>;
+  /** By the site that asks. One that is not here has not joined, or was put out. */
+  readonly sees: ReadonlyMap<string, Sees>;
+}
+
+/** Whose groups are sourced, and who may look them up. */
+export const sitesStanding = (
+  nats: NatsService,
+): Effect.Effect<SitesStanding, NatsUnavailable | JetStreamRejected> =>
+  managed("look at what is sourced", () => nats.jsm.streams.info(kvStream(sitesPresenceBucket))).pipe(
+    Effect.map((info) => {
+      const sees = JSON.parse(info.config.metadata?.[seesField] ?? "{}") as Record<string, Sees>;
+      return { sources: statesOf(info), sees: new Map(Object.entries(sees)) };
+    }),
   );

@@ -11,6 +11,7 @@ import { backlogPoll, notifyRoutes } from "../actors/enqueuer.ts";
 import { FrontDoor } from "../actors/frontDoor.ts";
 import { fileSource, ingestWork } from "../actors/ingester.ts";
 import { listensActor } from "../actors/listens.ts";
+import { OtherSites } from "../actors/OtherSites.ts";
 import type { Route } from "../actors/listens.ts";
 import { madeAnew } from "../actors/madeAnew.ts";
 import { natsNotifications } from "../actors/natsNotifications.ts";
@@ -43,8 +44,7 @@ import type { RunDriver } from "../drivers/RunDriver.ts";
 import { makeProcessDriver } from "../drivers/process.ts";
 import { drainMs, workersPerBridge } from "../limits.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
-import type { ServiceActor } from "../jetstream/services.ts";
-import { registerActors } from "../jetstream/services.ts";
+import { sitesAsks } from "../jetstream/sitesAsks.ts";
 import { claimKey, itemMailbox, runMailbox } from "../protocol/keys.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
 import type { PlainChildSpec } from "../supervisor/index.ts";
@@ -143,8 +143,16 @@ function ingesters(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   });
 }
 
-/** The storage behind a bucket: that of the lane which takes it. */
-function storageOfBucket(needs: ActorNeeds, bucket: string): StorageDriver | null {
+/** The way to what other sites have: nothing is asked before a look-up wants it. */
+const othersOf = ({ site, link: { context } }: ActorNeeds): OtherSites =>
+  new OtherSites(sitesAsks(context.nats, site.name), context.log);
+
+/** The storage behind a bucket: that of the lane which takes it; another site's as the site file says. */
+function storageOfBucket(needs: ActorNeeds, bucket: string, site?: string): StorageDriver | null {
+  if (site !== undefined) {
+    const name = needs.site.filesOf?.sites.get(site)?.storage;
+    return name === undefined ? null : (needs.storage.get(name) ?? null);
+  }
   for (const lane of needs.site.lanes.values()) {
     if (lane.buckets.includes(bucket)) return storageOf(needs, lane);
   }
@@ -249,7 +257,7 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   const { context } = link;
   const has = (role: Role): boolean => site.roles.has(role);
   const door = new FrontDoor(context, site);
-  const presence = has("presence") ? new PresenceIndex(context, site.presence) : null;
+  const presence = has("presence") ? new PresenceIndex(context, site.presence, othersOf(needs)) : null;
   const specs: Array<PlainChildSpec> = [];
   if (has("ingester")) specs.push(...ingesters(needs));
   if (has("reclaimer")) {

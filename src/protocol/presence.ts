@@ -5,9 +5,15 @@
 import { subjectBytesMax } from "../limits.ts";
 import { decodeKeyPart, encodeToken, isEncodable, presenceKey, presentSubject } from "./keys.ts";
 
+/** Whose groups a look-up is about: the asked site's own, or all that this site may see. */
+export type Scope = "site" | "all";
+
+/** Null for what is none. */
+export const readScope = (text: string): Scope | null => (text === "site" || text === "all" ? text : null);
+
 export interface PresenceRules {
   /** Compared with case. */
-  readonly instruments: ReadonlySet<string>;
+  readonly instruments: Pick<ReadonlySet<string>, "has">;
   /** Searched in the detector's name. */
   readonly detector: RegExp;
 }
@@ -44,6 +50,14 @@ export const presentStart = (beginning: string): string =>
 /** The whole answer: its text as far as the URI's beginning, and the rest of the URI. */
 export const presentBodyOf = (start: string, rest: string): string =>
   `${start}${asciiJson(rest).slice(1)}}\n`;
+/** The answer for a group that is at another site; at the supernode for every group. */
+export const presentAtBody = (uri: string, site: string): string =>
+  `{"error":false,"present":true,"uri":${asciiJson(uri)},"site":${asciiJson(site)}}\n`;
+/** Absent, as far as is known: nothing was heard of these sites. None: absent. `*`: none of the other sites could be asked. */
+export const absentBodyOf = (unheard: ReadonlyArray<string>): string =>
+  unheard.length === 0
+    ? absentBody
+    : `{"error":false,"present":false,"unheard":[${unheard.map(asciiJson).join(",")}]}\n`;
 export const errorBody = (message: string): string => `{"error":true,"message":${asciiJson(message)}}\n`;
 
 const digits = /^[0-9]+$/;
@@ -114,6 +128,8 @@ export function groupOfKey(key: string): GroupName | null {
 export interface NatsQuestion {
   readonly asked: Asked;
   readonly waitMs: number;
+  /** Left out: as the site's file says. */
+  readonly scope?: Scope;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -175,14 +191,18 @@ function readJsonQuestion(rules: PresenceRules, text: string): NatsQuestion {
   } catch {
     return badQuestion("The question is not JSON");
   }
-  const { instrument, group, snap, detector, wait } = value;
+  const { instrument, group, snap, detector, wait, scope: wanted } = value;
   if (typeof instrument !== "string" || typeof group !== "string" || typeof detector !== "string") {
     return badQuestion("instrument, group and detector must be strings");
   }
   if (typeof snap !== "number" && typeof snap !== "string") return badQuestion("snap must be an integer");
   const waitMs = wait === undefined || wait === null ? 0 : readWait(JSON.stringify(wait));
   if (waitMs === null) return badQuestion("wait must be seconds, a number from 0");
-  return { asked: askedKey(rules, instrument, group, String(snap), detector), waitMs };
+  const scope =
+    wanted === undefined || wanted === null ? undefined : readScope(typeof wanted === "string" ? wanted : "");
+  if (scope === null) return badQuestion('scope must be "site" or "all"');
+  const asked = askedKey(rules, instrument, group, String(snap), detector);
+  return scope === undefined ? { asked, waitMs } : { asked, waitMs, scope };
 }
 
 const seconds = /^[0-9]{1,9}(?:\.[0-9]{0,9})?$/;

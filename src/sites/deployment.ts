@@ -18,6 +18,10 @@ const Member = Schema.Struct({
   epoch: Schema.String,
   joinedAt: Schema.String,
   revokedAt: Schema.NullOr(Schema.String),
+  /** Sites whose groups it may look up; left out: all. */
+  sees: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Sites whose files it is sent. */
+  filesOf: Schema.optionalKey(Schema.Array(Schema.String)),
 });
 
 export const Deployment = Schema.Struct({

@@ -1,21 +1,33 @@
 /**
  * What passes between a site and the supernode, as the permissions of the user by which the site joins. The supernode sources the
- * site's ledger: it asks the site for a consumer, and the site sends what it holds. Nothing else passes, in either direction.
+ * site's ledger and groups: it asks the site for a consumer, and the site sends what it holds. And the site asks what others have: the
+ * subject says which site asks, so that none can ask as another. Nothing else passes, in either direction.
  */
-import { sourceDelivery } from "../protocol/sites.ts";
+import { sitesAnswerPrefix, sitesAskSubject, sourceDelivery } from "../protocol/sites.ts";
 import type { Permission } from "./permissions.ts";
+
+/** Streams of a site that the supernode sources. */
+const sourced = ["KV_ledger", "KV_presence"] as const;
 
 /** `publish`: from the site to the supernode. `subscribe`: from the supernode to the site. */
 export const leafPermissions: ReadonlyArray<Permission> = [
   {
-    may: "be asked for a consumer of its ledger, and answer",
+    may: "be asked for a consumer of its ledger and of its groups, and answer",
     publish: ["$JSC.R.>"],
-    subscribe: ["$JS.{site}.API.CONSUMER.CREATE.KV_ledger", "$JS.{site}.API.CONSUMER.CREATE.KV_ledger.>"],
+    subscribe: sourced.flatMap((stream) => [
+      `$JS.{site}.API.CONSUMER.CREATE.${stream}`,
+      `$JS.{site}.API.CONSUMER.CREATE.${stream}.>`,
+    ]),
   },
   {
-    may: "send what its ledger holds, and be told how far that has come",
+    may: "send what these hold, and be told how far that has come",
     publish: [`${sourceDelivery("{site}")}.>`],
-    subscribe: ["$JS.ACK.KV_ledger.>", "$JS.FC.KV_ledger.>"],
+    subscribe: sourced.flatMap((stream) => [`$JS.ACK.${stream}.>`, `$JS.FC.${stream}.>`]),
+  },
+  {
+    may: "ask whether a group is at another site, and hear the answer",
+    publish: [sitesAskSubject("{site}")],
+    subscribe: [`${sitesAnswerPrefix("{site}")}.>`],
   },
 ];
 

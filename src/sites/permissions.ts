@@ -9,6 +9,7 @@
 
 import { runsBucket } from "../protocol/runs.ts";
 
+import { sitesAnswerPrefix, sitesAskSubject } from "../protocol/sites.ts";
 /** What one kind of actor needs, or what a person does: docs/permissions.md shows it as it stands here. */
 export interface Permission {
   /** In words, as the end of "may ...". */
@@ -129,6 +130,11 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
   ],
   reclaimer: [
     readsLedger,
+    {
+      may: "ask the supernode what is at other sites, as its own site: the supernode refuses to be asked as another",
+      publish: [sitesAskSubject("*")],
+      subscribe: [`${sitesAnswerPrefix("*")}.>`],
+    },
     listsLedger,
     settles,
     {

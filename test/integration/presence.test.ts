@@ -32,6 +32,7 @@ const settings: PresenceSettings = {
   detector: /^R\d\d_S\d\d/,
   lifetimeMs: 60_000,
   deleteWhenSeen: false,
+  scope: "site",
 };
 
 let nats: TestNats;

@@ -1,0 +1,200 @@
+/**
+ * What the supernode knows of its sites' groups, in memory, and who waits for one.
+ *
+ * It mirrors the bucket into which the sites' groups are sourced. So it lags behind each site by the way between them, and by any
+ * length while a link is cut: an answer "absent" names the sites of which nothing was heard lately. A site's former life (another
+ * epoch) is never answered from. Whose groups an asker may see stands with the bucket: one that is not named there sees nothing.
+ */
+import type { Change } from "../jetstream/follower.ts";
+import type { SitesStanding } from "../jetstream/sitesBucket.ts";
+import { sitesLookOldMs, sitesWaitersMax, sourceSilentMsMax } from "../limits.ts";
+import type { SitesAnswer } from "../protocol/sitesPresence.ts";
+import { nobodyAsked } from "../protocol/sitesPresence.ts";
+
+/** Called once. A text: why there is no answer. */
+export type SitesDone = (answer: SitesAnswer | string) => void;
+/** The asker has gone: what waits for it is let go. Harmless after the answer. */
+export type Leave = () => void;
+
+interface Held {
+  readonly uri: string;
+  /** Epoch milliseconds by the server's clock at which it must have ended, also where its end was not heard. */
+  readonly until: number;
+}
+
+interface Waiter {
+  readonly key: string;
+  readonly asker: string | null;
+  readonly done: SitesDone;
+  timer: NodeJS.Timeout | null;
+  settled: boolean;
+}
+
+export interface SitesStats {
+  readonly lookups: number;
+  readonly groups: number;
+  readonly waiting: number;
+}
+
+/** As {@link Held.until} beyond the lifetime: clocks may differ, and the end is heard a little later. */
+const endMarginMs = 60_000;
+export const notReady = "the supernode has only just started: ask again";
+const stopping = "the supernode's node is stopping: ask again";
+const nothing: Leave = () => undefined;
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** `<site>.<epoch>`, and the group's own key. */
+function splitKey(key: string): readonly [string, string] {
+  const at = key.indexOf(".", key.indexOf(".") + 1);
+  return [key.slice(0, at), key.slice(at + 1)];
+}
+
+export class SitesIndex {
+  /** By `<site>.<epoch>`, each in order of last change, oldest first. */
+  readonly #held = new Map<string, Map<string, Held>>();
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  #waiting = 0;
+  #standing: SitesStanding | null = null;
+  /** On the clock of `performance.now()`. */
+  #stoodAt = 0;
+  #caughtUp = false;
+  #present = 0;
+  #absent = 0;
+
+  /** Forgets what was followed: a new follower begins at the beginning. Nothing is answered until it has caught up. */
+  reset(): void {
+    this.#held.clear();
+    this.#caughtUp = false;
+  }
+
+  caughtUp(): void {
+    this.#caughtUp = true;
+  }
+
+  /** Takes one change of the bucket, in order. */
+  learn(change: Change): void {
+    const [life, key] = splitKey(change.key);
+    let groups = this.#held.get(life);
+    if (groups === undefined) {
+      groups = new Map();
+      this.#held.set(life, groups);
+    }
+    // Set anew and not in place: the order of the map is the order of last change.
+    groups.delete(key);
+    if (change.ended) return;
+    const { at, lifetimeMs = null } = change;
+    const until = lifetimeMs === null ? Infinity : at + lifetimeMs + endMarginMs;
+    groups.set(key, { uri: decoder.decode(change.data), until });
+    this.#tellWaiters(key);
+  }
+
+  /** Which sites there are, and how each stands, as it was just looked up. */
+  stands(standing: SitesStanding, now = performance.now()): void {
+    this.#standing = standing;
+    this.#stoodAt = now;
+  }
+
+  /**
+   * @param asker the site that asks, which is told of others only; null: who asks at the supernode, and sees all
+   * @param waitMs how long the answer may be held back until the group comes
+   */
+  lookUp(asker: string | null, key: string, waitMs: number, done: SitesDone): Leave {
+    const refusal = this.#refusalOf(asker);
+    if (refusal !== null) {
+      done(refusal);
+      return nothing;
+    }
+    const found = this.#find(asker, key);
+    if (found !== null || waitMs <= 0 || this.#waiting >= sitesWaitersMax) {
+      this.#answer(asker, found, done);
+      return nothing;
+    }
+    const waiter: Waiter = { key, asker, done, timer: null, settled: false };
+    const waiters = this.#waiters.get(key) ?? new Set();
+    this.#waiters.set(key, waiters.add(waiter));
+    this.#waiting++;
+    waiter.timer = setTimeout(() => {
+      if (this.#forget(waiter)) this.#answer(asker, this.#find(asker, key), done);
+    }, waitMs);
+    return () => this.#forget(waiter);
+  }
+
+  #refusalOf(asker: string | null): string | null {
+    if (this.#standing === null || !this.#caughtUp) return notReady;
+    if (asker === null || this.#standing.sees.has(asker)) return null;
+    return `${asker} has not joined, or was put out`;
+  }
+
+  /** Whether the asker may see the site's groups; its own it knows better itself. */
+  #sees(asker: string | null, site: string): boolean {
+    if (asker === null) return true;
+    const sees = this.#standing?.sees.get(asker);
+    return site !== asker && (sees === "all" || (sees?.includes(site) ?? false));
+  }
+
+  #find(asker: string | null, key: string): SitesAnswer["found"] {
+    for (const { site, epoch } of this.#standing?.sources ?? []) {
+      if (!this.#sees(asker, site)) continue;
+      const held = this.#held.get(`${site}.${epoch}`)?.get(key);
+      if (held !== undefined) return { site, uri: held.uri };
+    }
+    return null;
+  }
+
+  #answer(asker: string | null, found: SitesAnswer["found"], done: SitesDone): void {
+    if (found === null) this.#absent++;
+    else this.#present++;
+    done(found === null ? this.#absentFor(asker) : { found, unheard: [] });
+  }
+
+  #absentFor(asker: string | null): SitesAnswer {
+    if (performance.now() - this.#stoodAt > sitesLookOldMs) return nobodyAsked;
+    const unheard = (this.#standing?.sources ?? [])
+      .filter(({ site }) => this.#sees(asker, site))
+      .filter(({ silentMs, error }) => error !== null || silentMs === null || silentMs > sourceSilentMsMax)
+      .map(({ site }) => site);
+    return { found: null, unheard };
+  }
+
+  #tellWaiters(key: string): void {
+    for (const waiter of this.#waiters.get(key) ?? []) {
+      const found = this.#find(waiter.asker, key);
+      if (found !== null && this.#forget(waiter)) this.#answer(waiter.asker, found, waiter.done);
+    }
+  }
+
+  /** False where it had its answer already. */
+  #forget(waiter: Waiter): boolean {
+    if (waiter.settled) return false;
+    waiter.settled = true;
+    if (waiter.timer !== null) clearTimeout(waiter.timer);
+    this.#waiting--;
+    const waiters = this.#waiters.get(waiter.key);
+    waiters?.delete(waiter);
+    if (waiters?.size === 0) this.#waiters.delete(waiter.key);
+    return true;
+  }
+
+  /** Answers everyone who waits: the node stops. */
+  release(): void {
+    for (const waiters of this.#waiters.values()) {
+      for (const waiter of waiters) if (this.#forget(waiter)) waiter.done(stopping);
+    }
+  }
+
+  /** Drops what must have ended although its end was never heard. @param now epoch milliseconds by the server's clock */
+  tick(now: number): void {
+    for (const groups of this.#held.values()) {
+      for (const [key, { until }] of groups) {
+        if (until > now) break;
+        groups.delete(key);
+      }
+    }
+  }
+
+  stats(): SitesStats {
+    let groups = 0;
+    for (const of of this.#held.values()) groups += of.size;
+    return { lookups: this.#present + this.#absent, groups, waiting: this.#waiting };
+  }
+}
