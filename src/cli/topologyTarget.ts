@@ -27,6 +27,7 @@ import { folderOf, theDeployment } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
 import type { Home } from "./siteLife.ts";
 import { homeOf, newLives, noteLives } from "./siteLife.ts";
+import { applyAccount, planAccount } from "./topologyAccount.ts";
 import { applyUsers, planUsers } from "./topologyUsers.ts";
 
 export interface TargetOptions {
@@ -173,7 +174,8 @@ const supernodeTarget = (
             Effect.mapError(ofJetStream),
           );
           const sent = yield* planFilesOf(nats, takers).pipe(Effect.mapError(ofJetStream));
-          return [...rebuilt, ...found, ...sent, ...(yield* attempt(() => planUsers(home)))];
+          const users = yield* attempt(() => planUsers(home));
+          return [...rebuilt, ...found, ...sent, ...users, ...(yield* planAccount(home))];
         }),
       apply: (mayLose) =>
         Effect.gen(function* () {
@@ -183,7 +185,8 @@ const supernodeTarget = (
           );
           const sent = yield* planFilesOf(nats, takers).pipe(Effect.mapError(ofJetStream));
           yield* applyFilesOf(nats, takers).pipe(Effect.mapError(ofJetStream));
-          return [...rebuilt, ...made, ...sent, ...(yield* attempt(() => applyUsers(asNoted)))];
+          const users = yield* attempt(() => applyUsers(asNoted));
+          return [...rebuilt, ...made, ...sent, ...users, ...(yield* applyAccount(asNoted))];
         }),
     };
   });

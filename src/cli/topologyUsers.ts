@@ -6,7 +6,6 @@ import { readFile } from "node:fs/promises";
 import type { UserClaims, UserOptions } from "../jetstream/trust.ts";
 import { newUser, readUser, renewUser } from "../jetstream/trust.ts";
 import type { Change } from "../jetstream/topologyDiff.ts";
-import type { Deployment } from "../sites/deployment.ts";
 import { leafSubjects } from "../sites/leaf.ts";
 import { leafFilesSubjects } from "../sites/leafFiles.ts";
 import type { CredentialName } from "../sites/permissions.ts";
@@ -174,9 +173,3 @@ export async function applyUsers(home: Home): Promise<ReadonlyArray<Change>> {
   }
   return drifts.map(({ change }) => change);
 }
-
-/** Who was put out, and is not in what the servers were told. */
-export const untold = (
-  revoked: Deployment["revoked"],
-  told: Readonly<Record<string, number>>,
-): ReadonlyArray<string> => Object.keys(revoked).filter((user) => told[user] !== revoked[user]);

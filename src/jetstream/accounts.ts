@@ -1,4 +1,4 @@
-/** Tells a cluster's servers what an account is from now on: they keep it, tell each other, and end what it no longer allows. */
+/** What a cluster's servers know of an account: told anew, they keep it, tell each other, and end what it no longer allows. */
 import * as Effect from "effect/Effect";
 import { requestDeadlineMs } from "../limits.ts";
 import { JetStreamRejected } from "../protocol/errors.ts";
@@ -28,4 +28,13 @@ export const pushAccount = (
             }),
           );
     },
+  );
+
+/** What a cluster's servers know of an account. @returns its JWT; empty where they know none */
+export const lookUpAccount = (nats: NatsService, account: string): Effect.Effect<string, NatsUnavailable> =>
+  Effect.map(
+    nats.request("look up an account", `$SYS.REQ.ACCOUNT.${account}.CLAIMS.LOOKUP`, "", {
+      deadlineMs: requestDeadlineMs,
+    }),
+    (answer) => answer.string(),
   );

@@ -1,0 +1,189 @@
+/** The supernode's topology, and permissions as a part of it, on real servers: each sort of drift is named, mended, and gone. */
+import { readFileSync, writeFileSync } from "node:fs";
+import * as Effect from "effect/Effect";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { NatsService } from "../../src/jetstream/Nats.ts";
+import { commit, ledgerPut } from "../../src/jetstream/transaction.ts";
+import { newUser, readUser } from "../../src/jetstream/trust.ts";
+import type { CliResult } from "../support/cli.ts";
+import { runCli } from "../support/cli.ts";
+import { Deployment } from "../support/deployment.ts";
+import { until } from "../support/testSite.ts";
+
+const deployment = new Deployment();
+let hub: NatsService;
+
+beforeAll(async () => {
+  await deployment.init("hub", "--supernode");
+  for (const site of ["summit", "base"]) {
+    await deployment.init(site);
+    await deployment.join(site, "hub");
+  }
+  await Promise.all(["hub", "summit", "base"].map((name) => deployment.start(name)));
+  hub = await deployment.connect("hub", "admin");
+});
+afterAll(() => deployment.end());
+
+interface Change {
+  readonly kind: string;
+  readonly asset: string;
+  readonly words: string;
+}
+
+const atHub = (verb: string, ...more: ReadonlyArray<string>): Promise<CliResult> =>
+  deployment.cli("topology", verb, "--supernode", "hub", "--dir", deployment.folder, ...more);
+const atSite = (site: string, verb: string, ...more: ReadonlyArray<string>): Promise<CliResult> =>
+  runCli(["topology", verb, deployment.path(site, "site.yaml"), ...more], {
+    env: { ORRERY_CREDENTIALS: deployment.path(site, "creds", "admin.creds") },
+  });
+
+function changesOf({ exit, stdout, stderr }: CliResult): ReadonlyArray<Change> {
+  const { changes } = JSON.parse(stdout) as { changes: ReadonlyArray<Change> };
+  expect([exit, stderr]).toEqual([changes.length === 0 ? 0 : 3, ""]);
+  return changes;
+}
+
+/** Named by plan, made by apply, and gone. */
+async function mended(at: (verb: string, ...more: ReadonlyArray<string>) => Promise<CliResult>) {
+  const changes = changesOf(await at("plan", "--json"));
+  const made = await at("apply");
+  expect([made.exit, made.stderr]).toEqual([0, ""]);
+  expect(changesOf(await at("plan", "--json"))).toEqual([]);
+  return changes;
+}
+
+const summit = (verb: string, ...more: ReadonlyArray<string>) => atSite("summit", verb, ...more);
+const words = (changes: ReadonlyArray<Change>): ReadonlyArray<string> =>
+  changes.map((change) => change.words);
+
+it("what a supernode needs is made, with the sources of all sites that have joined", async () => {
+  const changes = await mended(atHub);
+  expect(changes.every(({ kind }) => kind === "create")).toBe(true);
+  expect(changes.map(({ asset }) => asset).toSorted()).toEqual([
+    "stream KV_nodes",
+    "stream KV_sites",
+    "stream KV_sitesPresence",
+  ]);
+  const { config, sources } = await hub.jsm.streams.info("KV_sites");
+  expect([config.num_replicas, sources?.length]).toEqual([3, 2]);
+  await mended(summit);
+  await mended((verb, ...more) => atSite("base", verb, ...more));
+});
+
+it("a source that is gone, copies that are too few, a consumer of a pair that is sent nothing", async () => {
+  const { streams, consumers } = hub.jsm;
+  const { config } = await streams.info("KV_sites");
+  const sources = (config.sources ?? []).filter(({ external }) => external?.api === "$JS.base.API");
+  await streams.update("KV_sites", { ...config, sources, num_replicas: 1 });
+  await consumers.add("KV_sites", {
+    durable_name: "summit=base",
+    description: "Orrery: files of base for summit",
+  });
+  await consumers.add("KV_sites", { durable_name: "theirs" });
+  await streams.add({ name: "THEIRS", subjects: ["theirs.>"] });
+  const changes = words(await mended(atHub));
+  expect(changes).toHaveLength(2);
+  expect(changes[0]).toMatch(
+    /^stream KV_sites: num_replicas: 1 → 3; source summit\/KV_ledger: none → \$KV\.sites\.summit\./,
+  );
+  expect(changes[1]).toBe("remove consumer KV_sites/summit=base: summit is sent no files of base any more");
+  expect((await streams.info("KV_sites")).config.num_replicas).toBe(3);
+  expect((await consumers.info("KV_sites", "theirs")).name).toBe("theirs");
+  expect((await streams.info("THEIRS")).config.name).toBe("THEIRS");
+});
+
+it("credentials of an earlier table, of nobody, and that are gone are told, and signed anew", async () => {
+  const seed = readFileSync(deployment.path("summit", "keys", "account.nk"), "utf8").trim();
+  const file = (role: string): string => deployment.path("summit", "creds", `${role}.creds`);
+  const before = await readUser(readFileSync(file("ingester"), "utf8"));
+  // Less than it needs, and more.
+  const old = await newUser("summit ingester", seed, (inbox) => ({
+    publish: [...before.publish.filter((subject) => subject !== "$KV.ledger.file.>"), "$KV.ledger.>"],
+    subscribe: [`${inbox}.>`],
+  }));
+  writeFileSync(file("ingester"), old.creds);
+  writeFileSync(file("presence"), "none");
+  writeFileSync(file("operator"), "");
+  const changes = await mended(summit);
+  expect(changes.map(({ kind, asset }) => `${kind} ${asset}`).toSorted()).toEqual([
+    "replace credentials summit/operator",
+    "replace credentials summit/presence",
+    "update credentials summit/ingester",
+  ]);
+  const told = changes.find(({ asset }) => asset.endsWith("ingester"))?.words ?? "";
+  expect(told).toContain("made from an earlier table: does not let it publish $KV.ledger.file.>");
+  expect(told).toContain("still lets it publish $KV.ledger.>");
+  const now = await readUser(readFileSync(file("ingester"), "utf8"));
+  expect([now.publicKey, now.publish.toSorted()]).toEqual([old.publicKey, before.publish.toSorted()]);
+  // The server takes it.
+  const nats = await deployment.connect("summit", "ingester");
+  await Effect.runPromise(commit(nats, "a file", [ledgerPut("file.files.-.x", Buffer.from("{}"))]));
+});
+
+it("what a site joins by is told at the supernode", async () => {
+  const seed = readFileSync(deployment.path("hub", "keys", "account.nk"), "utf8").trim();
+  const file = deployment.path("base", "creds", "leaf.creds");
+  const before = await readUser(readFileSync(file, "utf8"));
+  const old = await newUser("leaf base", seed, () => ({
+    publish: ["$JSC.R.>"],
+    subscribe: before.subscribe,
+    leaf: true,
+  }));
+  writeFileSync(file, old.creds);
+  const changes = await mended(atHub);
+  expect(changes.map(({ asset }) => asset)).toEqual(["credentials base/leaf"]);
+  const now = await readUser(readFileSync(file, "utf8"));
+  expect([now.publish.toSorted(), now.leaf]).toEqual([before.publish.toSorted(), true]);
+});
+
+it("a site that was destroyed lives anew under another epoch, and what it knew before is told to be of its former life", async () => {
+  await until(
+    () => deployment.leaves("hub"),
+    (leaves) => leaves.length === 2,
+  );
+  const epochOf = (site: string): string =>
+    (JSON.parse(readFileSync(deployment.path(site, "deployment.json"), "utf8")) as { epoch: string }).epoch;
+  const before = epochOf("summit");
+  expect((await summit("destroy", "--yes", "summit")).exit).toBe(0);
+  const epoch = epochOf("summit");
+  expect(epoch).not.toBe(before);
+  await mended(summit);
+  const nats = await deployment.connect("summit", "admin");
+  await Effect.runPromise(commit(nats, "a file", [ledgerPut("file.files.-.new", Buffer.from("{}"))]));
+  const changes = words(await mended(atHub));
+  expect(changes).toContain(`site summit: it was rebuilt; epoch ${before} → ${epoch}`);
+  expect(changes.join("\n")).toContain(`$KV.sites.summit.${epoch}.file.>`);
+  const found = await until(
+    () =>
+      hub.jsm.streams.getMessage("KV_sites", { last_by_subj: `$KV.sites.summit.${epoch}.file.files.-.new` }),
+    (message) => message !== null,
+    150_000,
+  );
+  expect(found?.string()).toBe("{}");
+}, 180_000);
+
+it("a site that was put out while no server answered is told of by plan, and out after apply", async () => {
+  const file = deployment.path("hub", "deployment.json");
+  const noted = JSON.parse(readFileSync(file, "utf8")) as {
+    members: Record<string, { user: string; revokedAt: string | null }>;
+    revoked: Record<string, number>;
+  };
+  const base = noted.members["base"];
+  // As `site revoke` leaves it when the push failed.
+  if (base !== undefined) base.revokedAt = new Date().toISOString();
+  noted.revoked[base?.user ?? ""] = Math.floor(Date.now() / 1_000);
+  writeFileSync(file, JSON.stringify(noted));
+  const changes = words(await mended(atHub));
+  expect(changes).toContain("account hub: its servers do not know that base was put out");
+  expect(changes.join("\n")).toContain("source base/KV_ledger: there → none");
+  await until(
+    () => deployment.leaves("hub"),
+    (leaves) => leaves.length === 1,
+  );
+  // What came of it stays, and the supernode's own streams go only when its name is given.
+  expect((await atHub("destroy")).exit).toBe(3);
+  expect((await atHub("destroy", "--yes", "hub")).exit).toBe(0);
+  const left: Array<string> = [];
+  for await (const { config } of hub.jsm.streams.list()) left.push(config.name);
+  expect(left).toEqual(["THEIRS"]);
+});
