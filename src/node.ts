@@ -20,6 +20,8 @@ import type { EmbeddedServer } from "./jetstream/embedded.ts";
 import { openObjects } from "./jetstream/objects.ts";
 import type { AroundDriver } from "./node/actors.ts";
 import { actorSpecs } from "./node/actors.ts";
+import type { Outward } from "./node/outward.ts";
+import { supernodeSpecs } from "./node/supernode.ts";
 import { serviceActors } from "./node/discovery.ts";
 import { openStorages } from "./node/storages.ts";
 import type { Link, SelfDescription } from "./node/link.ts";
@@ -143,7 +145,10 @@ export const startNode = (options: NodeOptions): Effect.Effect<RunningNode, Node
         }).pipe(
           Effect.tapError((error) =>
             // Another process has our name: going on, or trying again, would only disturb it.
-            error._tag === "NodeSuperseded" || error._tag === "NodeNameTaken" || error._tag === "FormatNewer"
+            error._tag === "NodeSuperseded" ||
+            error._tag === "NodeNameTaken" ||
+            error._tag === "FormatNewer" ||
+            error._tag === "FormatOlder"
               ? Deferred.fail(fatal, fail(error))
               : Effect.void,
           ),
@@ -197,10 +202,9 @@ const runActors = (
   ready: Effect.Effect<void>,
 ): Effect.Effect<unknown, unknown, Scope.Scope> =>
   Effect.gen(function* () {
-    const { site, log } = options;
+    const { log } = options;
     const { link } = state;
     if (link === null) return yield* Effect.die(new Error("actors before the link"));
-    const storage = yield* openStorages(site, link.context.nats);
     const claimsActors = new Set(
       (options.actors ?? []).filter((a) => a.behaviour === "claims").map((a) => a.options.name),
     );
@@ -210,13 +214,7 @@ const runActors = (
         intensity: 50,
         period: "1 minute",
         backoff: { base: "50 millis", max: "5 seconds", stableAfter: "10 seconds" },
-        children: actorSpecs({
-          site,
-          link,
-          actors: options.actors ?? [],
-          storage,
-          runs: yield* untilAnswered(log, openObjects(link.context.nats, runsBucket, site.nats.replicas)),
-          aroundDriver: options.aroundDriver ?? ((_lane, open) => open),
+        children: yield* childrenOf(options, link, {
           healthRoutes: healthRoutes(
             link.context,
             readinessOf(link.context, self.actors),
@@ -237,6 +235,19 @@ const runActors = (
     state.handle = handle;
     yield* ready;
     return yield* handle.await;
+  });
+
+/** A site's actors, or a supernode's. */
+const childrenOf = (
+  { site, log, actors = [], aroundDriver = (_lane, open) => open }: NodeOptions,
+  link: Link,
+  outward: Outward,
+): Effect.Effect<ReadonlyArray<Supervisor.PlainChildSpec>, unknown, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (site.supernode) return supernodeSpecs({ ...outward, site, link });
+    const storage = yield* openStorages(site, link.context.nats);
+    const runs = yield* untilAnswered(log, openObjects(link.context.nats, runsBucket, site.nats.replicas));
+    return actorSpecs({ ...outward, site, link, actors, storage, runs, aroundDriver });
   });
 
 const withActors = (tree: TreeNode, state: State): Effect.Effect<TreeNode> =>

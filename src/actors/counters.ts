@@ -5,6 +5,16 @@ import type { Outcome } from "../protocol/lifecycle.ts";
 
 type Tags = Readonly<Record<string, string>>;
 
+export interface SiteGauges {
+  /** Since anything was heard of it. */
+  readonly silentSeconds: number;
+  readonly stalled: boolean;
+  /** Messages of the site that are not here yet, as far as the supernode knows. */
+  readonly lag: number;
+  /** Keys of files. */
+  readonly files: number;
+}
+
 export interface Counters {
   readonly received: (lane: string, count: number) => void;
   readonly skipped: (why: string, count: number) => void;
@@ -21,6 +31,8 @@ export interface Counters {
   readonly putBack: (mailbox: string, count: number) => void;
   readonly lookups: (present: boolean, count: number) => void;
   readonly requests: (route: string, status: number, count?: number) => void;
+  /** What of one source address was refused because there was too much of it. */
+  readonly limited: (what: "notifications" | "connections", count: number) => void;
   /** Webhook requests, by what became of them. */
   readonly webhooks: (
     receiver: string,
@@ -41,6 +53,10 @@ export interface Counters {
   readonly replays: (lane: string, count: number) => void;
   /** Days since the newest file of a data set that is watched, and whether that is too long. */
   readonly fileAge: (dataset: string, days: number, aged: boolean) => void;
+  /** What a supernode holds of a site, and how it comes: see {@link SiteGauges}. */
+  readonly site: (site: string, gauges: SiteGauges) => void;
+  /** Keys that a supernode dropped because the site no longer has them. */
+  readonly dropped: (site: string, why: "epoch" | "day" | "gone", count: number) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
   readonly totals: () => Readonly<Record<string, number>>;
 }
@@ -68,7 +84,13 @@ const counters = {
   webhooks: Metric.counter("orrery_webhooks_total", {
     description: "Webhook requests, by receiver and outcome",
   }),
+  dropped: Metric.counter("orrery_site_dropped_total", {
+    description: "Keys that the supernode dropped because the site no longer has them, by site and reason",
+  }),
   visits: Metric.counter("orrery_visits_total", { description: "Visits written, by system" }),
+  limited: Metric.counter("orrery_limited_total", {
+    description: "Refused because one source address sent too much, by what it was",
+  }),
   requests: Metric.counter("orrery_http_requests_total", {
     description: "HTTP requests, by route and status",
   }),
@@ -105,6 +127,19 @@ const untold = Metric.gauge("orrery_webhook_backlog", {
     "Files that a receiver is still to be told of, by receiver, as the node sees it whose turn it is",
 });
 
+const sites = {
+  silentSeconds: Metric.gauge("orrery_site_silent_seconds", {
+    description: "Since the supernode heard anything of a site",
+  }),
+  stalled: Metric.gauge("orrery_site_stalled", {
+    description: "1 while a site is not heard of, or cannot be sourced",
+  }),
+  lag: Metric.gauge("orrery_site_lag", {
+    description: "Messages of a site that are not at the supernode yet, as far as it knows",
+  }),
+  files: Metric.gauge("orrery_site_files", { description: "Keys of a site's files at the supernode" }),
+};
+
 /** Metrics live in a registry of their context: the same one must be given to the exporter. */
 export const makeCounters = Effect.map(Effect.context(), (context): Counters => {
   const totals: Record<string, number> = {};
@@ -133,6 +168,7 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
     putBack: (mailbox, count) => add("putBack", { mailbox }, count),
     lookups: (present, count) => add("lookups", { present: String(present) }, count),
     requests: (route, status, count = 1) => add("requests", { route, status: String(status) }, count),
+    limited: (what, count) => add("limited", { what }, count),
     webhooks: (receiver, outcome, count = 1) => add("webhooks", { receiver, outcome }, count),
     untold: (receiver, count) => Metric.withAttributes(untold, { receiver }).updateUnsafe(count, context),
     visits: (system, count) => add("visits", { system }, count),
@@ -154,6 +190,11 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
       Metric.withAttributes(fileAge, { dataset }).updateUnsafe(days, context);
       Metric.withAttributes(aged, { dataset }).updateUnsafe(isAged ? 1 : 0, context);
     },
+    site: (site, gauges) => {
+      for (const name of ["silentSeconds", "stalled", "lag", "files"] as const)
+        Metric.withAttributes(sites[name], { site }).updateUnsafe(Number(gauges[name]), context);
+    },
+    dropped: (site, why, count) => add("dropped", { site, why }, count),
     totals: () => ({ ...totals }),
   };
 });

@@ -8,7 +8,10 @@
 import * as Effect from "effect/Effect";
 import { managed } from "../jetstream/Nats.ts";
 import { lastRevisionUnsafe, scan } from "../jetstream/ledger.ts";
+import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
+import { requestDeadlineMs } from "../limits.ts";
 import { kvStream, kvSubject, ledgerBucket, placeOfRecordKey } from "../protocol/keys.ts";
+import { encodePurged, purgedKey } from "../protocol/purged.ts";
 import { recordOrNull } from "../protocol/records.ts";
 import { seenMark } from "../protocol/seen.ts";
 import type { NodeContextService } from "./NodeContext.ts";
@@ -60,7 +63,7 @@ export const purgeOldDays = (
   rules: ReadonlyArray<RetentionRule>,
 ): Effect.Effect<void, Error> =>
   Effect.gen(function* () {
-    const now = Date.now();
+    const now = node.nats.now();
     // What is written from here on is not purged this time: it may be the way back of a file that comes just now.
     const upTo = yield* Effect.tryPromise({
       try: () => lastRevisionUnsafe(node.nats, ledgerBucket),
@@ -72,7 +75,9 @@ export const purgeOldDays = (
       for (const day of entry.key.match(/\.\d{8}\./g) ?? []) open.add(day.slice(1, -1));
     });
     for (const rule of rules) {
-      for (const day of expiredDays(now, rule.days)) {
+      const days = expiredDays(now, rule.days);
+      yield* tellPurged(node, rule, days, open, upTo);
+      for (const day of days) {
         if (open.has(day)) continue;
         if (!rule.exposures) yield* noteFiles(node, rule.lane, day, upTo);
         for (const filter of rule.exposures ? ofNoLane(day) : ofLane(rule, day)) {
@@ -80,6 +85,26 @@ export const purgeOldDays = (
         }
       }
     }
+  });
+
+/** For the supernode, which has the same days: told before, so that no purge is one that it never hears of. */
+const tellPurged = (
+  node: NodeContextService,
+  { lane, exposures }: RetentionRule,
+  days: ReadonlyArray<string>,
+  open: ReadonlySet<string>,
+  upTo: number,
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const [through = "", from = ""] = [days[0], days.at(-1)];
+    const held = days.filter((day) => open.has(day));
+    const write = ledgerPut(purgedKey(exposures ? null : lane), encodePurged({ upTo, from, through, held }));
+    const answer = yield* Effect.promise(() =>
+      commitUnsafe(node.nats, "tell what is purged", [write], requestDeadlineMs),
+    );
+    // The site goes by its own retention, whoever hears of it.
+    if ("_tag" in answer)
+      node.log("warn", "could not tell the supernode which days are purged", { cause: answer.message });
   });
 
 const purge = (node: NodeContextService, filter: string, upTo: number): Effect.Effect<void, Error> =>

@@ -139,6 +139,28 @@ const sources = Command.make("sources", { supernode, dir, json }, (given) =>
   Command.withShortDescription("How far each site's ledger has come"),
 );
 
+const reconcile = Command.make(
+  "reconcile",
+  {
+    name: argument("SITE", "The site"),
+    supernode,
+    dir,
+    dryRun: toggle("dry-run", "Only look"),
+    evenMost: toggle("even-most", "Drop also where more than half of the site's keys would go"),
+    json,
+  },
+  (given) =>
+    run(
+      () => import("./siteReconcile.ts"),
+      (module, io) => module.reconcile(io, plain(given)),
+    ),
+).pipe(
+  Command.withDescription(
+    "Compare what the supernode has of a site with what the site has, key by key, and drop what the site has no more. Exit 3 when something else differs.",
+  ),
+  Command.withShortDescription("Compare a site with what is held of it"),
+);
+
 export const site = Command.make("site").pipe(
   Command.withDescription(
     "Sites and the supernode: keys, credentials and server configurations, and who has joined.",

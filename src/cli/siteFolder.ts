@@ -6,7 +6,7 @@
  *     NAME/creds/            one .creds file a role
  *     NAME/tls/              ca.pem, server.pem, server.key
  *     NAME/*.conf            the servers' configurations
- *     NAME/site.yaml         of a site: the site file
+ *     NAME/site.yaml         the site file
  *     nats/context/          contexts for the nats CLI: XDG_CONFIG_HOME=FOLDER nats --context NAME-admin
  */
 import * as Schema from "effect/Schema";

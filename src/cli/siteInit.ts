@@ -8,7 +8,9 @@ import type { Deployment, Ports, ServerAddress } from "../sites/deployment.ts";
 import { addresses, hostPort, listenOn } from "../sites/deployment.ts";
 import { adminFor, credentials, subjectsOf } from "../sites/permissions.ts";
 import type { CredentialName } from "../sites/permissions.ts";
-import { siteYaml } from "../sites/siteFile.ts";
+import { siteYaml, supernodeYaml } from "../sites/siteFile.ts";
+import type { SupernodeCredentialName } from "../sites/supernodePermissions.ts";
+import { supernodeCredentials, supernodeSubjectsOf } from "../sites/supernodePermissions.ts";
 import { fill, quoted, trustConf } from "../sites/template.ts";
 import { certificateFiles, makeCertificates, takeCertificates } from "./certificates.ts";
 import type { CommandFailed } from "./failures.ts";
@@ -90,7 +92,7 @@ async function make(io: IoService, options: InitOptions): Promise<void> {
   const roles = await writeUsers(folder, deployment, keys);
   const dataDir = resolve(io.cwd, options.dataDir ?? join(folder.path, "data"));
   const configurations = await writeServers(folder, deployment, dataDir);
-  if (kind === "site") await writeSiteFile(folder, deployment);
+  await writeSiteFile(folder, deployment);
   // Last: a folder without it is one that was not finished.
   await writeDeployment(folder, deployment);
   const made = { name, kind, folder: folder.path, configurations, credentials: roles };
@@ -100,11 +102,15 @@ async function make(io: IoService, options: InitOptions): Promise<void> {
   if (kind === "site") {
     const admin = credsFile(folder, "admin");
     say(io, `  ORRERY_CREDENTIALS=${admin} orrery topology apply ${join(folder.path, "site.yaml")}`);
-    say(io, `  orrery start ${join(folder.path, "site.yaml")}`);
   }
+  if (kind === "supernode") say(io, `  ${applyWords(folder, options.dir)}`);
+  say(io, `  orrery start ${join(folder.path, "site.yaml")}`);
   say(io, `keys/ signs for ${name}: keep it away from the machines that run it`);
   return undefined;
 }
+
+const applyWords = ({ name }: Folder, dir: string | null): string =>
+  `orrery site apply --supernode ${name}${dir === null ? "" : ` --dir ${dir}`}`;
 
 function hostsOf({ hosts, supernode }: InitOptions): ReadonlyArray<string> {
   const found = (hosts ?? "127.0.0.1").split(",").map((host) => host.trim());
@@ -154,6 +160,8 @@ export async function writeTrust(
 }
 
 const everything = { publish: [">"], subscribe: [">"] };
+/** Everything in an account of its own, and nothing of the servers. */
+export const adminSubjects = { ...everything, publishNot: ["$SYS.>"], subscribeNot: ["$SYS.>"] };
 
 export const urlsOf = (servers: ReadonlyArray<ServerAddress>): ReadonlyArray<string> =>
   servers.map(({ host, client }) => `tls://${hostPort(host, client)}`);
@@ -183,9 +191,13 @@ async function writeUsers(
     for (const role of Object.keys(credentials) as ReadonlyArray<CredentialName>) {
       await user(role, credentials[role].for, keys.account.seed, (inbox) => subjectsOf(role, inbox));
     }
+  } else {
+    for (const role of Object.keys(supernodeCredentials) as ReadonlyArray<SupernodeCredentialName>) {
+      const whom = supernodeCredentials[role].for;
+      await user(role, whom, keys.account.seed, (inbox) => supernodeSubjectsOf(role, inbox));
+    }
   }
-  const notSystem = { publishNot: ["$SYS.>"], subscribeNot: ["$SYS.>"] };
-  await user("admin", adminFor, keys.account.seed, () => ({ ...everything, ...notSystem }));
+  await user("admin", adminFor, keys.account.seed, () => adminSubjects);
   await user("system", "who watches the servers, and revokes", keys.system.seed, () => everything);
   for (const [role, { publicKey, description }] of people) {
     await writeContext(folder, role, {
@@ -235,5 +247,8 @@ async function writeServers(
   return files;
 }
 
-const writeSiteFile = (folder: Folder, { name, servers }: Deployment): Promise<void> =>
-  writeWhole(join(folder.path, "site.yaml"), siteYaml(name, urlsOf(servers)));
+const writeSiteFile = (folder: Folder, { name, kind, servers }: Deployment): Promise<void> =>
+  writeWhole(
+    join(folder.path, "site.yaml"),
+    (kind === "site" ? siteYaml : supernodeYaml)(name, urlsOf(servers)),
+  );

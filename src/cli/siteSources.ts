@@ -2,13 +2,10 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { NatsService } from "../jetstream/Nats.ts";
-import type { SourceState } from "../jetstream/sitesBucket.ts";
-import { sitesTopology, sourceStates } from "../jetstream/sitesBucket.ts";
-import { countSince } from "../jetstream/survey.ts";
+import type { Taker } from "../jetstream/filesOf.ts";
+import { applyFilesOf } from "../jetstream/filesOf.ts";
+import { sitesTopology } from "../jetstream/sitesBucket.ts";
 import { apply as applyTopology } from "../jetstream/topology.ts";
-import { sourceSilentMsMax } from "../limits.ts";
-import { kvStream } from "../protocol/keys.ts";
-import { sitesBucket, siteSubjects } from "../protocol/sites.ts";
 import type { Deployment } from "../sites/deployment.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, no, ofCause, ofJetStream, unreachable } from "./failures.ts";
@@ -18,8 +15,9 @@ import { connectDeployment } from "./siteConnect.ts";
 import { folderOf, theDeployment } from "./siteFolder.ts";
 import type { Folder } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
-import { table } from "./table.ts";
-import { count, plural } from "./words.ts";
+import { newLives, noteLives } from "./siteLife.ts";
+import { readSourced, sourcedTable } from "./sourced.ts";
+import { plural } from "./words.ts";
 
 export interface SourcesOptions {
   readonly supernode: string;
@@ -33,7 +31,10 @@ interface Opened {
   readonly nats: NatsService;
 }
 
-const opened = (io: IoService, options: SourcesOptions): Effect.Effect<Opened, CommandFailed, Scope.Scope> =>
+export const opened = (
+  io: IoService,
+  options: SourcesOptions,
+): Effect.Effect<Opened, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = folderOf(rootOf(io, options.dir), options.supernode);
     const deployment = yield* Effect.tryPromise({
@@ -48,32 +49,42 @@ const opened = (io: IoService, options: SourcesOptions): Effect.Effect<Opened, C
     return { folder, deployment, nats };
   });
 
+/** Who is sent other sites' files. */
+const takersOf = ({ members }: Deployment): ReadonlyArray<Taker> =>
+  Object.entries(members).flatMap(([name, { revokedAt, epoch, filesOf = [] }]) =>
+    revokedAt === null ? [{ name, epoch, filesOf }] : [],
+  );
+
 /** Sources every site that has joined and was not put out. What is there of a site that was stays. */
 export const apply = (
   io: IoService,
   options: SourcesOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { deployment, nats } = yield* opened(io, options);
+    const { folder, deployment: before, nats } = yield* opened(io, options);
+    // A site that was rebuilt is sourced under its new epoch.
+    const deployment = yield* Effect.tryPromise({
+      try: async () =>
+        noteLives({ folder, deployment: before }, await newLives({ folder, deployment: before })),
+      catch: ofCause,
+    });
     const sites = Object.entries(deployment.members).flatMap(([name, { revokedAt, epoch, sees }]) =>
       revokedAt === null ? [{ name, epoch, ...(sees === undefined ? {} : { sees }) }] : [],
     );
     const wanted = sitesTopology(sites, deployment.servers.length);
     const changes = yield* applyTopology(nats, wanted).pipe(Effect.mapError(ofJetStream));
+    const sent = yield* applyFilesOf(nats, takersOf(deployment)).pipe(Effect.mapError(ofJetStream));
     const refused = changes.filter((change) => change.kind === "refuse");
     const names = sites.map(({ name }) => name).join(", ");
-    if (options.json) sayJson(io, { supernode: deployment.name, sites, changes });
-    else
-      say(
-        io,
-        changes.length === 0 ? `nothing to do: ${names}` : `sourced: ${names === "" ? "no site" : names}`,
-      );
+    if (options.json) sayJson(io, { supernode: deployment.name, sites, changes, sent });
+    else {
+      for (const words of sent) say(io, words);
+      if (changes.length === 0 && sent.length === 0) say(io, `nothing to do: ${names}`);
+      if (changes.length > 0) say(io, `sourced: ${names === "" ? "no site" : names}`);
+    }
     if (refused.length > 0) return yield* failed(refused.map(({ words }) => words).join("; "));
     return undefined;
   });
-
-const isSilent = ({ silentMs, error }: SourceState): boolean =>
-  error !== null || silentMs === null || silentMs > sourceSilentMsMax;
 
 /** Ends with "no" when a site is not heard of, by name: its lag would not tell. */
 export const sources = (
@@ -82,31 +93,9 @@ export const sources = (
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const { nats } = yield* opened(io, options);
-    const states = yield* sourceStates(nats).pipe(Effect.mapError(ofJetStream));
-    const rows = yield* Effect.forEach(states, (state) =>
-      countSince(nats, kvStream(sitesBucket), siteSubjects(state.site, state.epoch, "file"), 0).pipe(
-        Effect.mapError(ofJetStream),
-        Effect.map((files) => ({ ...state, files, silent: isSilent(state) })),
-      ),
-    );
+    const rows = yield* readSourced(nats).pipe(Effect.mapError(ofJetStream));
     if (options.json) sayJson(io, { supernode: options.supernode, sites: rows });
-    else {
-      const columns = [
-        { title: "SITE" },
-        { title: "EPOCH" },
-        { title: "FILES", right: true },
-        { title: "LAG", right: true },
-        { title: "LAST HEARD", give: 10 },
-      ];
-      const lines = rows.map(({ site, epoch, files, lag, silentMs, error }) => [
-        site,
-        epoch,
-        count(files),
-        count(lag),
-        error ?? (silentMs === null ? "never" : `${Math.round(silentMs / 1_000)} s ago`),
-      ]);
-      io.out.write(table(columns, lines, { color: io.out.color, columns: io.out.columns() }));
-    }
+    else io.out.write(sourcedTable(rows, { color: io.out.color, columns: io.out.columns() }));
     const silent = rows.filter((row) => row.silent).map(({ site }) => site);
     if (silent.length === 0) return undefined;
     return yield* no(

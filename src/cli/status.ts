@@ -5,9 +5,15 @@ import type { CommandFailed } from "./failures.ts";
 import { misused, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { sayJson, tell } from "./Io.ts";
+import type { SiteLink } from "./site.ts";
 import { openSite } from "./site.ts";
 import { renderStatus } from "./statusView.ts";
+import type { SupernodeStatus } from "./supernodeStatus.ts";
+import { readSupernodeStatus, renderSupernodeStatus } from "./supernodeStatus.ts";
+import type { SiteStatus } from "./survey.ts";
 import { readStatus } from "./survey.ts";
+import type { TableOptions } from "./table.ts";
+import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 
 export interface StatusOptions {
   readonly site: string | null;
@@ -25,6 +31,21 @@ function redraw(io: IoService, text: string): void {
   io.out.write(`\u001b[H${lines}\u001b[J`);
 }
 
+interface Look {
+  readonly seen: SiteStatus | SupernodeStatus;
+  readonly text: () => string;
+}
+
+const lookAt = (io: IoService, link: SiteLink): Effect.Effect<Look, NatsUnavailable | JetStreamRejected> => {
+  const options = (): TableOptions => ({ color: io.out.color, columns: io.out.columns() });
+  return link.site.supernode
+    ? Effect.map(readSupernodeStatus(link), (seen) => ({
+        seen,
+        text: () => renderSupernodeStatus(seen, options()),
+      }))
+    : Effect.map(readStatus(link), (seen) => ({ seen, text: () => renderStatus(seen, options()) }));
+};
+
 export const status = (
   io: IoService,
   options: StatusOptions,
@@ -34,11 +55,11 @@ export const status = (
       return yield* misused(`--every ${options.every}: it may be 0.2 to ${everySecondsMax} seconds`);
     }
     const link = yield* openSite(io, options.site);
-    const look = readStatus(link).pipe(Effect.mapError(ofJetStream));
+    const look = lookAt(io, link).pipe(Effect.mapError(ofJetStream));
     if (!options.watch) {
-      const seen = yield* look;
+      const { seen, text } = yield* look;
       if (options.json) return sayJson(io, seen);
-      return io.out.write(renderStatus(seen, { color: io.out.color, columns: io.out.columns() }));
+      return io.out.write(text());
     }
     // ^C is how one stops watching.
     io.run.onSignal = 0;
@@ -46,7 +67,7 @@ export const status = (
     if (terminal) io.out.write("\u001b[2J");
     return yield* Effect.forever(
       Effect.gen(function* () {
-        const seen = yield* Effect.catch(look, (error) =>
+        const found = yield* Effect.catch(look, (error) =>
           Effect.sync(() => {
             // A server that is away comes back; whoever watches wants to see that, too.
             if (terminal) redraw(io, `${error.message}\n`);
@@ -54,11 +75,10 @@ export const status = (
             return null;
           }),
         );
-        if (seen !== null && options.json) io.out.write(`${JSON.stringify(seen)}\n`);
-        else if (seen !== null) {
-          const text = renderStatus(seen, { color: io.out.color, columns: io.out.columns() });
-          if (terminal) redraw(io, text);
-          else io.out.write(`${text}\n`);
+        if (found !== null && options.json) io.out.write(`${JSON.stringify(found.seen)}\n`);
+        else if (found !== null) {
+          if (terminal) redraw(io, found.text());
+          else io.out.write(`${found.text()}\n`);
         }
         yield* Effect.sleep(Math.round(options.every * 1_000));
       }),

@@ -17,7 +17,7 @@ const since = (iso: string | null, now: number): string => {
 
 const actorsShownMax = 8;
 
-function nodesTable(nodes: ReadonlyArray<NodeStatus>, now: number, options: TableOptions): string {
+export function nodesTable(nodes: ReadonlyArray<NodeStatus>, now: number, options: TableOptions): string {
   const rows = nodes.map((node) => {
     const restarts = node.actors.reduce((sum, actor) => sum + actor.restarts, 0);
     const troubled = node.actors.filter((actor) => actor.status !== "running");
@@ -55,7 +55,7 @@ function nodesTable(nodes: ReadonlyArray<NodeStatus>, now: number, options: Tabl
 }
 
 /** Restarts by actor, for those that had any. */
-function restartLines(nodes: ReadonlyArray<NodeStatus>): ReadonlyArray<string> {
+export function restartLines(nodes: ReadonlyArray<NodeStatus>): ReadonlyArray<string> {
   return nodes.flatMap((node) =>
     node.actors
       .filter((actor) => actor.restarts > 0)

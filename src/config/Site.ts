@@ -8,6 +8,8 @@ import type { JobCatalogue } from "./JobCatalogue.ts";
 
 export interface Site {
   readonly name: string;
+  /** It is a supernode: it takes nothing in, and holds what its sites let others see. */
+  readonly supernode: boolean;
   /** Stable node name: `--node`, else `ORRERY_NODE`, else `node.name`, else the host's name. */
   readonly node: string;
   /** The actors that this node runs: `--roles`, else `ORRERY_ROLES`, else `node.roles`, else all. */
@@ -22,6 +24,8 @@ export interface Site {
   readonly jobs: ReadonlyMap<string, JobSettings>;
   /** Jobs of a mission, which start when their inputs' data sets are there; null: none. */
   readonly catalogue: JobCatalogue | null;
+  /** Other sites whose files are inputs of the catalogue's jobs; null: none. */
+  readonly filesOf: FilesOfSettings | null;
   /**
    * Microseconds since 1970: from this day on jobs of the catalogue that take no data product have a partition for each day. null: they
    * have none.
@@ -47,7 +51,8 @@ export type Role =
   | "runner"
   | "watcher"
   | "notifier"
-  | "visits";
+  | "visits"
+  | "keeper";
 
 export interface NatsSettings {
   /** `embedded`: this process starts and supervises its own nats-server under `dataDir`. */
@@ -78,6 +83,10 @@ export interface HttpSettings {
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
+  /** Addresses and networks whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: ReadonlyArray<string>;
+  /** Of one source address that is neither this machine nor a trusted proxy. */
+  readonly connectionsPerAddress: number;
 }
 
 export type StorageSettings =
@@ -170,6 +179,8 @@ export interface EnqueuerSettings {
   readonly bodyBytesMax: number;
   readonly recordsMax: number;
   readonly duplicateWindowMs: number;
+  /** Of each source address; null: as many as come. */
+  readonly limits: { readonly requestsPerSecond: number; readonly burst: number } | null;
 }
 
 export interface WatchSettings {
@@ -185,6 +196,8 @@ export interface PresenceSettings {
   readonly detector: RegExp;
   readonly lifetimeMs: number;
   readonly deleteWhenSeen: boolean;
+  /** Whose groups a look-up is about where it does not say: this site's, or all that it may see. */
+  readonly scope: "site" | "all";
 }
 
 export interface JobSettings {
@@ -196,8 +209,6 @@ export interface JobSettings {
   readonly lane: string;
   readonly inputs: ReadonlyArray<JobInput>;
   readonly outputs: ReadonlyArray<JobOutput>;
-  /** Whose groups a look-up is about where it does not say: this site's, or all that it may see. */
-  readonly scope: "site" | "all";
   readonly driver: {
     readonly type: "process";
     readonly command: ReadonlyArray<string>;
@@ -242,6 +253,19 @@ export interface WebhookSettings {
   readonly attemptsMax: number;
   readonly backoffBaseMs: number;
   readonly backoffMaxMs: number;
+}
+
+export interface FilesOfSettings {
+  /** JetStream domain of the supernode. */
+  readonly supernode: string;
+  /** By the site's name. */
+  readonly sites: ReadonlyMap<
+    string,
+    {
+      /** Key into `Site.storage`: through which its buckets are read here. */
+      readonly storage: string;
+    }
+  >;
 }
 
 export interface VisitSettings {

@@ -5,7 +5,13 @@
  */
 import * as Schema from "effect/Schema";
 import { startOfDay } from "../jobs/instant.ts";
-import { claimItemsMax, nodeLeaseMs, notifyBodyBytesMax, notifyRecordsMax } from "../limits.ts";
+import {
+  claimItemsMax,
+  httpConnectionsMax,
+  nodeLeaseMs,
+  notifyBodyBytesMax,
+  notifyRecordsMax,
+} from "../limits.ts";
 import {
   Command,
   duration,
@@ -23,7 +29,8 @@ import { retentionDaysMax } from "./laneDefaults.ts";
 import { formatSize, msPerDay, msPerMinute } from "./quantity.ts";
 import type { Role } from "./Site.ts";
 
-export const roles: ReadonlyArray<Role> = [
+/** What nodes of a site may run. */
+export const siteRoles: ReadonlyArray<Role> = [
   "enqueuer",
   "ingester",
   "reclaimer",
@@ -35,6 +42,11 @@ export const roles: ReadonlyArray<Role> = [
   "visits",
 ];
 
+/** What nodes of a supernode may run. */
+export const supernodeRoles: ReadonlyArray<Role> = ["keeper", "presence"];
+
+const roles: ReadonlyArray<Role> = [...new Set([...siteRoles, ...supernodeRoles])];
+
 const Node = Schema.Struct({
   name: optional(
     Schema.NullOr(Text),
@@ -43,7 +55,7 @@ const Node = Schema.Struct({
   ),
   roles: optional(
     Schema.Array(Schema.Literals(roles)).annotate({ fix: "write a list: [ingester, reclaimer]" }),
-    roles,
+    siteRoles,
     "The actors that this node runs.",
   ),
   elsewhere: optional(
@@ -99,6 +111,16 @@ const Http = Schema.Struct({
   host: optional(Text, "127.0.0.1", "Address to listen on."),
   port: optional(wholeNumber(0, 65_535), 8686, "Port to listen on; 0 picks a free one."),
   insecure: optional(Schema.Boolean, false, "Allow plain HTTP on an address that other machines reach."),
+  trustedProxies: optional(
+    Schema.Array(Text).annotate({ fix: "write a list: [10.0.0.5, 10.1.0.0/16]" }),
+    [],
+    "Addresses and networks of proxies whose X-Forwarded-For says whom a request comes from.",
+  ),
+  connectionsPerAddress: optional(
+    wholeNumber(1, httpConnectionsMax),
+    4_096,
+    "Open connections from one address; not of this machine and of trusted proxies.",
+  ),
 });
 
 const Storage = Schema.Union([
@@ -254,6 +276,18 @@ const Lane = Schema.Struct({
   ),
 });
 
+const Limits = Schema.Struct({
+  requestsPerSecond: required(
+    wholeNumber(1, 1_000_000),
+    "Notifications a second from one address, sustained; what comes faster is answered 429.",
+  ),
+  burst: optional(
+    Schema.NullOr(wholeNumber(1, 10_000_000)),
+    null,
+    "Notifications at once after a pause; null: as many as two seconds of the above.",
+  ),
+});
+
 const Enqueuer = Schema.Struct({
   path: optional(Text, "/notify", "Path of the webhook."),
   secret: optional(
@@ -285,6 +319,11 @@ const Enqueuer = Schema.Struct({
     "2 min",
     "How long the stream itself knows a notification again; the ledger always does.",
   ),
+  limits: optional(
+    Schema.NullOr(Limits),
+    null,
+    "Of each source address, but this machine's; null: none but what the node can take.",
+  ),
 });
 
 const Watch = Schema.Struct({
@@ -310,6 +349,11 @@ const Presence = Schema.Struct({
   detector: optional(Pattern, "^R\\d\\d_S\\d\\d", "A detector that this is not found in is answered 400."),
   lifetime: optional(duration(nodeLeaseMs, 3_650 * msPerDay), "1 day", "How long a group is known."),
   deleteWhenSeen: optional(Schema.Boolean, false, "Forget a group once it was asked for and found."),
+  scope: optional(
+    Schema.Literals(["site", "all"]),
+    "site",
+    "Whose groups look-ups are about: this site's, or all that it may see, its own first; for a site that has joined a supernode.",
+  ),
 });
 
 const JobInput = Schema.Struct({
@@ -349,11 +393,6 @@ const Job = Schema.Struct({
   env: optional(Environment, {}, "Added to the environment; a value may be env:NAME or file:PATH."),
   timeLimit: optional(duration(100, 30 * msPerDay), "10 min", "Then the run is killed."),
   attemptsMax: optional(wholeNumber(1, 1_000), 3, "Tries before the run is given up."),
-  scope: optional(
-    Schema.Literals(["site", "all"]),
-    "site",
-    "Whose groups look-ups are about: this site's, or all that it may see, its own first; for a site that has joined a supernode.",
-  ),
   workers: optional(wholeNumber(1, 256), 1, "Runs at once on this node."),
 });
 
@@ -379,6 +418,22 @@ const Webhook = Schema.Struct({
   backoffBase: optional(duration(1, msPerDay), "1 s", "Before the second try; doubled for each one after."),
   backoffMax: optional(duration(1, msPerDay), "30 s", "Longest time between two tries."),
   insecure: optional(Schema.Boolean, false, "Allow http:// to another machine."),
+});
+
+const FilesOf = Schema.Struct({
+  supernode: required(Text, "JetStream domain of the supernode that this site has joined: its name."),
+  sites: required(
+    Schema.Record(
+      Schema.String,
+      Schema.Struct({
+        storage: required(
+          Text,
+          "Name of the storage of this file through which the site's buckets are read here.",
+        ),
+      }),
+    ),
+    "The sites whose files are inputs here, by their names.",
+  ),
 });
 
 const Visits = Schema.Struct({
@@ -414,6 +469,11 @@ const Log = Schema.Struct({
 
 export const SiteSchema = Schema.Struct({
   name: required(Text, "Name of the site."),
+  supernode: optional(
+    Schema.Boolean,
+    false,
+    "true: a supernode, which holds what its sites let others see; it has no lanes, and nothing that works on files.",
+  ),
   node: optional(Node, {}, "This node."),
   nats: optional(Nats, {}, "The NATS server."),
   http: optional(Http, {}, "The HTTP server: webhook, presence, health, metrics."),
@@ -431,6 +491,11 @@ export const SiteSchema = Schema.Struct({
     Schema.NullOr(Text),
     null,
     "Job catalogue of a mission, e.g. imap/catalogue.yaml: what is made of which data sets.",
+  ),
+  filesOf: optional(
+    Schema.NullOr(FilesOf),
+    null,
+    "Other sites whose files jobs of the catalogue are made of besides the own ones.",
   ),
   missionStart: optional(
     Schema.NullOr(

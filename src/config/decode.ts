@@ -6,7 +6,8 @@ import type * as SchemaIssue from "effect/SchemaIssue";
 import { didYouMean, nearMiss } from "./nearMiss.ts";
 import type { Finding } from "./document.ts";
 import type { Path } from "./SiteFileError.ts";
-import { SiteSchema } from "./SiteSchema.ts";
+import { SiteSchema, supernodeRoles } from "./SiteSchema.ts";
+import type { SiteFile } from "./SiteSchema.ts";
 
 export type Decoded<A> =
   | { readonly ok: true; readonly file: A }
@@ -39,7 +40,16 @@ export function decoderOf<S extends Schema.Codec<unknown, unknown>>(
   };
 }
 
-export const decodeSiteFile = decoderOf(SiteSchema, "docs/site-file.md");
+const decodeFilled = decoderOf(SiteSchema, "docs/site-file.md");
+
+export const decodeSiteFile = (value: unknown): Decoded<SiteFile> => decodeFilled(asSiteFile(value));
+
+/** A supernode has other roles, and no lanes to write down. What it may not have `rules/supernode.ts` says. */
+function asSiteFile(value: unknown): unknown {
+  if (!isRecord(value) || value["supernode"] !== true) return value;
+  const { node = {}, lanes = {} } = value;
+  return { ...value, lanes, node: isRecord(node) ? { roles: [...supernodeRoles], ...node } : node };
+}
 
 /** 0.5 is neither whole nor within bounds, and both checks say the same of it. */
 function distinct(findings: ReadonlyArray<Finding>): ReadonlyArray<Finding> {

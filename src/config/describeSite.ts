@@ -19,14 +19,21 @@ export type SiteDescription = { readonly [key: string]: Described };
 export function describeSite(site: Site): SiteDescription {
   return {
     name: site.name,
+    supernode: site.supernode,
     node: site.node,
     roles: [...site.roles],
     dataDir: site.dataDir,
+    filesOf:
+      site.filesOf === null
+        ? null
+        : { supernode: site.filesOf.supernode, sites: Object.fromEntries(site.filesOf.sites) },
     nats: describeNats(site.nats),
     http: {
       host: site.http.host,
       port: site.http.port,
       url: `http://${hostOf(site.http.host)}:${site.http.port}`,
+      trustedProxies: site.http.trustedProxies,
+      connectionsPerAddress: site.http.connectionsPerAddress,
     },
     storage: describeAll(site.storage, describeStorage),
     lanes: describeAll(site.lanes, describeLane),
@@ -38,6 +45,7 @@ export function describeSite(site: Site): SiteDescription {
       bodyMax: formatSize(site.enqueuer.bodyBytesMax),
       recordsMax: site.enqueuer.recordsMax,
       duplicateWindow: formatDuration(site.enqueuer.duplicateWindowMs),
+      limits: site.enqueuer.limits,
     },
     watch: site.watch.map((watch) => ({
       directory: watch.directory,
@@ -50,6 +58,7 @@ export function describeSite(site: Site): SiteDescription {
       detector: site.presence.detector.source,
       lifetime: formatDuration(site.presence.lifetimeMs),
       deleteWhenSeen: site.presence.deleteWhenSeen,
+      scope: site.presence.scope,
     },
     jobs: describeAll(site.jobs, describeJob),
     catalogue: describeCatalogue(site.catalogue),
@@ -58,7 +67,6 @@ export function describeSite(site: Site): SiteDescription {
     visits:
       site.visits === null
         ? null
-      scope: site.presence.scope,
         : {
             system: site.visits.system,
             lanes: site.visits.lanes,
@@ -188,6 +196,9 @@ function describeCatalogue(catalogue: Site["catalogue"]): Described {
   return {
     file: catalogue.file,
     jobs: catalogue.jobs.size,
+    kinds: catalogue.recogniser.kinds.size,
+    unusedKinds: unusedKinds(catalogue, catalogue.recogniser.kinds),
+    warnings: catalogue.warnings,
     drivers: [...catalogue.drivers.keys()],
     lanes: [...catalogue.lanes.keys()],
     teams: [...catalogue.teams.keys()],
@@ -197,9 +208,6 @@ function describeCatalogue(catalogue: Site["catalogue"]): Described {
 /** `«env:NAME»`; null where there is no secret. */
 function reference(secret: Redacted.Redacted | null): string | null {
   return secret === null ? null : `«${secret.label ?? "secret"}»`;
-    kinds: catalogue.recogniser.kinds.size,
-    unusedKinds: unusedKinds(catalogue, catalogue.recogniser.kinds),
-    warnings: catalogue.warnings,
 }
 
 function hostOf(host: string): string {

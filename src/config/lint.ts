@@ -2,11 +2,13 @@
 import type { Finding } from "./document.ts";
 import { bucketRules } from "./rules/buckets.ts";
 import { doorRules } from "./rules/doors.ts";
+import { filesOfRules } from "./rules/filesOf.ts";
 import { jobRules } from "./rules/jobs.ts";
 import { laneRules } from "./rules/lanes.ts";
 import { nameRules } from "./rules/names.ts";
 import { natsRules } from "./rules/nats.ts";
 import { receiverRules } from "./rules/receivers.ts";
+import { supernodeRules } from "./rules/supernode.ts";
 import type { SiteFile } from "./SiteSchema.ts";
 
 /** Errors, and warnings marked as such, in no particular order. `raw` is the file before defaults were filled in. */
@@ -19,5 +21,7 @@ export function lintSite(file: SiteFile, raw: unknown): ReadonlyArray<Finding> {
     ...bucketRules(file),
     ...jobRules(file),
     ...receiverRules(file),
+    ...filesOfRules(file),
+    ...supernodeRules(file, raw),
   ];
 }

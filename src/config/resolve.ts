@@ -51,10 +51,16 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
   const resolver = new Resolver(surroundings);
   const site: Resolved["site"] = {
     name: file.name,
+    supernode: file.supernode,
     node: resolver.node(file.node.name),
     roles: resolver.roles(file.node.roles),
     nats: natsOf(file.nats, resolver),
-    http: { host: file.http.host, port: file.http.port },
+    http: {
+      host: file.http.host,
+      port: file.http.port,
+      trustedProxies: file.http.trustedProxies,
+      connectionsPerAddress: file.http.connectionsPerAddress,
+    },
     storage: new Map(Object.entries(file.storage).map(([name, s]) => [name, storageOf(name, s, resolver)])),
     lanes: new Map(Object.entries(file.lanes).map(([name, lane]) => [name, laneOf(name, lane, resolver)])),
     enqueuer: {
@@ -65,6 +71,7 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
       bodyBytesMax: file.enqueuer.bodyMax,
       recordsMax: file.enqueuer.recordsMax,
       duplicateWindowMs: file.enqueuer.duplicateWindow,
+      limits: limitsOf(file.enqueuer.limits),
     },
     watch: file.watch.map((watch) => ({
       directory: resolver.path(watch.directory),
@@ -77,6 +84,7 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
       detector: file.presence?.detector ?? /^R\d\d_S\d\d/u,
       lifetimeMs: file.presence?.lifetime ?? msPerDay,
       deleteWhenSeen: file.presence?.deleteWhenSeen ?? false,
+      scope: file.presence?.scope ?? "site",
     },
     jobs: new Map(Object.entries(file.jobs).map(([name, job]) => [name, jobOf(name, job, resolver)])),
     webhooks: new Map(
@@ -84,7 +92,6 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
         name,
         webhookOf(name, webhook, exposureLanes(file, webhook.lanes), resolver),
       ]),
-      scope: file.presence?.scope ?? "site",
     ),
     visits:
       file.visits === null
@@ -94,11 +101,21 @@ export function resolveSite(file: SiteFile, surroundings: Surroundings): Resolve
             lanes: exposureLanes(file, file.visits.lanes),
             observationTypes: file.visits.observationTypes,
           },
+    filesOf:
+      file.filesOf === null
+        ? null
+        : { supernode: file.filesOf.supernode, sites: new Map(Object.entries(file.filesOf.sites)) },
     actorModules: file.actors.map((module, index) => resolver.existing(module, ["actors", index])),
     dataDir: resolver.dataDir(file.dataDir),
     log: file.log,
   };
   return { site, findings: resolver.findings };
+}
+
+function limitsOf(limits: SiteFile["enqueuer"]["limits"]): Site["enqueuer"]["limits"] {
+  if (limits === null) return null;
+  const { requestsPerSecond, burst } = limits;
+  return { requestsPerSecond, burst: burst ?? requestsPerSecond * 2 };
 }
 
 function natsOf(nats: SiteFile["nats"], resolver: Resolver): NatsSettings {

@@ -1,5 +1,5 @@
 /**
- * `npm run sites`: a supernode of three servers and three sites with TLS and credentials, and a node at each site, all on loopback and
+ * `npm run sites`: a supernode of three servers and three sites with TLS and credentials, and a node at each, all on loopback and
  * below ./.orrery/sites, which is made anew. Each site takes files in; the supernode has them all. With `--once` it ends when every
  * file is known at its site and stands at the supernode exactly as there: exit 0, or 1 when that does not come true in time.
  */
@@ -131,11 +131,17 @@ class Stage {
   }
 
   /** @returns where it takes notifications */
-  async startNode(name: string): Promise<string> {
+  async startSiteNode(name: string): Promise<string> {
     const file = join(root, name, "site.yaml");
     await orrery(["topology", "apply", file], join(root, name, "creds", "admin.creds"));
+    return this.startNode(name);
+  }
+
+  /** @returns its address */
+  async startNode(name: string): Promise<string> {
+    const file = join(root, name, "site.yaml");
     const ready = join(root, name, "ready.json");
-    const argv = [program, "start", file, "--node", `${name}-1`, "--ready-file", ready];
+    const argv = [program, "start", file, "--node", `${name}-1`, "--http-port", "0", "--ready-file", ready];
     const { child } = await launch([process.execPath, ...argv]);
     this.#nodes.push(child);
     return within(`the node of ${name}`, startMsMax, async () => {
@@ -235,13 +241,14 @@ async function play(stage: Stage, files: number): Promise<boolean> {
   const urls = new Map<string, string>();
   await Promise.all(
     sites.map(async (site) => {
-      const url = await stage.startNode(site);
+      const url = await stage.startSiteNode(site);
       urls.set(site, url);
       of.set(site, await stage.connect(site));
       say(`${site}: node at ${url}`);
     }),
   );
   await orrery(["site", "apply", "--supernode", supernode, "--dir", root]);
+  say(`${supernode}: node at ${await stage.startNode(supernode)}`);
   say(`sending ${files} files to each site`);
   const began = performance.now();
   await Promise.all(sites.map((site) => send(urls.get(site) ?? "", site, files)));
@@ -286,7 +293,7 @@ async function main(): Promise<void> {
       }),
     ]);
     if (!values.once && !stoppedEarly) {
-      say(`everything stays up until ^C: orrery site sources --supernode ${supernode} --dir ${root}`);
+      say(`everything stays up until ^C: orrery --site ${join(root, supernode, "site.yaml")} status`);
       await told;
     }
     process.exitCode = values.once && stoppedEarly ? 1 : 0;

@@ -1,8 +1,5 @@
 /** From a site file to the children of the supervision tree: one function a role. */
 import * as Effect from "effect/Effect";
-import * as Predicate from "effect/Predicate";
-import * as Schedule from "effect/Schedule";
-import type * as Scope from "effect/Scope";
 import type { Actor } from "../actors/Actor.ts";
 import { claimsWorker, SystemFailure } from "../actors/claims.ts";
 import type { Log } from "../actors/NodeContext.ts";
@@ -10,12 +7,11 @@ import { catalogueResolverActor } from "../actors/catalogueResolver.ts";
 import { backlogPoll, notifyRoutes } from "../actors/enqueuer.ts";
 import { FrontDoor } from "../actors/frontDoor.ts";
 import { fileSource, ingestWork } from "../actors/ingester.ts";
-import { listensActor } from "../actors/listens.ts";
-import { OtherSites } from "../actors/OtherSites.ts";
 import type { Route } from "../actors/listens.ts";
 import { madeAnew } from "../actors/madeAnew.ts";
 import { natsNotifications } from "../actors/natsNotifications.ts";
 import { notifierActor } from "../actors/notifier.ts";
+import { OtherSites } from "../actors/OtherSites.ts";
 import { presenceActor, presenceRoutes } from "../actors/presence.ts";
 import { PresenceIndex } from "../actors/PresenceIndex.ts";
 import { reclaimerActor } from "../actors/reclaimer.ts";
@@ -42,60 +38,25 @@ import { makeDockerDriver } from "../drivers/docker.ts";
 import { makeNomadDriver } from "../drivers/nomad.ts";
 import type { RunDriver } from "../drivers/RunDriver.ts";
 import { makeProcessDriver } from "../drivers/process.ts";
-import { drainMs, workersPerBridge } from "../limits.ts";
+import { workersPerBridge } from "../limits.ts";
 import type { ObjectBucket } from "../jetstream/objects.ts";
 import { sitesAsks } from "../jetstream/sitesAsks.ts";
 import { claimKey, itemMailbox, runMailbox } from "../protocol/keys.ts";
 import type { StorageDriver } from "../storage/Storage.ts";
 import type { PlainChildSpec } from "../supervisor/index.ts";
-import type { Link } from "./link.ts";
+import type { OutwardNeeds } from "./outward.ts";
+import { outwardSpecs, worker } from "./outward.ts";
 
-export interface ActorNeeds {
-  readonly site: Site;
-  readonly link: Link;
+export interface ActorNeeds extends OutwardNeeds {
   readonly actors: ReadonlyArray<Actor>;
   readonly storage: ReadonlyMap<string, StorageDriver>;
   /** Where logs and manifests of runs are kept. */
   readonly runs: ObjectBucket;
-  readonly healthRoutes: ReadonlyArray<Route>;
-  /** The actors as `$SRV` shows them. */
-  readonly discovered: () => ReadonlyArray<ServiceActor>;
-  /** Told where HTTP listens, once it does. */
-  readonly listening: (url: string) => void;
   readonly aroundDriver: AroundDriver;
 }
 
 /** What stands between a lane and its driver: given the lane's own, it says which one is opened. */
 export type AroundDriver = (lane: Lane, open: OpenDriver) => OpenDriver;
-
-type Run = (ready: Effect.Effect<void>) => Effect.Effect<unknown, unknown, Scope.Scope>;
-
-/** A start that NATS did not answer is begun again: the server may go away then as at any other time, and comes back. */
-const patient =
-  (run: Run): Run =>
-  (ready) =>
-    Effect.suspend(() => {
-      let isReady = false;
-      const told = Effect.andThen(
-        ready,
-        Effect.sync(() => {
-          isReady = true;
-        }),
-      );
-      return Effect.scoped(run(told)).pipe(
-        Effect.retry({
-          while: (error) => !isReady && Predicate.isTagged(error, "NatsUnavailable"),
-          schedule: Schedule.spaced("250 millis"),
-        }),
-      );
-    });
-
-const worker = (name: string, run: Run, shutdownMs: number = drainMs - 300): PlainChildSpec => ({
-  name,
-  restart: "permanent",
-  shutdown: shutdownMs,
-  run: patient(run),
-});
 
 function openDriver(lane: Lane, log: Log): OpenDriver {
   switch (lane.driver.type) {
@@ -180,7 +141,7 @@ function runnerDeps(needs: ActorNeeds, door: FrontDoor): RunnerDeps {
     bell: new RunBell(needs.link.context.nats),
     runs: needs.link.runs,
     unknown: new UnknownJobs(),
-    storageOf: (bucket) => storageOfBucket(needs, bucket),
+    storageOf: (bucket, from) => storageOfBucket(needs, bucket, from),
     objects: needs.runs,
     announce: (arrivals) =>
       Effect.flatMap(
@@ -281,7 +242,7 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
   }
   const { catalogue } = site;
   if (has("resolver") && catalogue !== null) {
-    const deps = { storageOf: (bucket: string) => storageOfBucket(needs, bucket) };
+    const deps = { storageOf: (bucket: string, from?: string) => storageOfBucket(needs, bucket, from) };
     specs.push(worker("catalogue", (ready) => catalogueResolverActor(context, site, catalogue, deps, ready)));
   }
   const jobs = runnerJobs(site);
@@ -322,26 +283,10 @@ export function actorSpecs(needs: ActorNeeds): ReadonlyArray<PlainChildSpec> {
       );
     }
   }
-  specs.push(
-    worker("discovery", (ready) =>
-      Effect.flatMap(registerActors(context.nats, needs.discovered), (ended) => Effect.andThen(ready, ended)),
-    ),
-  );
   const routes: ReadonlyArray<Route> = [
-    ...needs.healthRoutes,
-    ...(has("enqueuer") ? notifyRoutes(site, door) : []),
+    ...(has("enqueuer") ? notifyRoutes(context, site, door) : []),
     ...(presence === null ? [] : presenceRoutes(presence)),
     ...needs.actors.flatMap((actor) => (actor.behaviour === "listens" ? actor.options.routes : [])),
   ];
-  specs.push(
-    worker("http", (ready) =>
-      listensActor(context, site.http, routes, (listener) =>
-        Effect.andThen(
-          Effect.sync(() => needs.listening(listener.url)),
-          ready,
-        ),
-      ),
-    ),
-  );
-  return specs;
+  return [...specs, ...outwardSpecs(needs, routes)];
 }

@@ -50,6 +50,8 @@ function placeOf(name: string, users: ReadonlySet<string>): Place {
       return { subject: "$KV.ledger.due.>", counters: "reclaimed." };
     case "resolver":
       return { subject: "$KV.ledger.file.>", counters: "runs." };
+    case "keeper":
+      return { subject: "$KV.sites.>", counters: "sites." };
     case "http":
       return { subject: "http", counters: "requests." };
     default:

@@ -17,9 +17,16 @@ import type { NodeLease } from "../jetstream/lease.ts";
 import { acquireLease } from "../jetstream/lease.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { connectNats } from "../jetstream/Nats.ts";
+import { supernodeTopology } from "../jetstream/sitesBucket.ts";
 import type { Topology } from "../jetstream/topology.ts";
 import { apply, plan, topologyOf } from "../jetstream/topology.ts";
-import type { FormatNewer, NodeNameTaken, NatsUnavailable, JetStreamRejected } from "../protocol/errors.ts";
+import type {
+  FormatNewer,
+  FormatOlder,
+  NodeNameTaken,
+  NatsUnavailable,
+  JetStreamRejected,
+} from "../protocol/errors.ts";
 import type { NodeRecord } from "../protocol/records.ts";
 import { recordVersion } from "../protocol/records.ts";
 import type { Mailboxes } from "./mailboxes.ts";
@@ -54,6 +61,7 @@ export interface LinkSettings {
 }
 
 export function siteTopology(site: Site, actors: ReadonlyArray<Actor>): Topology {
+  if (site.supernode) return supernodeTopology(site.nats.replicas);
   return topologyOf({
     lanes: [...site.lanes.keys()],
     ...queuesOf(runnerJobs(site)),
@@ -63,6 +71,15 @@ export function siteTopology(site: Site, actors: ReadonlyArray<Actor>): Topology
     ),
     receivers: [...site.webhooks.values()],
     visitLanes: site.visits?.lanes ?? [],
+    ...(site.filesOf === null
+      ? {}
+      : {
+          filesOf: {
+            site: site.name,
+            supernode: site.filesOf.supernode,
+            sites: [...site.filesOf.sites.keys()],
+          },
+        }),
     replicas: site.nats.replicas,
     duplicateWindowMs: site.enqueuer.duplicateWindowMs,
   });
@@ -147,13 +164,17 @@ export const settleTopology = (
 
 export const openLink = (
   settings: LinkSettings,
-): Effect.Effect<Link, NatsUnavailable | JetStreamRejected | NodeNameTaken | FormatNewer, Scope.Scope> =>
+): Effect.Effect<
+  Link,
+  NatsUnavailable | JetStreamRejected | NodeNameTaken | FormatNewer | FormatOlder,
+  Scope.Scope
+> =>
   Effect.gen(function* () {
     const { site, log } = settings;
     const connected = yield* connectSite(site, settings.servers, `orrery ${site.name}/${site.node}`);
     const { aroundClock } = settings;
     const nats = aroundClock === null ? connected : { ...connected, now: () => aroundClock(connected.now()) };
-    yield* untilAnswered(log, checkFormat(nats));
+    if (!site.supernode) yield* untilAnswered(log, checkFormat(nats));
     yield* settleTopology(nats, site, siteTopology(site, settings.actors), log);
     yield* untilAnswered(log, nats.setClock);
     const durability = yield* Effect.promise(() => readDurability(settings.monitor));

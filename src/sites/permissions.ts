@@ -7,9 +7,10 @@
  * subject for the answer, and so write through the one who is asked.
  */
 
+import { filesOfStream } from "../protocol/filesOf.ts";
 import { runsBucket } from "../protocol/runs.ts";
-
 import { sitesAnswerPrefix, sitesAskSubject } from "../protocol/sites.ts";
+
 /** What one kind of actor needs, or what a person does: docs/permissions.md shows it as it stands here. */
 export interface Permission {
   /** In words, as the end of "may ...". */
@@ -31,7 +32,7 @@ export type Actor =
   | "own actors"
   | "operator";
 
-const api = (...requests: ReadonlyArray<string>): ReadonlyArray<string> =>
+export const api = (...requests: ReadonlyArray<string>): ReadonlyArray<string> =>
   requests.map((request) => `$JS.API.${request}`);
 const ledger = (...kinds: ReadonlyArray<string>): ReadonlyArray<string> =>
   kinds.map((kind) => `$KV.ledger.${kind}.>`);
@@ -41,7 +42,7 @@ const takes = (stream: string): ReadonlyArray<string> => [
   `$JS.ACK.${stream}.>`,
 ];
 /** Lists or follows a stream, through a consumer of its own that ends with it. */
-const lists = (stream: string): ReadonlyArray<string> =>
+export const lists = (stream: string): ReadonlyArray<string> =>
   api(
     // With the name behind it, and without: a client asks either way.
     `CONSUMER.CREATE.${stream}`,
@@ -53,7 +54,15 @@ const lists = (stream: string): ReadonlyArray<string> =>
 
 const runsStream = `OBJ_${runsBucket}`;
 const mailStreams = ["ARRIVALS", "ITEMS"] as const;
-const streams = [...mailStreams, "KV_ledger", "KV_nodes", "KV_presence", "KV_seen", runsStream] as const;
+const streams = [
+  ...mailStreams,
+  "KV_ledger",
+  "KV_nodes",
+  "KV_presence",
+  "KV_seen",
+  filesOfStream,
+  runsStream,
+] as const;
 
 const readsLedger: Permission = {
   may: "read the ledger",
@@ -63,9 +72,22 @@ const listsLedger: Permission = {
   may: "list and follow the ledger",
   publish: lists("KV_ledger"),
 };
-const ownInbox: Permission = {
+export const ownInbox: Permission = {
   may: "hear the answers to what it asked",
   subscribe: ["{inbox}.>"],
+};
+export const holdsName: Permission = {
+  may: "hold its name among the nodes, and tell the time by the server",
+  publish: ["$KV.nodes.*", ...api("STREAM.MSG.GET.KV_nodes", "INFO")],
+};
+export const isFound: Permission = {
+  may: "be found by `nats service list`",
+  publish: ["_INBOX.>"],
+  subscribe: ["PING", "INFO", "STATS"].flatMap((verb) => [
+    `$SRV.${verb}`,
+    `$SRV.${verb}.*`,
+    `$SRV.${verb}.*.*`,
+  ]),
 };
 const worksThroughLanes = (mailbox: string, stream: string): Permission => ({
   may: `take ${mailbox}, and claim what it took`,
@@ -79,10 +101,7 @@ const settles: Permission = {
 export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
   node: [
     ownInbox,
-    {
-      may: "hold its name among the nodes, and tell the time by the server",
-      publish: ["$KV.nodes.*", ...api("STREAM.MSG.GET.KV_nodes", "INFO")],
-    },
+    holdsName,
     {
       may: "see that streams and consumers are as they should be, and change none",
       publish: [
@@ -90,15 +109,7 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
         ...api(...[...mailStreams, "KV_ledger"].map((stream) => `CONSUMER.INFO.${stream}.*`)),
       ],
     },
-    {
-      may: "be found by `nats service list`",
-      publish: ["_INBOX.>"],
-      subscribe: ["PING", "INFO", "STATS"].flatMap((verb) => [
-        `$SRV.${verb}`,
-        `$SRV.${verb}.*`,
-        `$SRV.${verb}.*.*`,
-      ]),
-    },
+    isFound,
   ],
   enqueuer: [
     { may: "publish arrivals", publish: ["arrive.>", "replay.>"] },
@@ -119,6 +130,11 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
       may: "read and follow the groups",
       publish: [...api("STREAM.MSG.GET.KV_presence"), ...lists("KV_presence")],
     },
+    {
+      may: "ask the supernode what is at other sites, as its own site: the supernode refuses to be asked as another",
+      publish: [sitesAskSubject("*")],
+      subscribe: [`${sitesAnswerPrefix("*")}.>`],
+    },
   ],
   ingester: [
     worksThroughLanes("arrivals", "ARRIVALS"),
@@ -130,11 +146,6 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
   ],
   reclaimer: [
     readsLedger,
-    {
-      may: "ask the supernode what is at other sites, as its own site: the supernode refuses to be asked as another",
-      publish: [sitesAskSubject("*")],
-      subscribe: [`${sitesAnswerPrefix("*")}.>`],
-    },
     listsLedger,
     settles,
     {
@@ -148,7 +159,7 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
     { may: "put back into the queues what is due", publish: ["arrive.>", "replay.>", "items.>"] },
     {
       may: "purge days past their retention, and note what they held",
-      publish: [...api("STREAM.PURGE.KV_ledger"), ...lists("KV_seen"), "$KV.seen.>"],
+      publish: [...api("STREAM.PURGE.KV_ledger"), ...lists("KV_seen"), "$KV.seen.>", ...ledger("purged")],
     },
   ],
   resolver: [
@@ -156,6 +167,10 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
     listsLedger,
     { may: "tell of jobs and begin their runs", publish: ledger("job", "run", "ready", "redo", "order") },
     { may: "answer questions about jobs", publish: ["_INBOX.>"], subscribe: ["orrery.jobs.>"] },
+    {
+      may: "follow what is held of other sites' files, and leave what a site's former life had",
+      publish: [...lists(filesOfStream), ...api(`STREAM.PURGE.${filesOfStream}`)],
+    },
   ],
   notifier: [
     readsLedger,
@@ -269,8 +284,13 @@ export interface Subjects {
 export const adminFor = "a person who makes streams and consumers, and repairs";
 
 /** All that a credential may do. @param inbox the user's own, without `.>` */
-export function subjectsOf(name: CredentialName, inbox: string): Subjects {
-  const all = credentials[name].actors.flatMap((actor) => permissions[actor]);
+export const subjectsOf = (name: CredentialName, inbox: string): Subjects =>
+  filledIn(
+    credentials[name].actors.flatMap((actor) => permissions[actor]),
+    inbox,
+  );
+
+export function filledIn(all: ReadonlyArray<Permission>, inbox: string): Subjects {
   const filled = (pick: (permission: Permission) => ReadonlyArray<string>): ReadonlyArray<string> => [
     ...new Set(all.flatMap(pick).map((subject) => subject.replace("{inbox}", inbox))),
   ];

@@ -1,7 +1,10 @@
 /** docs/permissions.md, from the table itself. */
 import { leafPermissions } from "./leaf.ts";
+import { leafFilesPermissions } from "./leafFiles.ts";
 import type { Credential, Permission } from "./permissions.ts";
 import { adminFor, credentials, permissions } from "./permissions.ts";
+import type { SupernodeCredential } from "./supernodePermissions.ts";
+import { supernodeCredentials, supernodePermissions } from "./supernodePermissions.ts";
 
 const code = (subjects: ReadonlyArray<string>): string =>
   subjects.length === 0 ? "-" : subjects.map((subject) => `\`${subject}\``).join(" ");
@@ -29,6 +32,8 @@ const columns = ["publishes", "hears"] as const;
 
 export function permissionsDoc(): string {
   const users: ReadonlyArray<readonly [string, Credential]> = Object.entries(credentials);
+  const supernodeUsers: ReadonlyArray<readonly [string, SupernodeCredential]> =
+    Object.entries(supernodeCredentials);
   return [
     "# Who may do what",
     "",
@@ -54,10 +59,26 @@ export function permissionsDoc(): string {
     "`{inbox}` is the user's own, `_INBOX.` and its public key: no other user may hear its answers.",
     "",
     ...Object.entries(permissions).flatMap(([actor, of]) => section(actor, of, columns)),
+    "## At the supernode",
+    "",
+    "`orrery site init NAME --supernode` makes these, and `admin` and `system` as at a site.",
+    "",
+    "| credentials | for | may do what these may |",
+    "| --- | --- | --- |",
+    ...supernodeUsers.map(
+      ([name, { for: whom, actors }]) => `| \`${name}\` | ${whom} | ${actors.join(", ")} |`,
+    ),
+    "",
+    ...Object.entries(supernodePermissions).flatMap(([actor, of]) =>
+      section(`${actor}, at the supernode`, of, columns),
+    ),
     "## Between a site and the supernode",
     "",
     "As the supernode's servers enforce it, whatever the site's server is told to send. `{site}` is the site's name.",
     "",
     ...section("leaf", leafPermissions, ["site → supernode", "supernode → site"]),
+    "A site that has joined with `--files-of` has this besides, once for each site that it named: `{of}`. Which files it is sent the supernode's consumer says, which no site can make or change ([why so](decisions/files-of-other-sites.md)).",
+    "",
+    ...section("leaf, other sites' files", leafFilesPermissions, ["site → supernode", "supernode → site"]),
   ].join("\n");
 }

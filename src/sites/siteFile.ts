@@ -20,3 +20,22 @@ lanes:
     buckets: [incoming]
     pattern: '^(?<day>\\d{8})/'
 `;
+
+/** The file of a supernode's nodes. */
+export const supernodeYaml = (
+  name: string,
+  servers: ReadonlyArray<string>,
+): string => `# Supernode ${name}: what its sites let others see is held here. docs/sites.md says what its nodes do.
+name: ${name}
+supernode: true
+dataDir: data/node
+nats:
+  mode: external
+  servers: [${servers.map((server) => JSON.stringify(server)).join(", ")}]
+  replicas: ${servers.length}
+  tls: { caFile: tls/ca.pem }
+  # A node with fewer roles takes credentials that may less: ORRERY_CREDENTIALS=creds/keeper.creds
+  credentialsFile: creds/node.creds
+  # Nodes may not make streams: orrery site apply --supernode ${name} does.
+  topology: verify
+`;

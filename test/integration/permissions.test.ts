@@ -10,10 +10,13 @@ import type { NatsService } from "../../src/jetstream/Nats.ts";
 import { leafSubjects } from "../../src/sites/leaf.ts";
 import type { CredentialName, Subjects } from "../../src/sites/permissions.ts";
 import { covers, credentials, subjectsOf } from "../../src/sites/permissions.ts";
+import type { SupernodeCredentialName } from "../../src/sites/supernodePermissions.ts";
+import { supernodeCredentials, supernodeSubjectsOf } from "../../src/sites/supernodePermissions.ts";
 import { Deployment } from "../support/deployment.ts";
 import { until } from "../support/testSite.ts";
 
 const names = Object.keys(credentials) as ReadonlyArray<CredentialName>;
+const supernodeNames = Object.keys(supernodeCredentials) as ReadonlyArray<SupernodeCredentialName>;
 const deployment = new Deployment();
 
 beforeAll(async () => {
@@ -37,9 +40,20 @@ const oneOf = (pattern: string): string =>
     .map((part) => (part === "*" ? "some" : part === ">" ? "any.thing" : part))
     .join(".");
 
-const streams = ["ARRIVALS", "ITEMS", "KV_ledger", "KV_nodes", "KV_presence", "KV_seen", "OBJ_orrery-runs"];
-const sitesOwn = (side: keyof Subjects): ReadonlyArray<string> =>
-  names.flatMap((name) => subjectsOf(name, "_INBOX.SOMEBODY")[side]);
+const streams = [
+  "ARRIVALS",
+  "ITEMS",
+  "KV_ledger",
+  "KV_nodes",
+  "KV_presence",
+  "KV_seen",
+  "KV_sites",
+  "OBJ_orrery-runs",
+];
+const sitesOwn = (side: keyof Subjects): ReadonlyArray<string> => [
+  ...names.flatMap((name) => subjectsOf(name, "_INBOX.SOMEBODY")[side]),
+  ...supernodeNames.flatMap((name) => supernodeSubjectsOf(name, "_INBOX.SOMEBODY")[side]),
+];
 
 /** What anybody could try to publish: all that some role may, and what none may. */
 const published = [
@@ -144,6 +158,21 @@ describe("within a site", () => {
       published.filter((s) => s.startsWith("$SYS.")).toSorted(),
     );
     expect([...refused.subscribe]).toEqual(["$SYS.>"]);
+  });
+});
+
+describe("at the supernode", () => {
+  it.each(supernodeNames)("%s may do what the table says, and nothing else", async (name) => {
+    const user = await deployment.connect("hub", name);
+    expect(user.inboxPrefix).toMatch(/^_INBOX\.U[A-Z0-9]{55}$/);
+    const may = supernodeSubjectsOf(name, user.inboxPrefix);
+    const refused = await refusals(user);
+    // What is asked of the servers by their own domain they judge, and name, without it.
+    const asked = new Set(published.map((subject) => subject.replace(/^\$JS\.hub\.API/, "$JS.API")));
+    expect([...refused.publish].toSorted()).toEqual(without([...asked], may.publish));
+    expect([...refused.subscribe].toSorted()).toEqual(without(heard, may.subscribe));
+    expect(refused.publish.size).toBeGreaterThan(50);
+    expect(refused.publish.size).toBeLessThan(published.length);
   });
 });
 

@@ -3,6 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { credentials } from "../../src/sites/permissions.ts";
+import { supernodeCredentials } from "../../src/sites/supernodePermissions.ts";
 import type { CliResult } from "../support/cli.ts";
 import { runCli } from "../support/cli.ts";
 
@@ -31,8 +33,9 @@ it("secrets stand only in keys, .creds and TLS keys, and nobody else may read th
   for (const { exit, stderr } of said) expect([exit, stderr]).toEqual([0, ""]);
   const secret = /\bS[OAU][A-Z2-7]{50,}/;
   const secretFiles = files().filter((file) => /\.(nk|creds|key)$/.test(file));
-  // Per deployment three keys and one TLS key; of the site eight roles, admin, system, leaf; of the supernode admin and system.
-  expect(secretFiles).toHaveLength(2 * 4 + 11 + 2);
+  // Per deployment three keys and one TLS key, admin and system, and its roles; of the site leaf.
+  const roles = Object.keys(credentials).length + Object.keys(supernodeCredentials).length;
+  expect(secretFiles).toHaveLength(2 * (4 + 2) + roles + 1);
   for (const file of files()) {
     const isSecret = secretFiles.includes(file);
     expect([file, isSecret || !secret.test(readFileSync(file, "utf8"))]).toEqual([file, true]);
@@ -79,4 +82,17 @@ it("a supernode that cannot be reached remembers whom it put out", async () => {
   // It may come back, as somebody new.
   expect((await site("join", "summit", "--supernode", "hub")).exit).toBe(0);
   expect((await site("ls")).stdout).toContain("joined: summit");
+});
+
+it("the file of a supernode's nodes is one that they take, and nothing of a site's stands in it", async () => {
+  await site("init", "hub", "--supernode", ...given);
+  const { exit, stdout } = await runCli(["check", join(cwd, "sites", "hub", "site.yaml"), "--json"], { cwd });
+  expect([exit, JSON.parse(stdout)]).toMatchObject([
+    0,
+    {
+      ok: true,
+      problems: [],
+      site: { name: "hub", supernode: true, roles: ["keeper", "presence"], lanes: {}, nats: { replicas: 3 } },
+    },
+  ]);
 });

@@ -1,6 +1,7 @@
 /** What comes in and is asked from outside: HTTP, the webhook's secret, S3 endpoints, presence, the node's own roles. */
 import type { Finding } from "../document.ts";
 import type { SiteFile } from "../SiteSchema.ts";
+import { parseNetwork } from "../../protocol/networkAddress.ts";
 
 /** Only this machine reaches it. */
 export function isLoopback(host: string): boolean {
@@ -21,14 +22,32 @@ export function doorRules(file: SiteFile): ReadonlyArray<Finding> {
 }
 
 function httpRules({ http }: SiteFile): ReadonlyArray<Finding> {
-  if (isLoopback(http.host) || http.insecure) return [];
-  return [
-    {
+  const findings: Array<Finding> = [];
+  if (!isLoopback(http.host) && !http.insecure) {
+    findings.push({
       path: ["http", "host"],
       message: "plain HTTP on an address that other machines reach",
       fix: "listen on 127.0.0.1 behind a proxy that speaks TLS, or accept it with http.insecure: true",
-    },
-  ];
+    });
+  }
+  for (const [index, proxy] of http.trustedProxies.entries()) {
+    const network = parseNetwork(proxy);
+    const path = ["http", "trustedProxies", index];
+    if (network === null) {
+      findings.push({
+        path,
+        message: "is neither an address nor a network",
+        fix: "write an address, 10.0.0.5, or a network, 10.1.0.0/16",
+      });
+    } else if (network.bits === 0) {
+      findings.push({
+        path,
+        message: "is every address there is: any sender could say that it is another",
+        fix: "name the proxies' own addresses",
+      });
+    }
+  }
+  return findings;
 }
 
 function webhookRules({ enqueuer, http, node }: SiteFile): ReadonlyArray<Finding> {
@@ -153,6 +172,7 @@ function roleRules({
   presence,
   webhooks,
   visits,
+  supernode,
 }: SiteFile): ReadonlyArray<Finding> {
   const findings: Array<Finding> = [];
   const runs = (role: (typeof node.roles)[number]): boolean =>
@@ -175,7 +195,7 @@ function roleRules({
   const wanted = [
     {
       role: "reclaimer",
-      when: true,
+      when: !supernode,
       lost: "items to be tried again, and a dead node's claims, stay where they are",
     },
     { role: "resolver", when: Object.keys(jobs).length > 0, lost: "no job ever becomes ready" },

@@ -9,6 +9,7 @@ import type { LaneFile, SiteFile } from "../SiteSchema.ts";
 const knownGroups = ["instrument", "day", "exposure", "group", "snap", "detector", "seq"];
 
 export function laneRules(file: SiteFile): ReadonlyArray<Finding> {
+  if (file.supernode) return [];
   if (Object.keys(file.lanes).length === 0) {
     return [
       {

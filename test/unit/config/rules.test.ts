@@ -1054,6 +1054,48 @@ const receiverRules: ReadonlyArray<Rule> = [
   },
 ];
 
+const hub =
+  "name: hub\nsupernode: true\nnats: { mode: external, servers: ['nats://127.0.0.1:4222'], replicas: 3 }\n";
+
+const supernodeRules: ReadonlyArray<Rule> = [
+  {
+    rule: "a supernode with lanes",
+    red: `${hub}lanes: { a: { kind: object, buckets: [a], pattern: '(?<day>x)' } }\n`,
+    green: hub,
+    path: "lanes",
+    message: /has no meaning at a supernode/,
+    at: "lanes",
+  },
+  {
+    rule: "a supernode with what works on files",
+    red: `${hub}webhooks: { told: { url: 'http://127.0.0.1:9' } }\n`,
+    green: hub,
+    path: "webhooks",
+    message: /has no meaning at a supernode/,
+  },
+  {
+    rule: "a supernode on a server of its own",
+    red: "name: hub\nsupernode: true\n",
+    green: hub,
+    path: "nats.mode",
+    message: /servers of their own/,
+  },
+  {
+    rule: "a site's role at a supernode",
+    red: `${hub}node: { roles: [keeper, ingester] }\n`,
+    green: `${hub}node: { roles: [keeper] }\n`,
+    path: "node.roles[1]",
+    message: /is a role of a site's nodes/,
+  },
+  {
+    rule: "a supernode's role at a site",
+    red: added("node:\n  roles: [enqueuer, ingester, reclaimer, presence, resolver, runner, keeper]"),
+    green: added("node:\n  roles: [enqueuer, ingester, reclaimer, presence, resolver, runner]"),
+    path: "node.roles[6]",
+    message: /is a role of a supernode's nodes/,
+  },
+];
+
 describe.each([
   ["schema", schemaRules],
   ["surroundings", surroundingRules],
@@ -1063,6 +1105,7 @@ describe.each([
   ["buckets", bucketRules],
   ["jobs", jobRules],
   ["receivers", receiverRules],
+  ["supernodes", supernodeRules],
 ])("%s", (_name, rules) => {
   it.each(rules.map((rule) => [rule.rule, rule] as const))("%s", (_rule, rule) => {
     const env = rule.env ?? {};

@@ -1,0 +1,90 @@
+/**
+ * Each site compared with what is held of it: some time after the start, when it has come back from a silence, and every few hours. One
+ * site at a time, beside the keeper's ticks, which do not wait for it.
+ */
+import * as Effect from "effect/Effect";
+import { reconcile } from "../jetstream/reconcile.ts";
+import { reconcileAgainMs, reconcileEveryMs, sourceLookEveryMs } from "../limits.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+import type { Standing } from "./sourceAlarm.ts";
+
+interface Planned {
+  readonly epoch: string;
+  dueAt: number;
+  /** Not heard of, or not all of it has come: compared when it has. */
+  behind: boolean;
+}
+
+export class SiteReconcile {
+  readonly #node: NodeContextService;
+  readonly #planned = new Map<string, Planned>();
+
+  constructor(node: NodeContextService) {
+    this.#node = node;
+  }
+
+  /** @param now milliseconds of any clock that only goes on, always the same one */
+  saw(standings: ReadonlyArray<Standing>, now: number): void {
+    const sites = new Set(standings.map(({ site }) => site));
+    for (const site of this.#planned.keys()) if (!sites.has(site)) this.#planned.delete(site);
+    for (const { site, epoch, stalled, silentMs, lag } of standings) {
+      const before = this.#planned.get(site);
+      // A life that was never heard of has nothing to compare with.
+      const planned =
+        before?.epoch === epoch ? before : { epoch, dueAt: Number.POSITIVE_INFINITY, behind: true };
+      this.#planned.set(site, planned);
+      if (stalled || silentMs === null) planned.behind = true;
+      else if (planned.behind && lag === 0) {
+        planned.behind = false;
+        planned.dueAt = now;
+      }
+    }
+  }
+
+  /** The site whose turn it is, or null. */
+  due(now: number): { readonly name: string; readonly epoch: string } | null {
+    for (const [name, { epoch, dueAt, behind }] of this.#planned)
+      if (!behind && dueAt <= now) return { name, epoch };
+    return null;
+  }
+
+  /** Runs until interrupted. */
+  readonly run = (mayAct: () => boolean): Effect.Effect<never> =>
+    Effect.gen({ self: this }, function* () {
+      for (;;) {
+        const site = mayAct() ? this.due(performance.now()) : null;
+        if (site === null) yield* Effect.sleep(sourceLookEveryMs);
+        else yield* this.#compare(site);
+      }
+    });
+
+  #compare(site: { readonly name: string; readonly epoch: string }): Effect.Effect<void> {
+    const { nats, log, counters } = this.#node;
+    const next = (ms: number) =>
+      Effect.sync(() => {
+        const planned = this.#planned.get(site.name);
+        if (planned !== undefined) planned.dueAt = performance.now() + ms;
+      });
+    return Effect.matchEffect(reconcile(nats, site), {
+      onFailure: (error) => {
+        log("warn", "could not compare a site with what is held of it; it is tried again", {
+          site: site.name,
+          cause: error.message,
+        });
+        return next(reconcileAgainMs);
+      },
+      onSuccess: ({ named, ...found }) => {
+        counters.dropped(site.name, "gone", found.dropped);
+        const names = named.map(({ key, is }) => `${key} (${is})`).slice(0, 10);
+        if (found.refused || found.missing + found.differs > 0)
+          log("error", "a site has not what is held of it: orrery site reconcile says what to do", {
+            ...found,
+            names,
+          });
+        else if (found.gone > 0) log("info", "dropped keys that a site has no more", { ...found, names });
+        else log("debug", "a site has what is held of it", { ...found });
+        return next(reconcileEveryMs);
+      },
+    });
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * A site's ledger listed from the supernode, through the leaf: keys, sequences and whether they ended, no values.
+ *
+ * It asks as the supernode's own source does, by the subjects that pass between the two for that (src/sites/leaf.ts): a consumer that
+ * sends to `orrery.src.<site>.…`. So it needs nothing of a site that the supernode does not have, and reaches nothing but that ledger.
+ */
+import { randomBytes } from "node:crypto";
+import type { Msg } from "@nats-io/transport-node";
+import { requestDeadlineMs, siteListingSilentMsMax } from "../limits.ts";
+import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
+import { listingAnswers, listingDelivery } from "../protocol/sites.ts";
+import type { NatsService } from "./Nats.ts";
+import { errorOfCode, readAckSubject, unavailable } from "./wire.ts";
+
+export interface SiteKey {
+  readonly key: string;
+  readonly sequence: number;
+  /** A marker stands there. */
+  readonly ended: boolean;
+}
+
+const stream = kvStream(ledgerBucket);
+const heartbeat = 100;
+
+const consumerOf = (deliver: string, filters: ReadonlyArray<string>, name: string) => ({
+  stream_name: stream,
+  config: {
+    name,
+    deliver_subject: deliver,
+    deliver_policy: "all",
+    ack_policy: "none",
+    filter_subjects: filters.map((filter) => kvSubject(ledgerBucket, filter)),
+    headers_only: true,
+    flow_control: true,
+    idle_heartbeat: 5_000_000_000,
+    mem_storage: true,
+    num_replicas: 1,
+    // Nobody has to end it: it ends when nobody listens.
+    inactive_threshold: 10_000_000_000,
+  },
+});
+
+interface Created {
+  readonly num_pending?: number;
+  readonly error?: { readonly err_code?: number; readonly description?: string };
+}
+
+/**
+ * Calls `each` with every key of the site that matches. Whole, or it rejects: when the site is not reached, or it breaks off.
+ * @param filters key patterns of the site's ledger
+ */
+export async function listSiteUnsafe(
+  nats: NatsService,
+  site: string,
+  filters: ReadonlyArray<string>,
+  each: (key: SiteKey) => void,
+): Promise<void> {
+  const id = randomBytes(9).toString("base64url");
+  const listing = new Listing(nats, `list the ledger of ${site}`, each);
+  const delivered = nats.connection.subscribe(listingDelivery(site, id), {
+    callback: (error, message) => (error === null ? listing.take(message) : listing.broke(error.message)),
+  });
+  const answered = nats.connection.subscribe(listingAnswers(id), {
+    callback: (error, message) => (error === null ? listing.begin(message) : listing.broke(error.message)),
+  });
+  const watchdog = setInterval(() => listing.watch(), 1_000);
+  try {
+    const request = JSON.stringify(consumerOf(listingDelivery(site, id), filters, `keeper-${id}`));
+    nats.connection.publish(`$JS.${site}.API.CONSUMER.CREATE.${stream}.keeper-${id}`, request, {
+      reply: listingAnswers(id),
+    });
+    await listing.whole;
+  } finally {
+    clearInterval(watchdog);
+    delivered.unsubscribe();
+    answered.unsubscribe();
+  }
+}
+
+class Listing {
+  readonly whole: Promise<void>;
+  readonly #nats: NatsService;
+  readonly #operation: string;
+  readonly #each: (key: SiteKey) => void;
+  #heardAt = performance.now();
+  #begun = false;
+  #seen = 0;
+  #end: (error: unknown) => void = () => undefined;
+
+  constructor(nats: NatsService, operation: string, each: (key: SiteKey) => void) {
+    this.#nats = nats;
+    this.#operation = operation;
+    this.#each = each;
+    this.whole = new Promise((resolve, reject) => {
+      this.#end = (error) => (error === null ? resolve() : reject(error));
+    });
+  }
+
+  broke(why: string): void {
+    this.#end(unavailable(this.#operation)(new Error(why)));
+  }
+
+  watch(): void {
+    const silentMs = performance.now() - this.#heardAt;
+    if (!this.#begun && silentMs > requestDeadlineMs) this.broke("the site does not answer");
+    else if (silentMs > siteListingSilentMsMax)
+      this.broke(`nothing came for ${siteListingSilentMsMax / 1_000} s`);
+  }
+
+  begin(message: Msg): void {
+    this.#heardAt = performance.now();
+    this.#begun = true;
+    // What is no answer of the site: the server says that nobody hears the question.
+    if (message.data.length === 0) return this.broke("the site is not joined now");
+    const { error, num_pending: pending = 0 } = message.json<Created>();
+    if (error !== undefined)
+      this.#end(errorOfCode(this.#operation, error.err_code ?? 0, error.description ?? ""));
+    else if (pending === 0) this.#end(null);
+    return undefined;
+  }
+
+  take(message: Msg): void {
+    this.#heardAt = performance.now();
+    const { reply = "", headers } = message;
+    if (headers?.code === heartbeat) {
+      const asked = reply === "" ? (headers.get("Nats-Consumer-Stalled") ?? "") : reply;
+      // It sends on only when it is told that what it sent came.
+      if (asked !== "") this.#nats.connection.publish(asked);
+      return;
+    }
+    const at = readAckSubject(reply);
+    const count = Number(reply.split(".").at(-3));
+    if (at === null || ++this.#seen !== count) {
+      this.broke("messages were lost on the way");
+      return;
+    }
+    try {
+      this.#each({
+        key: message.subject.slice(kvSubject(ledgerBucket, "").length),
+        sequence: at.sequence,
+        ended:
+          (headers?.get("KV-Operation") ?? "") !== "" || (headers?.get("Nats-Marker-Reason") ?? "") !== "",
+      });
+    } catch (cause) {
+      this.#end(cause);
+      return;
+    }
+    if (at.pending === 0) this.#end(null);
+  }
+}
