@@ -79,7 +79,8 @@ function tlsOptions(tls: NonNullable<ConnectSettings["tls"]>): NonNullable<Conne
   };
 }
 
-function connectionOptions(settings: ConnectSettings): ConnectionOptions {
+/** How a connection is made that lasts. Throws where the credentials cannot be read. */
+export function connectionOptions(settings: ConnectSettings): ConnectionOptions {
   const options: ConnectionOptions = {
     servers: [...settings.servers],
     name: settings.name,

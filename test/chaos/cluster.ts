@@ -6,14 +6,16 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { readStreamUnsafe } from "../../src/jetstream/ledger.ts";
-import type { NatsService } from "../../src/jetstream/Nats.ts";
+import type { ConnectSettings, NatsService } from "../../src/jetstream/Nats.ts";
 import { connectNats } from "../../src/jetstream/Nats.ts";
 import { apply, arrivalsConsumer, topologyOf } from "../../src/jetstream/topology.ts";
 import { decodeArrival } from "../../src/protocol/arrival.ts";
 import { arrivalsStream, claimOfKey } from "../../src/protocol/keys.ts";
 import type { ClaimSlot, LedgerRecord } from "../../src/protocol/records.ts";
 import { isTerminal } from "../../src/protocol/records.ts";
+import type { Disk } from "../support/disk.ts";
 import { Link } from "../support/link.ts";
+import type { ProcessSettings } from "../support/nodeProcess.ts";
 import { NodeProcess } from "../support/nodeProcess.ts";
 import type { IngestNote, LogNote, NodePlan } from "../support/nodePlan.ts";
 import { ServerProcess } from "../support/server.ts";
@@ -33,13 +35,32 @@ export interface ClusterOptions {
   readonly links?: boolean;
   /** The server's store lies on a disk that can be filled, where this user may mount one. */
   readonly ownDisk?: boolean;
+  /** The site file's part above `http`, where the site is not one of its own making. */
+  readonly head?: string;
 }
 
-const siteFile = (url: string, options: ClusterOptions): string => `name: chaos
+/** The server of a cluster, as far as that has to know it. */
+export interface ClusterServer {
+  /** For everything that belongs to the cluster. */
+  readonly folder: string;
+  readonly url: string;
+  readonly disk: Disk | null;
+  kill9(): Promise<void>;
+  /** On the store and port that it had. */
+  start(): Promise<void>;
+  pause(): void;
+  resume(): void;
+  isHealthy(): Promise<boolean>;
+  end(): Promise<void>;
+}
+
+const headOf = (url: string): string => `name: chaos
 nats:
   mode: external
   servers: ["${url}"]
-http:
+`;
+
+const siteFile = (url: string, options: ClusterOptions): string => `${options.head ?? headOf(url)}http:
   host: 127.0.0.1
   port: 0
 log:
@@ -59,7 +80,10 @@ ${Object.entries({ backoffBase: "100 ms", backoffMax: "500 ms", ...options.lane 
 const lanesOf = ({ second }: ClusterOptions): ReadonlyArray<string> =>
   second === undefined ? [lane] : [lane, second.lane];
 
-type Behaviour = Partial<Pick<NodePlan, "delayMs" | "killOn">>;
+type Behaviour = Partial<Pick<NodePlan, "delayMs" | "killOn">> & {
+  /** Another program, another clock. */
+  readonly process?: ProcessSettings;
+};
 
 export interface Held {
   readonly node: string;
@@ -74,7 +98,7 @@ function lines(file: string): ReadonlyArray<unknown> {
 }
 
 export class Cluster {
-  readonly server: ServerProcess;
+  readonly server: ClusterServer;
   readonly nats: NatsService;
   readonly history: History;
   readonly sender: Sender;
@@ -89,7 +113,7 @@ export class Cluster {
   #plans = 0;
 
   private constructor(
-    server: ServerProcess,
+    server: ClusterServer,
     nats: NatsService,
     history: History,
     scope: Scope.Closeable,
@@ -108,14 +132,23 @@ export class Cluster {
       syncAlways: options.syncAlways ?? false,
       ownDisk: options.ownDisk ?? false,
     });
+    return Cluster.on(server, { servers: [server.url], name: "test" }, options);
+  }
+
+  /** On a server that is there already; ends it when it ends. @param settings how a user who may do everything connects */
+  static async on(
+    server: ClusterServer,
+    settings: ConnectSettings,
+    options: ClusterOptions,
+  ): Promise<Cluster> {
     const scope = Scope.makeUnsafe();
     try {
       const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
         Effect.runPromise(Scope.provide(effect, scope));
-      const nats = await run(connectNats({ servers: [server.url], name: "test" }, { firstMs: 10_000 }));
+      const nats = await run(connectNats(settings, { firstMs: 10_000 }));
       const none = { runLanes: [], items: [], follows: [], replicas: 1, duplicateWindowMs: 120_000 };
       await run(apply(nats, topologyOf({ ...none, lanes: lanesOf(options) })));
-      return new Cluster(server, nats, await History.start(nats, server.url), scope, options);
+      return new Cluster(server, nats, await History.start(nats, settings), scope, options);
     } catch (cause) {
       await Effect.runPromise(Scope.close(scope, Exit.void));
       await server.end();
@@ -132,15 +165,21 @@ export class Cluster {
     return node;
   }
 
-  /** Starts a node without waiting for it. */
-  launch(name: string, behaviour: Behaviour = {}): NodeProcess {
+  /** Writes the node's site file. @returns its path */
+  siteFile(name: string): string {
     const { folder } = this.server;
-    const site = join(folder, `site-${name}.yaml`);
+    const file = join(folder, `site-${name}.yaml`);
     const url = this.links.get(name)?.url ?? this.server.url;
     const second = this.#options.second?.text(name, folder) ?? "";
-    writeFileSync(site, siteFile(url, this.#options) + second);
+    writeFileSync(file, siteFile(url, this.#options) + second);
+    return file;
+  }
+
+  /** Starts a node without waiting for it. */
+  launch(name: string, { process: settings, ...behaviour }: Behaviour = {}): NodeProcess {
+    const { folder } = this.server;
     const plan: NodePlan = {
-      site,
+      site: this.siteFile(name),
       node: name,
       logFile: join(folder, `${name}.log`),
       ingestFile: join(folder, "ingest.jsonl"),
@@ -148,7 +187,7 @@ export class Cluster {
       killOn: null,
       ...behaviour,
     };
-    const node = new NodeProcess(plan, join(folder, `plan-${this.#plans++}.json`));
+    const node = new NodeProcess(plan, join(folder, `plan-${this.#plans++}.json`), settings);
     // Before it is ready it has no lease: what its former life had in hand is anybody's.
     node.ready.then(
       () => this.lives.push({ node: name, from: Date.now(), to: Infinity }),

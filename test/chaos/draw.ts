@@ -104,7 +104,7 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-function shuffled<A>(of: ReadonlyArray<A>, random: () => number): Array<A> {
+export function shuffled<A>(of: ReadonlyArray<A>, random: () => number): Array<A> {
   const deck = [...of];
   for (let i = deck.length - 1; i > 0; i--) {
     const j = Math.floor(random() * (i + 1));

@@ -5,7 +5,8 @@
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { connect } from "@nats-io/transport-node";
 import { scanUnsafe } from "../../src/jetstream/ledger.ts";
-import type { NatsService } from "../../src/jetstream/Nats.ts";
+import type { ConnectSettings, NatsService } from "../../src/jetstream/Nats.ts";
+import { connectionOptions } from "../../src/jetstream/Nats.ts";
 import { kvStream, kvSubject, ledgerBucket } from "../../src/protocol/keys.ts";
 import type { Revision } from "./checker.ts";
 
@@ -41,14 +42,15 @@ export class History {
   }
 
   /** @param nats a connection that this may use for its own reads */
-  static async start(nats: NatsService, url: string): Promise<History> {
+  static async start(nats: NatsService, settings: ConnectSettings): Promise<History> {
     await republish(nats);
     // Back before any node is: what is written before it is back is not seen.
     const listener = await connect({
-      servers: url,
+      ...connectionOptions(settings),
       maxReconnectAttempts: -1,
       reconnectTimeWait: 10,
       reconnectJitter: 0,
+      reconnectJitterTLS: 0,
     });
     const history = new History(nats, listener);
     listener.subscribe(`${republished}>`, {

@@ -2,6 +2,8 @@
  * `npm run chaos -- --faults N --seed S [--json]`: random faults, the same ones for the same seed, over node processes and a server under load.
  * `--seed 1,2,3`: N faults of each, one after the other, and what they come to together.
  * `npm run chaos -- --receiver`: a receiver of webhooks that is away for a minute, and slow, beside a steady stream of exposures.
+ * `npm run chaos -- --sites --faults N --seed S`: the same over three sites, their supernode and the links between.
+ * `npm run chaos -- --cut [--seconds N]`: one of the sites cut off from the supernode for minutes.
  * `npm run chaos -- --mutations`: takes each rule out of a copy of the source and looks whether its test fails.
  */
 import { parseArgs } from "node:util";
@@ -10,9 +12,12 @@ import { isGood, runFaults } from "./faults.ts";
 import { judge, mutations } from "./mutations.ts";
 import { runReceiver } from "./receiverDown.ts";
 import { merged, recoveryTable } from "./recovery.ts";
+import { runSitesSeeds, tellCut } from "./sites/tell.ts";
 
 const usage = `Usage: npm run chaos -- [--faults N] [--seed S[,S…]] [--nodes N] [--brisk] [--json]
        npm run chaos -- --receiver [--json]
+       npm run chaos -- --sites [--faults N] [--seed S[,S…]] [--brisk] [--json]
+       npm run chaos -- --cut [--seconds N] [--json]
        npm run chaos -- --mutations [--only WORD]`;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -96,6 +101,9 @@ async function main(): Promise<number> {
       brisk: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       receiver: { type: "boolean", default: false },
+      sites: { type: "boolean", default: false },
+      cut: { type: "boolean", default: false },
+      seconds: { type: "string", default: "180" },
       mutations: { type: "boolean", default: false },
       only: { type: "string", default: "" },
       help: { type: "boolean", default: false },
@@ -116,12 +124,15 @@ async function main(): Promise<number> {
     );
     return report.wrong.length === 0 ? 0 : 1;
   }
-  const [faults = 0, nodes = 0] = [values.faults, values.nodes].map(Number);
+  const [faults = 0, nodes = 0, seconds = 0] = [values.faults, values.nodes, values.seconds].map(Number);
   const seeds = values.seed.split(",").map(Number);
-  if (![faults, nodes, ...seeds].every(Number.isInteger)) {
+  if (![faults, nodes, seconds, ...seeds].every(Number.isInteger)) {
     say(usage);
     return 2;
   }
+  if (values.cut) return tellCut(seconds, progress, values.json ? null : say);
+  if (values.sites)
+    return runSitesSeeds(seeds, { faults, brisk: values.brisk }, progress, values.json ? null : say);
   const reports = await runSeeds(seeds, { faults, nodes, brisk: values.brisk }, progress, values.json);
   return reports.every(isGood) ? 0 : 1;
 }

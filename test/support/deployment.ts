@@ -10,7 +10,7 @@ import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { findNatsServer } from "../../scripts/nats-server/find.mjs";
 import { launch } from "../../src/jetstream/embedded.ts";
-import type { NatsService } from "../../src/jetstream/Nats.ts";
+import type { ConnectSettings, NatsService } from "../../src/jetstream/Nats.ts";
 import { connectNats } from "../../src/jetstream/Nats.ts";
 import type { CliResult } from "./cli.ts";
 import { runCli } from "./cli.ts";
@@ -108,8 +108,8 @@ export class Deployment {
     return answers.flatMap((leaves) => leaves.map((leaf) => leaf.name)).toSorted();
   }
 
-  async join(site: string, supernode: string): Promise<void> {
-    await this.#ran("site", "join", site, "--supernode", supernode, "--dir", this.folder);
+  async join(site: string, supernode: string, ...more: ReadonlyArray<string>): Promise<void> {
+    await this.#ran("site", "join", site, "--supernode", supernode, "--dir", this.folder, ...more);
   }
 
   urls(name: string): ReadonlyArray<string> {
@@ -118,21 +118,7 @@ export class Deployment {
 
   /** Starts its servers; resolves once they let clients in and their JetStream works. */
   async start(name: string): Promise<void> {
-    const binary = (await findNatsServer()).path;
-    const servers = this.urls(name).length;
-    for (let i = 0; i < servers; i++) {
-      const configuration = servers === 1 ? "nats" : `${name}-${i}`;
-      const log = this.path(name, `${configuration}.log`);
-      // It ends with this process, also when a runner of tests kills that.
-      const { child, pid } = await launch([
-        binary,
-        "-c",
-        this.path(name, `${configuration}.conf`),
-        "-l",
-        log,
-      ]);
-      this.#servers.set(`${name}/${i}`, { child, pid, log });
-    }
+    for (const i of this.urls(name).keys()) await this.launch(name, i);
     await until(
       async () => this.#answers(name),
       (answers) => answers,
@@ -140,13 +126,41 @@ export class Deployment {
     );
   }
 
+  /** Starts one of its servers, or starts it again, and waits for nothing. */
+  async launch(name: string, i: number): Promise<void> {
+    const binary = (await findNatsServer()).path;
+    const configuration = this.urls(name).length === 1 ? "nats" : `${name}-${i}`;
+    const log = this.path(name, `${configuration}.log`);
+    // It ends with this process, also when a runner of tests kills that.
+    const { child, pid } = await launch([binary, "-c", this.path(name, `${configuration}.conf`), "-l", log]);
+    this.#servers.set(`${name}/${i}`, { child, pid, log });
+  }
+
+  /** SIGKILL resolves once the server is gone. */
+  async signal(name: string, i: number, signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): Promise<void> {
+    const server = this.#servers.get(`${name}/${i}`);
+    if (server === undefined || server.child.exitCode !== null || server.child.signalCode !== null) return;
+    const gone = new Promise<void>((resolve) => server.child.once("exit", () => resolve()));
+    process.kill(server.pid, signal);
+    if (signal === "SIGKILL") await gone;
+  }
+
+  /** Whether one of its servers can do all that it is there for. */
+  async isHealthy(name: string, i: number): Promise<boolean> {
+    const url = this.#monitors.get(name)?.[i];
+    if (url === undefined) return false;
+    return fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2_000) }).then(
+      ({ ok }) => ok,
+      // Paused, or not listening.
+      () => false,
+    );
+  }
+
   async #answers(name: string): Promise<boolean> {
     const scope = Scope.makeUnsafe();
     try {
       await Effect.runPromise(Scope.provide(this.#connect(name, "system"), scope));
-      const healthy = (this.#monitors.get(name) ?? []).map((url) =>
-        fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2_000) }).then(({ ok }) => ok),
-      );
+      const healthy = this.urls(name).map((_, i) => this.isHealthy(name, i));
       return (await Promise.all(healthy)).every(Boolean);
     } catch {
       // Not listening yet, or still electing.
@@ -156,16 +170,18 @@ export class Deployment {
     }
   }
 
+  /** @param servers of its own only some */
+  settings(name: string, role: string, servers = this.urls(name)): ConnectSettings {
+    return {
+      servers,
+      name: `test ${role}`,
+      credentialsFile: this.path(name, "creds", `${role}.creds`),
+      tls: { caFile: this.path(name, "tls", "ca.pem"), certFile: null, keyFile: null },
+    };
+  }
+
   #connect(name: string, role: string) {
-    return connectNats(
-      {
-        servers: this.urls(name),
-        name: `test ${role}`,
-        credentialsFile: this.path(name, "creds", `${role}.creds`),
-        tls: { caFile: this.path(name, "tls", "ca.pem"), certFile: null, keyFile: null },
-      },
-      { firstMs: 2_000 },
-    );
+    return connectNats(this.settings(name, role), { firstMs: 2_000 });
   }
 
   /** As a user of the site, until the deployment ends. */
