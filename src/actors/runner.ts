@@ -61,6 +61,7 @@ import { runLanes, runSource } from "./runSource.ts";
 import type { TryRecord } from "./runTry.ts";
 import type { UnknownJobs } from "./UnknownJobs.ts";
 import { cancelOf, mark, notInHand, stillOurs, untilChanged } from "./runTry.ts";
+import type { RunFailed } from "./runFiles.ts";
 import { makeScratch, missingOutputs, publishOutputs, stageInputs, stillStand } from "./runFiles.ts";
 
 /** An output that stands in its bucket and is to be known. Generation 0: it comes in like any other file. */
@@ -177,9 +178,7 @@ const oneRun = (of: Try): Effect.Effect<Outcome<RunBody>, SystemFailure | NotNow
       return failure(record.body, "transient", "JobUnknown", detail);
     }
     const outcome = yield* alone(of, record, execute(of, job, record)).pipe(
-      Effect.catchTag("RunFailed", (error) =>
-        Effect.succeed(failure(record.body, error.class, error.reason, error.detail)),
-      ),
+      Effect.catchTag("RunFailed", (error) => Effect.succeed(failedTry(record.body, error))),
     );
     return limited(job, record, outcome);
   });
@@ -218,6 +217,13 @@ function failure(
   return { type, reason, detail, body: { ...body, started: null } };
 }
 
+/** As {@link failure}. Where nobody decides anew what to do with the partition, what is not there yet is tried for again. */
+function failedTry(body: RunBody, error: RunFailed): Outcome<RunBody> {
+  if (error.class !== "not-yet") return failure(body, error.class, error.reason, error.detail);
+  if (body.plan === undefined) return failure(body, "transient", error.reason, error.detail);
+  return over(body, { how: "not-yet", detail: error.detail });
+}
+
 /** A job may allow fewer attempts than its lane. */
 function limited(job: RunnerJob, record: LedgerRecord<RunBody>, outcome: Outcome<RunBody>): Outcome<RunBody> {
   const attempt = record.attempts + 1;
@@ -239,7 +245,7 @@ const execute = Effect.fnUntraced(function* (of: Try, job: RunnerJob, record: Le
     node: of.node.name,
     slot: of.slot,
     claim: of.claim.claim,
-    at: new Date().toISOString(),
+    at: new Date(of.node.nats.now()).toISOString(),
   };
   yield* mark(of, { ...body, started, outputs: null, result: null });
   const leftovers = body.started === null ? [] : [fileSafe(body.started.claim)];
@@ -276,7 +282,11 @@ interface Begun {
 const inScratch = Effect.fnUntraced(function* (begun: Begun, body: RunBody) {
   const { of, job, scratch } = begun;
   const outputs = outputsOf(job, body, nameOf(of.item.place));
-  const staged = yield* stageInputs(scratch, body.inputs, outputs, of.deps.storageOf);
+  const staged = yield* stageInputs(scratch, body.inputs, outputs, of.deps.storageOf).pipe(
+    Effect.tapErrorTag("NotNow", ({ detail }) =>
+      Effect.sync(() => of.node.troubles.met(runMailbox(job.lane), "another site's storage", detail)),
+    ),
+  );
   const startedAt = Date.now();
   const ended = yield* command(begun, body, staged.reads).pipe(
     Effect.catchTag("RunFailed", (error) =>
@@ -289,7 +299,7 @@ const inScratch = Effect.fnUntraced(function* (begun: Begun, body: RunBody) {
       { ...endedFromOutside, startedAt, endedAt: Date.now() },
       staged.manifest,
     );
-    return failure({ ...body, result }, ended.class, ended.reason, ended.detail);
+    return failedTry({ ...body, result }, ended);
   }
   const result = yield* keep(begun, ended, staged.manifest);
   const after = { ...body, result };
@@ -297,9 +307,7 @@ const inScratch = Effect.fnUntraced(function* (begun: Begun, body: RunBody) {
   switch (verdict.type) {
     case "done":
       return yield* publish(of, outputs, after, scratch, ended).pipe(
-        Effect.catchTag("RunFailed", (error) =>
-          Effect.succeed(failure(after, error.class, error.reason, error.detail)),
-        ),
+        Effect.catchTag("RunFailed", (error) => Effect.succeed(failedTry(after, error))),
       );
     case "no-data":
       return over(after, { how: "no-data", detail: verdict.detail });

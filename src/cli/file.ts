@@ -10,10 +10,11 @@ import { decodeRecord } from "../protocol/records.ts";
 import { fileName } from "../protocol/route.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, ofJetStream } from "./failures.ts";
-import { nameOf, needRecord } from "./ids.ts";
+import { findRecord, nameOf, needRecord } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
-import { renderRecord } from "./recordView.ts";
+import { placeFields, placesIn, placesOf } from "./places.ts";
+import { fields, renderRecord } from "./recordView.ts";
 import { openSite } from "./site.ts";
 import type { Standing } from "./standing.ts";
 import { reasonOf, standingOf, standings, standingStyle } from "./standing.ts";
@@ -142,11 +143,23 @@ export interface GetOptions {
 
 export const get = (io: IoService, options: GetOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { site, nats } = yield* openSite(io, options.site);
+    const link = yield* openSite(io, options.site);
+    const { site, nats } = link;
+    const told = yield* placesOf(io, link, options.id);
+    const found = yield* findRecord(site, nats, options.id);
+    if (found.held === null && told !== null && told.places.length > 0) {
+      if (options.json) return sayJson(io, { key: null, revision: null, record: null, ...told });
+      say(io, harmless(told.name));
+      io.out.write(fields(placeFields(told), io.out.color, "  "));
+      return undefined;
+    }
     const { held, key, place } = yield* needRecord(site, nats, options.id);
-    if (options.json) return sayJson(io, { key, revision: held.revision, record: held.record });
+    if (options.json) {
+      return sayJson(io, { key, revision: held.revision, record: held.record, ...placesIn(told) });
+    }
     const record = held.record as LedgerRecord<Partial<FileBody>>;
     io.out.write(renderRecord(key, nameOf(place), held.revision, record, io.out.color));
+    if (told !== null) io.out.write(`\n${fields(placeFields(told), io.out.color, "  ")}`);
     const isNamed = site.lanes.get(place.mailbox)?.names != null;
     const taken =
       site.catalogue === null || !isNamed ? null : takenOf(site.catalogue, fileName(nameOf(place)));

@@ -2,23 +2,35 @@
 import * as Effect from "effect/Effect";
 import type { PlacesAnswer, PlaceTold } from "../protocol/placesQuestion.ts";
 import { fileName } from "../protocol/route.ts";
-import type { CommandFailed } from "./failures.ts";
+import type { IoService } from "./Io.ts";
+import { tell } from "./Io.ts";
 import { askJobs } from "./mission.ts";
 import type { Field } from "./recordView.ts";
 import type { SiteLink } from "./site.ts";
 import type { Story } from "./story.ts";
 import { bytes } from "./words.ts";
 
-/** Null at a site that takes no other site's files, and for what is no file of its mission. */
+/**
+ * Null at a site that takes no other site's files, for what is no file of its mission, and where nobody answers: then that is told, and
+ * what the ledger says can be shown all the same.
+ */
 export const placesOf = (
+  io: IoService,
   link: SiteLink,
   written: string,
-): Effect.Effect<PlacesAnswer | null, CommandFailed> => {
+): Effect.Effect<PlacesAnswer | null> => {
   const { filesOf, catalogue } = link.site;
   const name = fileName(written);
   return filesOf === null || catalogue?.recogniser.recognise(name).ok !== true
     ? Effect.succeed(null)
-    : askJobs<PlacesAnswer>(link, "places", { name });
+    : askJobs<PlacesAnswer>(link, "places", { name }).pipe(
+        Effect.catch(({ message }) =>
+          Effect.sync(() => {
+            tell(io, `whether other sites have it is not known: ${message}`);
+            return null;
+          }),
+        ),
+      );
 };
 
 /** As JSON has it, beside a record. */

@@ -105,19 +105,20 @@ export const why = (io: IoService, options: WhyOptions): Effect.Effect<void, Com
     if (name !== null && options.partition === null) {
       return yield* jobWhy(io, link, name, { isAsked: job !== undefined, json: options.json });
     }
-    const story = yield* storyOf(link, options);
+    const story = yield* storyOf(io, link, options);
     show(story);
     if (story.standing === "unknown") return yield* no("");
     return undefined;
   });
 
 const storyOf = Effect.fnUntraced(function* (
+  io: IoService,
   link: Parameters<typeof gatherFile>[0],
   options: WhyOptions,
 ): Effect.fn.Return<Story, CommandFailed> {
   if (options.partition !== null) return yield* partitionStory(link, options.id, options.partition);
   if (options.id.startsWith("job.")) return yield* partitionStory(link, options.id, null);
-  const told = yield* placesOf(link, options.id);
+  const told = yield* placesOf(io, link, options.id);
   const found = yield* findRecord(link.site, link.nats, options.id);
   const { held } = found;
   if (held === null && told !== null && told.places.length > 0) return elsewhereStory(told);

@@ -2,6 +2,7 @@
  * What operators ask of the resolver's memory, by request on NATS: `orrery.jobs.<question>` as in jobQuestions.ts. Times are ISO 8601,
  * UTC; a side that is open is null. Each answer is of a bounded size and says where it is cut.
  */
+import type { PlaceTold } from "./placesQuestion.ts";
 import type { JobState } from "./jobs.ts";
 
 export interface Stretch {
@@ -112,10 +113,9 @@ export interface ExpectedGroup {
   readonly root: RootCause | null;
   /** False: it waits for time alone, or is being made. */
   readonly late: boolean;
-  readonly team: string | null;
   /** Null where it is nobody's, or several teams'. */
+  readonly team: string | null;
   readonly contact: string | null;
-  /** When the oldest was due. */
   /** Whose products are missing, the most first. */
   readonly teams: ReadonlyArray<{
     readonly team: string | null;
@@ -123,6 +123,7 @@ export interface ExpectedGroup {
     readonly partitions: number;
     readonly products: number;
   }>;
+  /** When the oldest was due. */
   readonly since: string | null;
   /** Stretches in which what is at the root of it is missing, touching ones together; the first of many. */
   readonly ranges: ReadonlyArray<Stretch>;
@@ -150,15 +151,6 @@ export interface AgedKind {
   readonly daysMax: number;
 }
 
-/** `orrery.jobs.preview`, of `{added, withdrawn}`: names of files, those of `added` need not exist. */
-export interface PreviewAnswer {
-  readonly changes: ReadonlyArray<{
-    readonly job: string;
-    readonly partition: string;
-    readonly before: Standing;
-    readonly after: Standing;
-    /** What it waits for then. */
-    readonly words: ReadonlyArray<string>;
 /** Known files that no job takes and none makes. */
 export interface UntakenFiles {
   readonly files: number;
@@ -181,6 +173,15 @@ export interface AgedAnswer {
   readonly untaken: UntakenFiles;
 }
 
+/** `orrery.jobs.preview`, of `{added, withdrawn}`: names of files, those of `added` need not exist. */
+export interface PreviewAnswer {
+  readonly changes: ReadonlyArray<{
+    readonly job: string;
+    readonly partition: string;
+    readonly before: Standing;
+    readonly after: Standing;
+    /** What it waits for then. */
+    readonly words: ReadonlyArray<string>;
   }>;
   /** Partitions that change, by what they become: of all that were looked at, also those that are not listed. */
   readonly counts: ReadonlyArray<{
@@ -256,6 +257,8 @@ export interface LineageFile {
   readonly record: string | null;
   /** The run that made it; null: it came from outside, or that is not told. */
   readonly madeBy: string | null;
+  /** Where it lies; only of files that are at other sites. The first is the one from which runs read it. */
+  readonly places?: ReadonlyArray<PlaceTold>;
 }
 
 export interface LineageRun {

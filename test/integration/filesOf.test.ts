@@ -1,18 +1,23 @@
 /** Jobs of one site made of files of another, over a supernode: each run once, whatever becomes of the link, the file and the site. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Deployment } from "../support/deployment.ts";
 import { JoinedSite } from "../support/joinedMission.ts";
+import { Link } from "../support/link.ts";
 import { startMission } from "../support/missionSite.ts";
 import { until } from "../support/testSite.ts";
 
 const deployment = new Deployment();
 const summit = new JoinedSite(deployment, "summit", { jobs: ["swe/l1a/all"] });
+/** The store of summit, as it is seen from base. */
+const seen = deployment.path("seen");
 const base = new JoinedSite(deployment, "base", {
   jobs: ["swe/l1b/sci"],
-  filesOf: { summit: summit.store },
+  filesOf: { summit: seen },
 });
+/** Between base and the supernode. */
+let link: Link | null = null;
 
 const constants = ["naif0012.tls", "imap_sclk_0183.tsc"];
 const calibration = [
@@ -22,12 +27,24 @@ const calibration = [
 ];
 const raw = (day: string): string => `imap_swe_l0_raw_${day}_v001.pkts`;
 
+/** The site's server joins through a proxy, which knows one of the supernode's. */
+async function joinThroughLink(site: string): Promise<Link> {
+  const file = deployment.path(site, "leaf.conf");
+  const text = readFileSync(file, "utf8");
+  const [first = ""] = /tls:\/\/[\d.:]+/.exec(text) ?? [];
+  const made = await Link.start(first);
+  writeFileSync(file, text.replace(/urls: \[.*\]/, `urls: ["${made.url.replace("nats:", "tls:")}"]`));
+  return made;
+}
+
 beforeAll(async () => {
+  symlinkSync(summit.store, seen);
   await deployment.init("hub", "--supernode");
   await deployment.init("summit");
   await deployment.init("base");
   await deployment.join("summit", "hub");
   await deployment.join("base", "hub", "--files-of", "summit");
+  link = await joinThroughLink("base");
   await Promise.all(["hub", "summit", "base"].map((name) => deployment.start(name)));
   await until(
     () => deployment.leaves("hub"),
@@ -44,14 +61,15 @@ beforeAll(async () => {
 afterAll(async () => {
   await base.stop();
   await summit.stop();
+  await link?.end();
   await deployment.end();
 });
 
-const isMade = (day: string) =>
+const isMade = (day: string, withinMs = 30_000) =>
   until(
     () => base.job("swe/l1b/sci", day),
     (job) => job?.state === "done",
-    30_000,
+    withinMs,
   );
 const runsOf = async (day: string) =>
   (await base.runs()).filter(({ body }) => "name" in body.partition && body.partition.name === day);
@@ -65,20 +83,25 @@ function product(store: string, text: string): string {
   return join(store, found[0] ?? "");
 }
 
+/** Whatever a second look could bring is there by then: a beat of both resolvers, and a run's whole way. */
+const aWhile = () => new Promise((resolve) => setTimeout(resolve, 1_500));
+
 describe("a site's jobs", () => {
   it("are made of another site's files, and what they make is the same as where the files are", async () => {
     await summit.send([...constants, ...calibration, raw("20260310")]);
     await isMade("20260310");
     const runs = await runsOf("20260310");
     expect(runs.length).toBe(1);
-    expect(new Set(runs.flatMap(({ body }) => body.inputs.map(({ site }) => site)))).toEqual(
-      new Set(["summit"]),
-    );
+    const from = runs.flatMap(({ body }) => body.inputs.map(({ site }) => site));
+    expect(new Set(from)).toEqual(new Set(["summit"]));
     const alone = await startMission({ jobs: ["swe/l1b/sci"] });
     try {
       const l1a = product(summit.store, "l1a_sci_20260310");
-      const name = l1a.slice(l1a.lastIndexOf("/") + 1);
-      await alone.send([...constants, ...calibration, { name, text: readFileSync(l1a, "utf8") }]);
+      await alone.send([
+        ...constants,
+        ...calibration,
+        { name: basename(l1a), text: readFileSync(l1a, "utf8") },
+      ]);
       await until(
         () => alone.job("swe/l1b/sci", "20260310"),
         (job) => job?.state === "done",
@@ -90,4 +113,170 @@ describe("a site's jobs", () => {
       await alone.stop();
     }
   });
+
+  it("take a copy that comes in here for the same file, and go on with it when the other is withdrawn", async () => {
+    const l1a = product(summit.store, "l1a_sci_20260310");
+    const name = basename(l1a);
+    await base.send([{ name, text: readFileSync(l1a, "utf8") }]);
+    const told = await until(
+      async () => base.cli("file", "get", name, "--json"),
+      ({ stdout }) => stdout.includes('"site": null') && stdout.includes('"site": "summit"'),
+    );
+    expect(JSON.parse(told.stdout)).toMatchObject({
+      places: [{ site: null }, { site: "summit" }],
+      others: [],
+    });
+    await aWhile();
+    expect((await base.job("swe/l1b/sci", "20260310"))?.state).toBe("done");
+    expect((await runsOf("20260310")).length).toBe(1);
+    const shown = await base.cli("why", name);
+    expect([shown.exit, shown.stderr]).toEqual([0, ""]);
+    expect(shown.stdout).toMatch(/place +here: imap\//);
+    expect(shown.stdout).toMatch(/place +site summit: imap\//);
+    const lineage = await base.cli("lineage", basename(product(base.store, "l1b_sci_20260310")));
+    expect(lineage.stdout).toContain(`at here, site summit`);
+    const gone = await summit.cli("withdraw", name, "--yes", "--note", "a bad pass");
+    expect(gone.exit, gone.stderr).toBe(0);
+    await until(
+      () => base.cli("file", "get", name, "--json"),
+      ({ stdout }) => !stdout.includes('"site": "summit"'),
+    );
+    await aWhile();
+    expect((await base.job("swe/l1b/sci", "20260310"))?.state).toBe("done");
+    expect((await runsOf("20260310")).length).toBe(1);
+    // A third node, which knows nothing but what stands, sees it alike.
+    await base.start("three");
+    await aWhile();
+    expect((await runsOf("20260310")).length).toBe(1);
+  });
+
+  it("are stale when the only place of a file is gone, and say what they wait for", async () => {
+    await summit.send([raw("20260311")]);
+    await isMade("20260311");
+    const name = basename(product(summit.store, "l1a_sci_20260311"));
+    const gone = await summit.cli("withdraw", name, "--yes", "--note", "a bad pass");
+    expect(gone.exit, gone.stderr).toBe(0);
+    const job = await until(
+      () => base.job("swe/l1b/sci", "20260311"),
+      (one) => one?.state === "stale",
+    );
+    expect(job?.blockedOn.join()).toContain("swe/l1a/sci");
+    expect((await runsOf("20260311")).length).toBe(1);
+  });
+
+  it("tell of different content under one name at two sites, and take the own site's", async () => {
+    await summit.send([raw("20260312")]);
+    await isMade("20260312");
+    const l1a = product(summit.store, "l1a_sci_20260312");
+    await base.send([{ name: basename(l1a), text: "of another make" }]);
+    await until(
+      () => runsOf("20260312"),
+      (runs) => runs.length === 2 && runs.every(({ state }) => state === "done"),
+    );
+    const taken = (await runsOf("20260312")).map(({ body }) =>
+      body.inputs.find(({ name }) => name === basename(l1a)),
+    );
+    expect(new Set(taken.map((input) => input?.site))).toEqual(new Set(["summit", undefined]));
+    expect(base.logged("different content at two sites")).toBe(base.nodes.size);
+    const shown = await base.cli("file", "get", basename(l1a));
+    expect(shown.stdout).toMatch(/other content +site summit/);
+  });
+
+  it("wait for another site's storage without counting an attempt, and say so", async () => {
+    rmSync(seen);
+    await summit.send([raw("20260313")]);
+    const said = await until(
+      () => base.cli("status"),
+      ({ stdout }) => stdout.includes("another site's storage"),
+    );
+    expect(said.stdout).toContain("storage of site summit");
+    symlinkSync(summit.store, seen);
+    await isMade("20260313");
+    expect((await runsOf("20260313")).map(({ attempts }) => attempts)).toEqual([0]);
+  });
+
+  it("are blocked again by an input that is not where it should be, say where, and are made when that is mended", async () => {
+    const empty = deployment.path("empty");
+    mkdirSync(join(empty, "imap"), { recursive: true });
+    rmSync(seen);
+    symlinkSync(empty, seen);
+    await summit.send([raw("20260317")]);
+    await until(
+      () => base.job("swe/l1b/sci", "20260317"),
+      (one) => one?.state === "blocked" && one.blockedOn.some((words) => words.includes("not yet")),
+    );
+    const why = await base.cli("why", "swe/l1b/sci", "20260317");
+    expect(why.stdout).toContain("site summit is to have imap/");
+    expect(why.stdout).toContain("filesOf.sites.summit");
+    rmSync(seen);
+    symlinkSync(summit.store, seen);
+    expect((await base.cli("retry", "swe/l1b/sci", "20260317")).exit).toBe(0);
+    await isMade("20260317");
+  });
+
+  it("go on while the link is cut, and are all made once when it heals", async () => {
+    link?.cut();
+    await until(
+      () => deployment.leaves("hub"),
+      (leaves) => leaves.join() === "summit",
+    );
+    await summit.send([raw("20260315"), raw("20260316")]);
+    // Knows of summit's files by what is held here.
+    await base.start("late");
+    await base.send(["imap_swe_l1a_sci_20260314_v001.0001.cdf"]);
+    await isMade("20260314");
+    expect(await base.job("swe/l1b/sci", "20260315")).toBe(null);
+    link?.heal();
+    await isMade("20260315", 60_000);
+    await isMade("20260316");
+    await aWhile();
+    for (const day of ["20260310", "20260314", "20260315", "20260316"]) {
+      expect([day, (await runsOf(day)).length]).toEqual([day, 1]);
+    }
+  });
+
+  it("keep what a site has again when it was rebuilt, and lose what only its former life had", async () => {
+    await summit.stop();
+    await deployment.signal("summit", 0, "SIGKILL");
+    rmSync(deployment.path("summit", "data"), { recursive: true });
+    // As a new `site init` would, with the keys as they were.
+    const epoch = Date.now().toString(36);
+    const edit = (name: string, change: (file: Deployed) => void): void => {
+      const path = deployment.path(name, "deployment.json");
+      const file = JSON.parse(readFileSync(path, "utf8")) as Deployed;
+      change(file);
+      writeFileSync(path, JSON.stringify(file));
+    };
+    edit("summit", (file) => void (file.epoch = epoch));
+    edit("hub", ({ members }) => void (members["summit"] = { ...members["summit"], epoch }));
+    await deployment.start("summit");
+    await summit.apply();
+    const made = await deployment.cli("site", "apply", "--supernode", "hub", "--dir", deployment.folder);
+    expect([made.exit, made.stderr]).toEqual([0, ""]);
+    await summit.start("one");
+    // Its products lie in its store, and are what they were: the job writes the same again.
+    await summit.send([...constants, ...calibration, raw("20260315")]);
+    const lost = await until(
+      () => base.job("swe/l1b/sci", "20260316"),
+      (one) => one?.state === "stale",
+      60_000,
+    );
+    expect(lost?.blockedOn.join()).toContain("swe/l1a/sci");
+    expect((await base.job("swe/l1b/sci", "20260315"))?.state).toBe("done");
+    expect((await base.job("swe/l1b/sci", "20260310"))?.state).toBe("done");
+    await aWhile();
+    for (const day of ["20260310", "20260315", "20260316"]) {
+      expect([day, (await runsOf(day)).length]).toEqual([day, 1]);
+    }
+    // Nothing of the former life is held any more.
+    const nats = await deployment.connect("base", "admin");
+    const { state } = await nats.jsm.streams.info("KV_sites", { subjects_filter: "$KV.sites.>" });
+    const lives = new Set(Object.keys(state.subjects ?? {}).map((subject) => subject.split(".")[3]));
+    expect([...lives]).toEqual([epoch]);
+  });
 });
+
+interface Deployed {
+  epoch: string;
+  readonly members: Record<string, object>;
+}

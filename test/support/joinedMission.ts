@@ -128,6 +128,8 @@ export class JoinedSite {
   }
 
   cli(...argv: ReadonlyArray<string>): Promise<CliResult> {
-    return runCli([...argv, "--site", join(this.folder, "site.yaml")], {});
+    return runCli([...argv, "--site", join(this.folder, "site.yaml")], {
+      env: { ORRERY_CREDENTIALS: this.deployment.path(this.name, "creds", "admin.creds") },
+    });
   }
 }
