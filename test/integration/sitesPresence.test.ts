@@ -79,7 +79,7 @@ async function startSite(
 }
 
 async function startHub(): Promise<Place> {
-  const node = testNode(await deployment.connect("hub", "admin"), "hub");
+  const node = testNode(await deployment.connect("hub", "presence"), "hub");
   const index = new SitesIndex();
   return start(node, (ready) => sitesPresenceActor(node, index, ready), sitesPresenceRoutes(index));
 }
@@ -187,7 +187,7 @@ describe("a group", () => {
     }
     const { instrument, snap, detector } = one;
     for (const name of ["summit", "hub"] as const) {
-      const asker = await deployment.connect(name, name === "hub" ? "admin" : "operator");
+      const asker = await deployment.connect(name, "operator");
       const text = `${instrument}/${encodeURIComponent(one.group)}/${snap}/${detector}`;
       const tokens = presenceKey(instrument, one.group, snap, detector);
       const asked = [
