@@ -133,7 +133,8 @@ export class FrontDoor {
       const subject = arrivalSubject(lane.name, facts.instrument, facts.day);
       if (!namesFit(place, subject)) return this.#parkNameless(object, via);
     }
-    const receivedAt = isoTime(Date.now());
+    // By the site's clock: jobs of a mission choose among files by when they came.
+    const receivedAt = isoTime(Math.floor(this.#node.nats.now()));
     const again = via === replayed;
     const subjectOf = again ? replaySubject : arrivalSubject;
     const event =
@@ -219,7 +220,7 @@ export class FrontDoor {
     detail: string,
     raw?: string,
   ): Promise<Admission> {
-    const at = new Date().toISOString();
+    const at = isoTime(Math.floor(this.#node.nats.now()));
     const record: LedgerRecord<FileBody> = {
       v: recordVersion,
       state: "parked",

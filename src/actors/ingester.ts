@@ -105,7 +105,7 @@ async function hereBefore(
   lane: Lane,
   items: ReadonlyArray<Item<FileBody>>,
 ): Promise<ReadonlySet<Item<FileBody>>> {
-  const now = Date.now();
+  const now = seen.now();
   const past = items.filter(({ place }) => isPast(place.day, now, lane.retentionDays));
   const before = new Set<Item<FileBody>>();
   for (const day of new Set(past.map(({ place }) => place.day))) {

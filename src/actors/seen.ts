@@ -46,6 +46,11 @@ export class SeenDays {
     this.#nats = nats;
   }
 
+  /** Epoch milliseconds by the site's clock: it says which days are past. */
+  now(): number {
+    return this.#nats.now();
+  }
+
   /** What the day held whenever it was purged. Rejects while NATS is away. */
   async marksOf(lane: string, day: string): Promise<Marks> {
     const revision = await lastRevisionUnsafe(this.#nats, seenBucket);

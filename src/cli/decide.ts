@@ -79,7 +79,7 @@ function announcement(
         day: facts.day,
         generation: 0,
         via: announcedAgain,
-        receivedAt: new Date().toISOString(),
+        receivedAt: new Date(link.nats.now()).toISOString(),
       }),
     },
   };
@@ -195,7 +195,7 @@ async function decideUnsafe(
   note: string,
   who: string,
 ): Promise<ReadonlyArray<Decided>> {
-  const moment: Moment = { now: Date.now(), random: Math.random(), node: who, claim: null };
+  const moment: Moment = { now: link.nats.now(), random: Math.random(), node: who, claim: null };
   const decided: Array<Decided> = [];
   const batch: Array<Target> = [];
   for (const target of targets) {

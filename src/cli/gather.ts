@@ -203,7 +203,7 @@ const runsOf = (nats: NatsService, record: string, identity: Identity | null): A
 
 /** Whether this content was among what a purge of its day took away. */
 const wasPurged = (nats: NatsService, lane: Lane, place: Place, etag: string): Ask<boolean> =>
-  isPast(place.day, Date.now(), lane.retentionDays)
+  isPast(place.day, nats.now(), lane.retentionDays)
     ? Effect.tryPromise({
         try: async () => (await readMarks(nats, lane.name, place.day)).has(seenMark(place.tail, etag)),
         catch: ofCause,
@@ -238,7 +238,7 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
         : mailboxState(nats, itemsStream, itemsConsumer(actor))
     ).pipe(Effect.mapError(ofJetStream));
     return {
-      now: Date.now(),
+      now: nats.now(),
       name: nameOf(place),
       key,
       lane: place.mailbox,

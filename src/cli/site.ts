@@ -146,5 +146,7 @@ export const openSite = (
         ),
       ),
     );
+    // What a person decides is due by the site's clock, whatever this machine's says. Who may not ask for it goes by the local one.
+    yield* Effect.ignore(nats.setClock);
     return { site, nats, url, monitor: address.monitor };
   });

@@ -170,7 +170,7 @@ type ReadError = NatsUnavailable | JetStreamRejected;
 export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError> =>
   Effect.gen(function* () {
     const { nats, site } = link;
-    const now = Date.now();
+    const now = nats.now();
     const open: Open = { due: new Map(), waiting: new Map(), parked: new Map(), claims: [], nextDue: null };
     yield* scan(nats, ledgerBucket, ["due.>", "waiting.>", "parked.>", "claim.>"], (entry) =>
       note(open, entry),

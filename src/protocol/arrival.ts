@@ -19,7 +19,7 @@ export interface Arrival extends Given {
   readonly generation: number;
   /** `webhook`, `watch:<directory>`, `nats`, `replay`, `job:<run>`. */
   readonly via: string;
-  /** ISO 8601, UTC; clock of the node that accepted it. */
+  /** ISO 8601, UTC; by the site's clock. */
   readonly receivedAt: string;
   /** Only on lanes where newer content supersedes: which of two is the newer. */
   readonly event?: EventOrder;

@@ -271,14 +271,14 @@ async function write(
   const parent = await makeParent(directory, bucket, key);
   const unfinished = join(directory, unfinishedDirectory);
   await mkdir(unfinished, { recursive: true });
-  if (!swept.has(bucket)) {
-    swept.add(bucket);
-    await sweep(unfinished);
-  }
   const path = join(unfinished, randomUUID());
   try {
     const handle = await open(path, "wx");
     try {
+      if (!swept.has(bucket)) {
+        swept.add(bucket);
+        await sweep(unfinished, (await handle.stat()).mtimeMs);
+      }
       await writeBody(handle, body);
       await handle.sync();
     } finally {
@@ -323,12 +323,15 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes what writers that were killed left behind. Younger files may belong to a living writer. */
-async function sweep(unfinished: string): Promise<void> {
+/**
+ * Removes what writers that were killed left behind. Younger files may belong to a living writer.
+ * @param now by the clock of the disk, epoch milliseconds: it may be another machine's, and what is compared is by that clock, too
+ */
+async function sweep(unfinished: string, now: number): Promise<void> {
   for (const name of await readdir(unfinished)) {
     const path = join(unfinished, name);
     const stats = await stat(path).catch(ignoreMissing);
-    if (stats !== null && Date.now() - stats.mtimeMs > leftoverMs) await rm(path, { force: true });
+    if (stats !== null && now - stats.mtimeMs > leftoverMs) await rm(path, { force: true });
   }
 }
 
