@@ -20,7 +20,6 @@ import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { Site } from "../config/Site.ts";
 import { follow } from "../jetstream/follower.ts";
 import type { Change as LedgerChange } from "../jetstream/follower.ts";
-import { managed } from "../jetstream/Nats.ts";
 import { getManyUnsafe, getUnsafe } from "../jetstream/ledger.ts";
 import type { Entry } from "../jetstream/ledger.ts";
 import type { Write } from "../jetstream/transaction.ts";
@@ -33,13 +32,11 @@ import {
   messageBytesMax,
   redoRunsPerWorkerMax,
 } from "../limits.ts";
-import { filesOfKeys, filesOfStream, lifeSubjects } from "../protocol/filesOf.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
 import { jobOrNull, partitionKey } from "../protocol/jobs.ts";
 import { ledgerBucket, recordKey } from "../protocol/keys.ts";
 import { encodeJson } from "../protocol/records.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
-import { sitesBucket } from "../protocol/sites.ts";
 import type { RunBody, RunInput, StretchPartition } from "../protocol/runs.ts";
 import { decodeRun, placeOfRun } from "../protocol/runs.ts";
 import { AgeAlarm } from "./ageAlarm.ts";
@@ -48,7 +45,10 @@ import { CatalogueFacts, runFactOf, saying } from "./catalogueFacts.ts";
 import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogueRuns.ts";
 import type { Known } from "./jobAnswers.ts";
 import { serveJobs } from "./jobService.ts";
+import type { FilesElsewhere } from "./filesElsewhere.ts";
+import { followOthers, tidyOthers } from "./filesElsewhere.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import { OtherPurges } from "./otherPurges.ts";
 import { NotBegun } from "./notBegun.ts";
 import { readTable } from "./repointTables.ts";
 import { Redos, RedoShare } from "./redos.ts";
@@ -127,7 +127,16 @@ export const catalogueResolverActor = (
         ages,
         wake,
       };
-      const others = [...(site.filesOf?.sites.keys() ?? [])];
+      const others: FilesElsewhere = {
+        node,
+        facts: state.facts,
+        sites: [...(site.filesOf?.sites.keys() ?? [])],
+        purges: new OtherPurges(),
+        learn: (learnt, key) => {
+          learn(state, learnt, key);
+          Queue.offerUnsafe(wake, undefined);
+        },
+      };
       yield* oneLife(state, others, known, first ? ready : Effect.void).pipe(
         Effect.timeoutOption(reconcileEvery),
       );
@@ -137,7 +146,7 @@ export const catalogueResolverActor = (
 /** From reading everything to the next full reconcile. */
 const oneLife = (
   state: State,
-  others: ReadonlyArray<string>,
+  others: FilesElsewhere,
   known: (now: Known) => void,
   ready: Effect.Effect<void>,
 ): Effect.Effect<never> =>
@@ -157,7 +166,7 @@ const oneLife = (
         },
         caughtUp,
       ).pipe(Effect.orDie, Effect.forkScoped);
-      const heardOthers = yield* followOthers(state, others);
+      const heardOthers = yield* followOthers(others);
       // Nothing is decided on half of the facts; but the rest of the node need not wait for a year to be read.
       yield* ready;
       yield* Deferred.await(caughtUp);
@@ -167,7 +176,7 @@ const oneLife = (
       known(state);
       Queue.offerUnsafe(state.wake, undefined);
       // Together: a life in which one of them has ended would go on deaf or dumb, and nobody would hear of it.
-      yield* Effect.all([forEverTick(state), forEverTell(state), forEverDecide(state)], {
+      yield* Effect.all([forEverTick(state, others), forEverTell(state), forEverDecide(state)], {
         concurrency: "unbounded",
         discard: true,
       });
@@ -182,23 +191,6 @@ const forEverDecide = (state: State): Effect.Effect<never> =>
       Effect.suspend(() => decideAll(state)),
     ),
   );
-
-/** @returns what waits until all is read that is held here of other sites: with a link that is cut as well */
-const followOthers = (state: State, others: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    if (others.length === 0) return Effect.void;
-    const caughtUp = yield* Deferred.make<void>();
-    const following = {
-      bucket: sitesBucket,
-      keys: others.map(filesOfKeys),
-      each: (change: LedgerChange) => {
-        learn(state, state.facts.applyOther(change), change.key);
-        Queue.offerUnsafe(state.wake, undefined);
-      },
-    };
-    yield* follow(state.node.nats, following, caughtUp).pipe(Effect.orDie, Effect.forkScoped);
-    return Deferred.await(caughtUp);
-  });
 
 const take = (state: State, change: LedgerChange): void =>
   learn(state, state.facts.apply(change), change.key);
@@ -236,41 +228,17 @@ const readTables = (state: State): Effect.Effect<void> =>
     { concurrency: tablesAtOnce, discard: true },
   );
 
-const forEverTick = (state: State): Effect.Effect<never> =>
+const forEverTick = (state: State, others: FilesElsewhere): Effect.Effect<never> =>
   Effect.forever(
     Effect.gen(function* () {
       yield* Effect.sleep(clockEveryMs);
-      yield* leaveFormerLives(state);
+      yield* tidyOthers(others);
       if (state.unread.size > 0) yield* readTables(state);
       state.core.apply({ type: "clock", now: clockOf(state) });
       state.ages.look(state, state.node);
       Queue.offerUnsafe(state.wake, undefined);
     }),
   );
-
-/** What sites that were rebuilt have no more is no input any more. Its keys are of no use to anybody then. */
-const leaveFormerLives = (state: State): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { nats, log } = state.node;
-    const { learnt, lives } = state.facts.formerLives(nats.now());
-    for (const one of learnt) learn(state, one, "");
-    return Effect.forEach(
-      lives,
-      ({ site, epoch }) => {
-        log("info", "a site was rebuilt: what only its former life had is no input any more", {
-          of: site,
-          epoch,
-        });
-        const purge = () => nats.jsm.streams.purge(filesOfStream, { filter: lifeSubjects(site, epoch) });
-        return managed("purge a site's former life", purge).pipe(
-          Effect.catch((error) =>
-            Effect.sync(() => log("warn", "a site's former life could not be purged", { of: site, error })),
-          ),
-        );
-      },
-      { discard: true },
-    );
-  });
 
 /**
  * Decides slice by slice: between two of them the rest of the node has its turn, and so has what has come meanwhile, which touches less

@@ -36,7 +36,7 @@ const consumerOf = (taker: Taker, of: string) =>
     durable_name: filesOfConsumer(taker.name, of),
     description: `Orrery: files of ${of} for ${taker.name}`,
     deliver_subject: filesOfDelivery(taker.name, of),
-    filter_subject: filesOfSubjects(of),
+    filter_subjects: [...filesOfSubjects(of)],
     deliver_policy: DeliverPolicy.All,
     replay_policy: ReplayPolicy.Instant,
     ack_policy: "flow_control",
@@ -49,7 +49,7 @@ const consumerOf = (taker: Taker, of: string) =>
 
 export const isAsWanted = (have: ConsumerConfig, { epoch }: Taker, of: string): boolean =>
   have.metadata?.[epochField] === epoch &&
-  have.filter_subject === filesOfSubjects(of) &&
+  have.filter_subjects?.join(" ") === filesOfSubjects(of).join(" ") &&
   have.max_ack_pending === filesOfInHandMax;
 
 /**

@@ -19,12 +19,10 @@ export function pairOfConsumer(name: string): { readonly site: string; readonly 
 
 /** By which the supernode sends them. */
 export const filesOfDelivery = (site: string, of: string): string => `orrery.files.${site}.${of}`;
-/** What of the other site is sent: its files, of whichever life. */
-export const filesOfSubjects = (of: string): string => `$KV.${sitesBucket}.${of}.*.file.>`;
-/** The same as keys of the bucket. */
-export const filesOfKeys = (of: string): string => `${of}.*.file.>`;
-/** Of one life of the site. */
-export const lifeSubjects = (of: string, epoch: string): string => `$KV.${sitesBucket}.${of}.${epoch}.>`;
+/** What of the other site is sent, as keys of the bucket: its files and the days of them that it purges, of whichever life. */
+export const filesOfKeys = (of: string): ReadonlyArray<string> => [`${of}.*.file.>`, `${of}.*.purged.file.>`];
+export const filesOfSubjects = (of: string): ReadonlyArray<string> =>
+  filesOfKeys(of).map((key) => `$KV.${sitesBucket}.${key}`);
 
 export interface SiteKey {
   readonly site: string;

@@ -2,6 +2,9 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as Effect from "effect/Effect";
+import { commit, ledgerPut } from "../../src/jetstream/transaction.ts";
+import { encodePurged, purgedKey } from "../../src/protocol/purged.ts";
 import { Deployment } from "../support/deployment.ts";
 import { JoinedSite } from "../support/joinedMission.ts";
 import { Link } from "../support/link.ts";
@@ -84,7 +87,87 @@ function product(store: string, text: string): string {
 }
 
 /** Whatever a second look could bring is there by then: a beat of both resolvers, and a run's whole way. */
-const aWhile = () => new Promise((resolve) => setTimeout(resolve, 1_500));
+const aWhile = () => new Promise((resolve) => setTimeout(resolve, 1_000));
+
+describe("what passes for it between a site and the supernode", () => {
+  /** Of what one of them publishes, what the other's server hears. */
+  async function passed(from: string, to: string, subjects: ReadonlyArray<string>, last: string) {
+    const [sender, hearer] = [await deployment.connect(from, "admin"), await deployment.connect(to, "admin")];
+    const heard = new Set<string>();
+    const subscription = hearer.connection.subscribe(">", {
+      callback: (_error, { subject }) => void heard.add(subject),
+    });
+    await hearer.connection.flush();
+    // Interest travels behind the flush: when this one passes, so does whatever may.
+    await until(
+      () => {
+        sender.connection.publish(last);
+        return heard.has(last);
+      },
+      (there) => there,
+    );
+    for (const subject of subjects) sender.connection.publish(subject);
+    await sender.connection.flush();
+    sender.connection.publish(`${last}.end`);
+    await until(
+      () => heard.has(`${last}.end`),
+      (there) => there,
+    );
+    subscription.unsubscribe();
+    return subjects.filter((subject) => heard.has(subject.replace("$JS.hub.API", "$JS.API"))).toSorted();
+  }
+
+  it("is the site's own consumer begun anew and told how far it has come, and no other's, and none is made", async () => {
+    const may = ["$JS.hub.API.CONSUMER.RESET.KV_sites.base=summit", "$JS.FC.KV_sites.base=summit.x"];
+    const mayNot = [
+      "$JS.hub.API.CONSUMER.RESET.KV_sites.summit=base",
+      "$JS.hub.API.CONSUMER.RESET.KV_sites.base=tucson",
+      "$JS.FC.KV_sites.summit=base.x",
+      "$JS.hub.API.CONSUMER.CREATE.KV_sites.base=summit",
+      "$JS.hub.API.CONSUMER.CREATE.KV_sites",
+      "$JS.hub.API.CONSUMER.DURABLE.CREATE.KV_sites.base=summit",
+      "$JS.hub.API.CONSUMER.INFO.KV_sites.base=summit",
+      "$JS.hub.API.CONSUMER.DELETE.KV_sites.base=summit",
+      "$JS.hub.API.STREAM.MSG.GET.KV_sites",
+      "$JS.hub.API.DIRECT.GET.KV_sites",
+      "orrery.files.summit.base",
+      "$KV.sites.summit.e.file.x",
+    ];
+    const own = "orrery.src.base.x";
+    expect(await passed("base", "hub", [...may, ...mayNot], own)).toEqual(may.toSorted());
+    // A site that takes no other's files may none of it.
+    expect(await passed("summit", "hub", [...may, ...mayNot], "orrery.src.summit.x")).toEqual([]);
+  });
+
+  it("is what the supernode sends of that site, and answers about that consumer", async () => {
+    const may = ["orrery.files.base.summit", "$JSC.R.hub.h.KV_sites.base=summit.x"];
+    const mayNot = [
+      "orrery.files.base.tucson",
+      "orrery.files.summit.base",
+      "$JSC.R.x",
+      "$JSC.R.hub.h.KV_sites.summit=base.x",
+      "$JSC.R.hub.h.KV_ledger.base=summit.x",
+    ];
+    expect(await passed("hub", "base", [...may, ...mayNot], "$JS.FC.KV_ledger.x")).toEqual(may.toSorted());
+    expect(await passed("hub", "summit", [...may, ...mayNot], "$JS.FC.KV_ledger.x")).toEqual([]);
+  });
+
+  it("is made once: what is there is as it should be", async () => {
+    const again = await deployment.cli("site", "apply", "--supernode", "hub", "--dir", deployment.folder);
+    expect(again.stdout.trim()).toBe("nothing to do: summit, base");
+    expect(await base.changes()).toEqual([]);
+    for (const site of ["hub", "base", "summit"]) {
+      const violations = deployment
+        .log(site)
+        .split("\n")
+        .filter((line) => line.includes("Violation"));
+      // What the tests above tried, and no more.
+      expect(
+        violations.filter((line) => !/admin|base=summit|summit=base|=tucson|KV_sites/.test(line)),
+      ).toEqual([]);
+    }
+  });
+});
 
 describe("a site's jobs", () => {
   it("are made of another site's files, and what they make is the same as where the files are", async () => {
@@ -212,6 +295,23 @@ describe("a site's jobs", () => {
     symlinkSync(summit.store, seen);
     expect((await base.cli("retry", "swe/l1b/sci", "20260317")).exit).toBe(0);
     await isMade("20260317");
+  });
+
+  it("hold no days that the other site has purged", async () => {
+    const nats = await deployment.connect("summit", "admin");
+    const held = async () => {
+      const here = await deployment.connect("base", "admin");
+      const { state } = await here.jsm.streams.info("KV_sites", {
+        subjects_filter: "$KV.sites.*.*.file.old.>",
+      });
+      return Object.keys(state.subjects ?? {}).map((subject) => subject.split(".")[6] ?? "");
+    };
+    const file = (day: string) => ledgerPut(`file.old.${day}.some`, Buffer.from("{}"));
+    const [first = 0] = await Effect.runPromise(commit(nats, "files", [file("20260101"), file("20260102")]));
+    await until(held, (days) => days.length === 2);
+    const days = { upTo: first + 1, from: "20260101", through: "20260101", held: [] };
+    await Effect.runPromise(commit(nats, "purged", [ledgerPut(purgedKey("old"), encodePurged(days))]));
+    expect(await until(held, (left) => left.length === 1)).toEqual(["20260102"]);
   });
 
   it("go on while the link is cut, and are all made once when it heals", async () => {

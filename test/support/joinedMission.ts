@@ -6,7 +6,7 @@ import { parse, stringify } from "yaml";
 import { parseSite } from "../../src/config/loadSite.ts";
 import { openObjects } from "../../src/jetstream/objects.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
-import { apply } from "../../src/jetstream/topology.ts";
+import { apply, plan } from "../../src/jetstream/topology.ts";
 import { siteTopology } from "../../src/node/link.ts";
 import type { JobRecord } from "../../src/protocol/jobs.ts";
 import type { LedgerRecord } from "../../src/protocol/records.ts";
@@ -66,7 +66,7 @@ export class JoinedSite {
     const file = parse(files.text) as Record<string, unknown>;
     const storage = others.map(([site, root]) => [`of-${site}`, { driver: "file", root }]);
     const sites = others.map(([site]) => [site, { storage: `of-${site}` }]);
-    return stringify({
+    const text = stringify({
       ...file,
       name,
       storage: { ...(file["storage"] as object), ...(Object.fromEntries(storage) as object) },
@@ -74,20 +74,33 @@ export class JoinedSite {
         ? {}
         : { filesOf: { supernode: "hub", sites: Object.fromEntries(sites) as unknown } }),
     });
+    // In the place of the one that this was made from: for the commands.
+    writeFileSync(join(this.folder, "site.yaml"), text);
+    return text;
+  }
+
+  async #topology() {
+    mkdirSync(this.folder, { recursive: true });
+    const { site } = await Effect.runPromise(parseSite(this.#text("one"), "test.yaml", { env: {} }));
+    return siteTopology(site, []);
+  }
+
+  /** What of its streams and consumers is not as the site file wants it, in words. */
+  async changes(): Promise<ReadonlyArray<string>> {
+    const nats = await this.deployment.connect(this.name, "admin");
+    const changes = await Effect.runPromise(plan(nats, await this.#topology()));
+    return changes.map(({ words }) => words);
   }
 
   /** Streams and consumers, as the site's admin. */
   async apply(): Promise<void> {
-    mkdirSync(this.folder, { recursive: true });
-    const { site } = await Effect.runPromise(parseSite(this.#text("one"), "test.yaml", { env: {} }));
     const nats = await this.deployment.connect(this.name, "admin");
-    await Effect.runPromise(apply(nats, siteTopology(site, [])));
+    await Effect.runPromise(apply(nats, await this.#topology()));
     await Effect.runPromise(openObjects(nats, runsBucket, 1));
   }
 
   async start(...nodes: ReadonlyArray<string>): Promise<void> {
     for (const node of nodes) this.nodes.set(node, await startSite(this.#text(node)));
-    writeFileSync(join(this.folder, "site.yaml"), this.#text("one"));
   }
 
   async stop(): Promise<void> {

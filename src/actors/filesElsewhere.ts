@@ -1,0 +1,57 @@
+/** What the catalogue's resolver hears of other sites: their files, as held here, and what of these goes. */
+import * as Deferred from "effect/Deferred";
+import * as Effect from "effect/Effect";
+import type { Change } from "../jetstream/follower.ts";
+import { follow } from "../jetstream/follower.ts";
+import { managed } from "../jetstream/Nats.ts";
+import { filesOfKeys, filesOfStream } from "../protocol/filesOf.ts";
+import { lifeSubjects, sitesBucket } from "../protocol/sites.ts";
+import type { CatalogueFacts, Learnt } from "./catalogueFacts.ts";
+import type { NodeContextService } from "./NodeContext.ts";
+import type { OtherPurges } from "./otherPurges.ts";
+
+export interface FilesElsewhere {
+  readonly node: NodeContextService;
+  readonly facts: Pick<CatalogueFacts, "applyOther" | "formerLives">;
+  readonly sites: ReadonlyArray<string>;
+  readonly purges: OtherPurges;
+  /** Takes in what was learnt of a key. */
+  readonly learn: (learnt: Learnt, key: string) => void;
+}
+
+/** @returns what waits until all is read that is held here of other sites: with a link that is cut as well */
+export const followOthers = ({ node, facts, sites, purges, learn }: FilesElsewhere) =>
+  Effect.gen(function* () {
+    if (sites.length === 0) return Effect.void;
+    const caughtUp = yield* Deferred.make<void>();
+    const following = {
+      bucket: sitesBucket,
+      keys: sites.flatMap(filesOfKeys),
+      each: (change: Change) => {
+        if (!purges.see(change)) learn(facts.applyOther(change), change.key);
+      },
+    };
+    yield* follow(node.nats, following, caughtUp).pipe(Effect.orDie, Effect.forkScoped);
+    return Deferred.await(caughtUp);
+  });
+
+/** What sites that were rebuilt have no more is no input any more. Its keys are of no use to anybody then, as those of purged days. */
+export const tidyOthers = ({ node, facts, purges, learn }: FilesElsewhere): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { nats, log } = node;
+    const { learnt, lives } = facts.formerLives(nats.now());
+    for (const one of learnt) learn(one, "");
+    for (const { site, epoch } of lives) {
+      log("info", "a site was rebuilt: what only its former life had is no input any more", {
+        of: site,
+        epoch,
+      });
+      const purge = () => nats.jsm.streams.purge(filesOfStream, { filter: lifeSubjects(site, epoch) });
+      yield* managed("purge a site's former life", purge);
+    }
+    yield* purges.tick(nats);
+  }).pipe(
+    Effect.catch((error) =>
+      Effect.sync(() => node.log("warn", "what other sites have no more could not be purged", { error })),
+    ),
+  );
