@@ -75,6 +75,39 @@ export function ofRounds(rounds: ReadonlyArray<Round>): Pick<Result, "ours" | "r
   };
 }
 
+/**
+ * Results of a case that was measured once, with nothing of the kind to hold it against.
+ *
+ * @returns its `times`, ms, give the percentiles; none where there is one time only
+ */
+export const aloneOf =
+  (ofCase: string) =>
+  (
+    name: string,
+    unit: string,
+    ours: number,
+    goal: string,
+    isMet: boolean,
+    note: string,
+    times: ReadonlyArray<number> = [],
+  ): Result => ({
+    name: `${ofCase}: ${name}`,
+    unit,
+    ours: round(ours, 2),
+    raw: null,
+    ratio: null,
+    goal,
+    goal_met: isMet,
+    p50_ms: times.length === 0 ? null : percentile(times, 0.5),
+    p99_ms: times.length === 0 ? null : percentile(times, 0.99),
+    raw_p50_ms: null,
+    raw_p99_ms: null,
+    cpu_us: null,
+    raw_cpu_us: null,
+    rounds: [{ ours: round(ours, 2), raw: null }],
+    note,
+  });
+
 export function machine(): Readonly<Record<string, string | number>> {
   const all = cpus();
   return {

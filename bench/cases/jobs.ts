@@ -10,7 +10,7 @@ import type { Resolver } from "../../src/jobs/Resolver.ts";
 import { emptyResolver, makeYear, runOf, yearDays, yearStart } from "../jobsYear.ts";
 import type { Year } from "../jobsYear.ts";
 import type { Case, Result } from "../result.ts";
-import { percentile, round } from "../result.ts";
+import { aloneOf, percentile, round } from "../result.ts";
 
 /** What the actor decides before it looks at its mail again. */
 const sliceOf = 64;
@@ -22,31 +22,7 @@ function collect(): number {
   return process.memoryUsage().heapUsed / 1e6;
 }
 
-const result = (
-  name: string,
-  unit: string,
-  ours: number,
-  goal: string,
-  isMet: boolean,
-  note: string,
-  times: ReadonlyArray<number> = [],
-): Result => ({
-  name: `jobs: ${name}`,
-  unit,
-  ours: round(ours, 2),
-  raw: null,
-  ratio: null,
-  goal,
-  goal_met: isMet,
-  p50_ms: times.length === 0 ? null : percentile(times, 0.5),
-  p99_ms: times.length === 0 ? null : percentile(times, 0.99),
-  raw_p50_ms: null,
-  raw_p99_ms: null,
-  cpu_us: null,
-  raw_cpu_us: null,
-  rounds: [{ ours: round(ours, 2), raw: null }],
-  note,
-});
+const result = aloneOf("jobs");
 
 export const jobs: Case = {
   name: "jobs",

@@ -15,38 +15,14 @@ import { jobKey, ledgerBucket } from "../../src/protocol/keys.ts";
 import { fill, siteText } from "../jobsSite.ts";
 import { makeYear, yearStart } from "../jobsYear.ts";
 import type { Case, Result } from "../result.ts";
-import { percentile, round } from "../result.ts";
+import { aloneOf, percentile, round } from "../result.ts";
 import type { Program, Stage } from "../stage.ts";
 import { peakMbOf, withStage } from "../stage.ts";
 
 const coldMsMax = 10_000;
 const waitMsMax = 120_000;
 
-const result = (
-  name: string,
-  unit: string,
-  ours: number,
-  goal: string,
-  isMet: boolean,
-  note: string,
-  times: ReadonlyArray<number> = [],
-): Result => ({
-  name: `jobs-site: ${name}`,
-  unit,
-  ours: round(ours, 2),
-  raw: null,
-  ratio: null,
-  goal,
-  goal_met: isMet,
-  p50_ms: times.length === 0 ? null : percentile(times, 0.5),
-  p99_ms: times.length === 0 ? null : percentile(times, 0.99),
-  raw_p50_ms: null,
-  raw_p99_ms: null,
-  cpu_us: null,
-  raw_cpu_us: null,
-  rounds: [{ ours: round(ours, 2), raw: null }],
-  note,
-});
+const result = aloneOf("jobs-site");
 
 async function waitFor(what: string, look: () => Promise<boolean>): Promise<void> {
   const end = performance.now() + waitMsMax;

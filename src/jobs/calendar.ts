@@ -7,6 +7,7 @@
 import { calendarRowsMax } from "../limits.ts";
 import type { Instant, Range } from "./instant.ts";
 import { overlap, parseInstant } from "./instant.ts";
+import { firstWhere } from "./select/sorted.ts";
 
 export interface Pointing {
   /** Number of the repoint that it follows. */
@@ -193,17 +194,4 @@ function mergedWith(older: ReadonlyArray<Repoint>, newer: ReadonlyArray<Repoint>
   const before = older.filter((one) => one.number < first.number && (one.end ?? one.start) <= first.start);
   const after = older.filter((one) => one.number > last.number && one.start >= (last.end ?? last.start));
   return [...before, ...newer, ...after];
-}
-
-/** The first index from which on the test holds, of a list in which it holds from some place on; the length where it never does. */
-function firstWhere<A>(list: ReadonlyArray<A>, test: (item: A) => boolean): number {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const item = list[middle];
-    if (item !== undefined && test(item)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

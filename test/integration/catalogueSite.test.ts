@@ -1,22 +1,11 @@
 /** Jobs of a mission on a whole node: files in by the webhook, runs by the stand-in processor, products back as files. */
-import { afterEach, describe, expect, it } from "vitest";
-import type { Mission, MissionOptions } from "../support/missionSite.ts";
-import { startMission } from "../support/missionSite.ts";
-import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { Mission } from "../support/missionSite.ts";
+import { missionPerTest, orrery } from "../support/missionTests.ts";
 import { partitionName } from "../../src/protocol/runs.ts";
-import { runCli } from "../support/cli.ts";
 import { until } from "../support/testSite.ts";
 
-let mission: Mission | null = null;
-const start = async (options: MissionOptions): Promise<Mission> => {
-  mission = await startMission(options);
-  return mission;
-};
-
-afterEach(async () => {
-  await mission?.stop();
-  mission = null;
-});
+const start = missionPerTest();
 
 describe("a mission's jobs", () => {
   it("run one after the other as their inputs come, and what lacks is named", async () => {
@@ -59,9 +48,6 @@ describe("a mission's jobs", () => {
     expect(runs.map(({ body }) => body.job).toSorted()).toEqual(["swe/l1a/all", "swe/l1b/sci", "swe/l2/sci"]);
   });
 });
-
-const orrery = (of: Mission, ...argv: ReadonlyArray<string>) =>
-  runCli([...argv, "--site", join(of.files.folder, "site.yaml")], {});
 
 /** Two levels of one instrument, with what they need for any day. */
 const twoLevels = ["swe/l1a/all", "swe/l1b/sci"];

@@ -43,6 +43,7 @@ import type { StorageDriver } from "../../src/storage/Storage.ts";
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
 import { testNode } from "../support/testNode.ts";
+import { plainRecord } from "../support/records.ts";
 
 const day = "20251121";
 const topology = {
@@ -182,29 +183,18 @@ const runOf = (record: JobRecord): LedgerRecord<RunBody> => {
 async function known(exposure: string, detector: string): Promise<void> {
   const key = `${exposure}/${detector}.fits`;
   const { etag } = await Effect.runPromise(stage.storage.write("raw", key, Buffer.from(`<${detector}>`)));
-  const record = {
-    v: 1,
-    state: "known",
-    generation: 0,
-    etag,
-    claim: null,
-    attempts: 0,
-    crashes: 0,
-    crashesAlone: 0,
-    errors: [],
-    history: [],
-    body: {
-      bucket: "raw",
-      key,
-      size: 3,
-      uri: stage.storage.uri("raw", key),
-      identity: { ...at(exposure), detector, group: null, snap: null, seq: null },
-      metadata: null,
-      via: "test",
-      receivedAt: "",
-      sequence: 1,
-    },
+  const body = {
+    bucket: "raw",
+    key,
+    size: 3,
+    uri: stage.storage.uri("raw", key),
+    identity: { ...at(exposure), detector, group: null, snap: null, seq: null },
+    metadata: null,
+    via: "test",
+    receivedAt: "",
+    sequence: 1,
   };
+  const record = plainRecord("known", body, { etag });
   const place = { mailbox: "raw", day, tail: objectTail("raw", key) };
   await Effect.runPromise(
     commit(stage.server.nats, "test", [ledgerPut(recordKey(place), encodeJson(record))]),

@@ -1,6 +1,5 @@
 /** What operators ask of a mission's jobs, on a whole node: why, expected, lineage, withdraw, and jobs needs, preview and ls. */
-import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type {
   ExpectedAnswer,
   LineageAnswer,
@@ -9,24 +8,10 @@ import type {
   PreviewAnswer,
 } from "../../src/protocol/operatorQuestions.ts";
 import type { FileTold } from "../../src/cli/lineage.ts";
-import { runCli } from "../support/cli.ts";
-import type { Mission, MissionOptions } from "../support/missionSite.ts";
-import { startMission } from "../support/missionSite.ts";
-import { until } from "../support/testSite.ts";
+import type { Mission } from "../support/missionSite.ts";
+import { missionPerTest, orrery, reaches } from "../support/missionTests.ts";
 
-let mission: Mission | null = null;
-const start = async (options: MissionOptions): Promise<Mission> => {
-  mission = await startMission(options);
-  return mission;
-};
-
-afterEach(async () => {
-  await mission?.stop();
-  mission = null;
-});
-
-const orrery = (of: Mission, ...argv: ReadonlyArray<string>) =>
-  runCli([...argv, "--site", join(of.files.folder, "site.yaml")], {});
+const start = missionPerTest();
 
 type TaggedLineage = Omit<LineageAnswer, "files"> & { readonly files: ReadonlyArray<FileTold> };
 
@@ -50,12 +35,6 @@ const spin = (day: number): string => {
   const of = `2026_${String(day).padStart(3, "0")}`;
   return `imap_${of}_${of}_01.spin.csv`;
 };
-
-const reaches = (of: Mission, job: string, partition: string, state: string) =>
-  until(
-    () => of.job(job, partition),
-    (one) => one?.state === state,
-  );
 
 /** A day up to L1B; L2 waits for the rest of the day's spin, and L3 for L2 and much else. */
 async function dayWithoutSpin(): Promise<Mission> {

@@ -1,30 +1,9 @@
 /** What operators are told around their orders, and of what came and counts for nothing, on a whole node. */
-import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
-import { runCli } from "../support/cli.ts";
-import type { Mission, MissionOptions } from "../support/missionSite.ts";
-import { startMission } from "../support/missionSite.ts";
+import { describe, expect, it } from "vitest";
+import { missionPerTest, orrery, reaches } from "../support/missionTests.ts";
 import { until } from "../support/testSite.ts";
 
-let mission: Mission | null = null;
-const start = async (options: MissionOptions): Promise<Mission> => {
-  mission = await startMission(options);
-  return mission;
-};
-
-afterEach(async () => {
-  await mission?.stop();
-  mission = null;
-});
-
-const orrery = (of: Mission, ...argv: ReadonlyArray<string>) =>
-  runCli([...argv, "--site", join(of.files.folder, "site.yaml")], {});
-
-const reaches = (of: Mission, job: string, partition: string, state: string) =>
-  until(
-    () => of.job(job, partition),
-    (one) => one?.state === state,
-  );
+const start = missionPerTest();
 
 const l1a = "swe/l1a/all";
 const swe = [l1a, "swe/l1b/sci"];

@@ -59,6 +59,29 @@ export function fileOf({ recogniser }: Mission, given: string | FileGiven): Inde
   };
 }
 
+/** As {@link fileOf}, of a name that must be a good one. */
+export function goodFile(mission: Mission, given: string | FileGiven): IndexedFile {
+  const found = fileOf(mission, given);
+  if (found === null) throw new Error(JSON.stringify(given));
+  return found;
+}
+
+/** Jobs of the mission, which must be there. */
+export const jobsOf = (
+  { jobs }: Pick<Mission, "jobs">,
+  ...names: ReadonlyArray<string>
+): ReadonlyArray<CatalogueJob> =>
+  names.map((name) => {
+    const job = jobs.get(name);
+    if (job === undefined) throw new Error(name);
+    return job;
+  });
+
+/** Tells a world of files. */
+export function arrive(world: JobWorld, ...given: ReadonlyArray<string | FileGiven>): void {
+  for (const one of given) world.tell({ type: "file", file: goodFile(world.mission, one) });
+}
+
 /** What a run leaves behind. */
 export function outputsOf({ recogniser }: Mission, start: Start): ReadonlyArray<IndexedFile> {
   return start.definition.outputs.map(({ dataset, kind, major }) => {

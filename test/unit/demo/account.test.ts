@@ -10,6 +10,7 @@ import type { Sent } from "../../../src/demo/sender.ts";
 import { objectTail, parkedKey, placeOfRecordKey, recordKey } from "../../../src/protocol/keys.ts";
 import type { ClaimSlot, FileBody, LedgerRecord, State } from "../../../src/protocol/records.ts";
 import type { RunBody } from "../../../src/protocol/runs.ts";
+import { plainRecord } from "../../support/records.ts";
 
 const day = "20260714";
 const night: Night = { day, seed: 1, needed: ["R21_S11", "R22_S01", "R22_S11", "R22_S21", "R23_S11"] };
@@ -30,19 +31,11 @@ interface Scene {
 
 function record<Body>(state: State, etag: string, reason: string | null, body: Body): LedgerRecord<Body> {
   const at = "2026-07-15T00:00:00.000Z";
-  return {
-    v: 1,
-    state,
-    generation: 0,
+  return plainRecord(state, body, {
     etag,
-    claim: null,
-    attempts: 0,
-    crashes: 0,
-    crashesAlone: 0,
     errors: reason === null ? [] : [{ at, class: "permanent", reason, detail: "" }],
     history: [{ at, event: state, node: "demo-1" }],
-    body,
-  };
+  });
 }
 
 const fileBody = (bucket: string, key: string, sequence: number, raw?: string): FileBody => ({

@@ -8,6 +8,7 @@ import { objectTail, placeOfRecordKey, readyKey, recordKey } from "../../../src/
 import type { State } from "../../../src/protocol/records.ts";
 import { encodeJson } from "../../../src/protocol/records.ts";
 import { decodeRun, fillKey, hashOfRun, readyOfSubject, verdictOf } from "../../../src/protocol/runs.ts";
+import { plainRecord } from "../../support/records.ts";
 
 const partition = { instrument: "LSSTCam", day: "20251121", exposure: "MC_O_20251121_000156#1" };
 
@@ -173,19 +174,8 @@ function fileChange(
   etag = "e",
 ): LedgerChange {
   const { record, bucket, key, uri } = file(detector);
-  const data = encodeJson({
-    v: 1,
-    state,
-    generation: 0,
-    etag,
-    claim: null,
-    attempts: 0,
-    crashes: 0,
-    crashesAlone: 0,
-    errors: [],
-    history: [],
-    body: { bucket, key, uri, identity: { ...of, detector, group: null, snap: null, seq: null } },
-  });
+  const body = { bucket, key, uri, identity: { ...of, detector, group: null, snap: null, seq: null } };
+  const data = encodeJson(plainRecord(state, body, { etag }));
   return { key: record, revision, data, ended: false };
 }
 

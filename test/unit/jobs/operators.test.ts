@@ -10,6 +10,7 @@ import { fileAges, isAged } from "../../../src/jobs/ageing.ts";
 import { arrivalPattern, everyWords } from "../../../src/jobs/arrivals.ts";
 import type { CatalogueJob } from "../../../src/jobs/catalogue.ts";
 import type { DatasetFiles } from "../../../src/jobs/FileIndex.ts";
+import type { IndexedFile } from "../../../src/jobs/indexed.ts";
 import { dayUs, formatInstant } from "../../../src/jobs/instant.ts";
 import type { Lineage } from "../../../src/jobs/lineage.ts";
 import { lineage } from "../../../src/jobs/lineage.ts";
@@ -18,25 +19,19 @@ import { sliceNamed } from "../../../src/jobs/partitions.ts";
 import { firstRootOf, rootsOf, why } from "../../../src/jobs/why.ts";
 import { messageBytesMax } from "../../../src/limits.ts";
 import type { FileGiven } from "../../support/jobWorld.ts";
-import { at, fileOf, JobWorld, loadMission } from "../../support/jobWorld.ts";
+import {
+  arrive,
+  at,
+  fileOf,
+  goodFile,
+  jobsOf as jobsIn,
+  JobWorld,
+  loadMission,
+} from "../../support/jobWorld.ts";
 
 const mission = loadMission();
-const jobsOf = (...names: ReadonlyArray<string>): ReadonlyArray<CatalogueJob> =>
-  names.map((name) => {
-    const job = mission.jobs.get(name);
-    if (job === undefined) throw new Error(name);
-    return job;
-  });
-
-function file(given: string | FileGiven): NonNullable<ReturnType<typeof fileOf>> {
-  const found = fileOf(mission, given);
-  if (found === null) throw new Error(JSON.stringify(given));
-  return found;
-}
-
-function arrive(world: JobWorld, ...given: ReadonlyArray<string | FileGiven>): void {
-  for (const one of given) world.tell({ type: "file", file: file(one) });
-}
+const jobsOf = (...names: ReadonlyArray<string>): ReadonlyArray<CatalogueJob> => jobsIn(mission, ...names);
+const file = (given: string | FileGiven): IndexedFile => goodFile(mission, given);
 
 const swe = ["swe/l1a/all", "swe/l1b/sci", "swe/l2/sci"];
 const tables = [

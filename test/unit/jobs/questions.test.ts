@@ -1,30 +1,26 @@
 import { describe, expect, it } from "vitest";
 import type { CatalogueJob } from "../../../src/jobs/catalogue.ts";
 import { expected } from "../../../src/jobs/expected.ts";
+import type { IndexedFile } from "../../../src/jobs/indexed.ts";
 import { dayRange } from "../../../src/jobs/instant.ts";
 import { preview } from "../../../src/jobs/preview.ts";
 import { planReprocess } from "../../../src/jobs/reprocess.ts";
 import { rootsOf, why } from "../../../src/jobs/why.ts";
 import type { FileGiven } from "../../support/jobWorld.ts";
-import { at, fileOf, JobWorld, loadMission, repointsFrom, runFactOf } from "../../support/jobWorld.ts";
+import {
+  arrive,
+  at,
+  goodFile,
+  jobsOf as jobsIn,
+  JobWorld,
+  loadMission,
+  repointsFrom,
+  runFactOf,
+} from "../../support/jobWorld.ts";
 
 const mission = loadMission();
-const jobsOf = (...names: ReadonlyArray<string>): ReadonlyArray<CatalogueJob> =>
-  names.map((name) => {
-    const job = mission.jobs.get(name);
-    if (job === undefined) throw new Error(name);
-    return job;
-  });
-
-function file(given: string | FileGiven): NonNullable<ReturnType<typeof fileOf>> {
-  const found = fileOf(mission, given);
-  if (found === null) throw new Error(JSON.stringify(given));
-  return found;
-}
-
-function arrive(world: JobWorld, ...given: ReadonlyArray<string | FileGiven>): void {
-  for (const one of given) world.tell({ type: "file", file: file(one) });
-}
+const jobsOf = (...names: ReadonlyArray<string>): ReadonlyArray<CatalogueJob> => jobsIn(mission, ...names);
+const file = (given: string | FileGiven): IndexedFile => goodFile(mission, given);
 
 const swe = ["swe/l1a/all", "swe/l1b/sci", "swe/l2/sci", "swe/l3/sci"];
 const sweTables = [

@@ -6,19 +6,15 @@ import type { Taken } from "../../../src/cli/takenWords.ts";
 import { isUntaken, takenWords, untakenWords } from "../../../src/cli/takenWords.ts";
 import { takenDatasets, takersOf, unusedKinds } from "../../../src/jobs/taken.ts";
 import { untakenToldMax } from "../../../src/limits.ts";
-import { fileOf, JobWorld, loadMission } from "../../support/jobWorld.ts";
+import { arrive, jobsOf, JobWorld, loadMission } from "../../support/jobWorld.ts";
 
 const mission = loadMission();
-const jobs = ["swe/l1a/all", "swe/l1b/sci"].flatMap((name) => mission.jobs.get(name) ?? []);
+const jobs = jobsOf(mission, "swe/l1a/all", "swe/l1b/sci");
 const catalogue = { jobs: new Map(jobs.map((job) => [job.name, job])) };
 
 function world(...names: ReadonlyArray<string>): JobWorld {
   const made = new JobWorld(mission, jobs);
-  for (const name of names) {
-    const file = fileOf(mission, name);
-    if (file === null) throw new Error(name);
-    made.tell({ type: "file", file });
-  }
+  arrive(made, ...names);
   return made;
 }
 

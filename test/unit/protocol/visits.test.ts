@@ -4,6 +4,7 @@ import type { FileBody, Identity, LedgerRecord, State } from "../../../src/proto
 import type { VisitFact, VisitRecord, VisitSystem } from "../../../src/protocol/visits.ts";
 import { decodeVisit, visitFactOf, visitKeyOf, withFact } from "../../../src/protocol/visits.ts";
 import { encodeJson, LedgerCorrupt } from "../../../src/protocol/records.ts";
+import { plainRecord } from "../../support/records.ts";
 
 const nobody: Identity = {
   instrument: null,
@@ -20,29 +21,18 @@ function file(
   metadata: FileBody["metadata"] = null,
   state: State = "known",
 ): LedgerRecord<FileBody> {
-  return {
-    v: 1,
-    state,
-    generation: 0,
-    etag: "e",
-    claim: null,
-    attempts: 0,
-    crashes: 0,
-    crashesAlone: 0,
-    errors: [],
-    history: [],
-    body: {
-      bucket: "raw",
-      key: "k",
-      size: null,
-      uri: "",
-      identity: identity === null ? null : { ...nobody, ...identity },
-      metadata,
-      via: "webhook",
-      receivedAt: "",
-      sequence: 1,
-    },
+  const body: FileBody = {
+    bucket: "raw",
+    key: "k",
+    size: null,
+    uri: "",
+    identity: identity === null ? null : { ...nobody, ...identity },
+    metadata,
+    via: "webhook",
+    receivedAt: "",
+    sequence: 1,
   };
+  return plainRecord(state, body);
 }
 
 const day = "20251121";

@@ -15,42 +15,32 @@ import {
   toldOf,
   webhookBody,
 } from "../../../src/protocol/webhooks.ts";
+import { plainRecord } from "../../support/records.ts";
 
 const exposure = "MC_O_20251121_000156";
 
 function record(state: State, body: Partial<FileBody> = {}, etag = "e1"): LedgerRecord<FileBody> {
-  return {
-    v: 1,
-    state,
-    generation: 0,
-    etag,
-    claim: null,
-    attempts: 0,
-    crashes: 0,
-    crashesAlone: 0,
-    errors: [],
-    history: [],
-    body: {
-      bucket: "raw",
-      key: `LSSTCam/20251121/${exposure}/${exposure}_R22_S11.fits`,
-      size: null,
-      uri: "",
-      identity: {
-        instrument: "LSSTCam",
-        day: "20251121",
-        exposure,
-        group: null,
-        snap: null,
-        detector: null,
-        seq: null,
-      },
-      metadata: null,
-      via: "",
-      receivedAt: "",
-      sequence: 1,
-      ...body,
+  const whole: FileBody = {
+    bucket: "raw",
+    key: `LSSTCam/20251121/${exposure}/${exposure}_R22_S11.fits`,
+    size: null,
+    uri: "",
+    identity: {
+      instrument: "LSSTCam",
+      day: "20251121",
+      exposure,
+      group: null,
+      snap: null,
+      detector: null,
+      seq: null,
     },
+    metadata: null,
+    via: "",
+    receivedAt: "",
+    sequence: 1,
+    ...body,
   };
+  return plainRecord(state, whole, { etag });
 }
 
 const told = (filename: string): Told => ({
