@@ -61,6 +61,8 @@ export interface ClaimSource<Body> {
    * purged. They are dropped as duplicates.
    */
   readonly settledBefore?: (items: ReadonlyArray<Item<Body>>) => Promise<ReadonlySet<Item<Body>>>;
+  /** A new body for content that has a record, with what stays of the record's; default: nothing but what is in the new one. */
+  readonly carries?: (before: Body, body: Body) => Body;
   /** What of a refused item's body is needed to take its content later; default: it lies where the known one does. */
   readonly bodyOfRefused?: (body: Body) => object;
   /** Of content that is about to be refused for its tag: whether it is the known one nevertheless, and so a duplicate. Never rejects. */

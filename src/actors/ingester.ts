@@ -13,7 +13,7 @@ import type { IngestDriver, IngestItem, IngestResult } from "../drivers/Driver.t
 import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { Delivery } from "../jetstream/mailbox.ts";
 import { arrivalsConsumer, replaysConsumer } from "../jetstream/topology.ts";
-import { bodyGiven, decodeArrival } from "../protocol/arrival.ts";
+import { bodyBeyond, bodyGiven, decodeArrival } from "../protocol/arrival.ts";
 import { orderOf } from "../protocol/eventOrder.ts";
 import { genericIdentity, groupSize, identityFromHeader, rubinIdentity } from "../protocol/identity.ts";
 import type { HeaderFields, HeaderIdentity } from "../protocol/identity.ts";
@@ -30,7 +30,7 @@ import {
 } from "../protocol/keys.ts";
 import type { Outcome } from "../protocol/lifecycle.ts";
 import type { FileBody, Identity } from "../protocol/records.ts";
-import { clipText } from "../protocol/records.ts";
+import { clipText, withBeyond } from "../protocol/records.ts";
 import { laneFacts, lanePlace, profiled } from "../protocol/route.ts";
 import { seenMark } from "../protocol/seen.ts";
 import { readMetadata, sidecarBeside } from "../storage/metadata.ts";
@@ -95,6 +95,7 @@ function decodeFile(lane: Lane, delivery: Delivery): Decoded<FileBody> {
       sequence: delivery.sequence,
       ...bodyGiven(arrival),
       ...(arrival.event === undefined ? {} : { event: arrival.event }),
+      ...bodyBeyond(arrival),
     },
   };
 }
@@ -143,6 +144,7 @@ export function fileSource(lane: Lane, seen: SeenDays, storage: StorageDriver | 
     reads: "doubtful",
     orderOf: (body, than) => orderOf(body.event, than.event),
     settledBefore: (items) => hereBefore(seen, lane, items),
+    carries: withBeyond,
     ...(lane.names === null ? {} : { bodyOfRefused: whereItLies }),
     ...(lane.names === null || storage === null ? {} : { sameContent: (item) => sameContent(storage, item) }),
     decode: (delivery) => decodeFile(lane, delivery),

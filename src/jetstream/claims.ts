@@ -4,6 +4,8 @@
  */
 import type { JetStreamError } from "../protocol/errors.ts";
 import { NatsUnavailable } from "../protocol/errors.ts";
+import type { Fields } from "../protocol/beyond.ts";
+import { beyond } from "../protocol/beyond.ts";
 import type { Place } from "../protocol/keys.ts";
 import { claimOfKey, ledgerBucket, placeOfRecordKey, recordKey } from "../protocol/keys.ts";
 import type { RetryRules, Settlement } from "../protocol/lifecycle.ts";
@@ -31,6 +33,24 @@ export const idleSlot = (
   by: string,
   triedTo = 0,
 ): ClaimSlot => ({ v: recordVersion, state: "idle", last, how, by, ...tried(triedTo) });
+
+/** Of a slot in either state. */
+const slotFields: Fields<ClaimSlot> = {
+  v: true,
+  state: true,
+  last: true,
+  how: true,
+  by: true,
+  triedTo: true,
+  id: true,
+  epoch: true,
+  since: true,
+  items: true,
+};
+
+/** The slot as it is written, with what a newer version's worker of this name wrote there besides. */
+const slotPut = (key: string, slot: ClaimSlot, before: ClaimSlot | null, expected: number): Write =>
+  ledgerPut(key, encodeJson(before === null ? slot : { ...beyond(before, slotFields), ...slot }), expected);
 
 const tried = (triedTo: number): { readonly triedTo?: number } => (triedTo > 0 ? { triedTo } : {});
 
@@ -98,9 +118,18 @@ export class Slot {
   #triedTo: number;
   /** Of what is in hand. */
   #lastInHand = 0;
+  /** As it stood when it was opened; null for a new one. */
+  readonly #found: ClaimSlot | null;
 
-  private constructor(nats: NatsService, key: string, epoch: string, revision: number, triedTo = 0) {
-    this.#triedTo = triedTo;
+  private constructor(
+    nats: NatsService,
+    key: string,
+    epoch: string,
+    revision: number,
+    found: ClaimSlot | null,
+  ) {
+    this.#triedTo = found?.triedTo ?? 0;
+    this.#found = found;
     this.#nats = nats;
     this.key = key;
     this.epoch = epoch;
@@ -118,9 +147,7 @@ export class Slot {
   ): Promise<Slot | null> {
     const found = await getSlotUnsafe(nats, key);
     if (found !== null) {
-      return found.slot.state === "idle"
-        ? new Slot(nats, key, epoch, found.revision, found.slot.triedTo)
-        : null;
+      return found.slot.state === "idle" ? new Slot(nats, key, epoch, found.revision, found.slot) : null;
     }
     const answer = await insist(
       nats,
@@ -128,7 +155,7 @@ export class Slot {
       [ledgerPut(key, encodeJson(idleSlot(null, "new", epoch)), 0)],
       signal,
     );
-    if (!isError(answer)) return new Slot(nats, key, epoch, answer[0] ?? 0);
+    if (!isError(answer)) return new Slot(nats, key, epoch, answer[0] ?? 0, null);
     if (answer._tag === "TransactionConflict") return Slot.open(nats, key, epoch, signal);
     throw answer;
   }
@@ -149,7 +176,7 @@ export class Slot {
       ...tried(this.#triedTo),
     };
     this.#lastInHand = lastOf(items);
-    const write = ledgerPut(this.key, encodeJson(slot), this.#revision);
+    const write = slotPut(this.key, slot, this.#found, this.#revision);
     const answer = await insist(this.#nats, "claim", [write], signal);
     if (!isError(answer)) {
       this.#revision = answer[0] ?? 0;
@@ -190,11 +217,7 @@ export class Slot {
     signal: AbortSignal,
   ): Promise<SettleResult> {
     if (how === "released") this.#triedTo = Math.max(this.#triedTo, this.#lastInHand);
-    const idle = ledgerPut(
-      this.key,
-      encodeJson(idleSlot(id, how, this.epoch, this.#triedTo)),
-      this.#revision,
-    );
+    const idle = slotPut(this.key, idleSlot(id, how, this.epoch, this.#triedTo), this.#found, this.#revision);
     const answer = await insist(
       this.#nats,
       how === "settled" ? "settle" : "release",
@@ -297,7 +320,7 @@ export async function reclaimSlot(
         ...(mailbox.endsOf?.(place, item, before) ?? []),
       );
     }
-    writes.push(ledgerPut(key, encodeJson(idleSlot(slot.id, "reclaimed", by, slot.triedTo)), found.revision));
+    writes.push(slotPut(key, idleSlot(slot.id, "reclaimed", by, slot.triedTo), slot, found.revision));
     const answer = await commitUnsafe(nats, "reclaim", writes, 5_000);
     if (!isError(answer)) return { type: "reclaimed", items, claim: slot.id };
     if (answer._tag === "TransactionConflict") {

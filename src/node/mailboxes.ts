@@ -12,6 +12,7 @@ import { arrivalsConsumer, replaysConsumer } from "../jetstream/topology.ts";
 import { runsConsumer } from "../protocol/runQueue.ts";
 import {
   arrivalId,
+  bodyBeyond,
   bodyGiven,
   decodeArrival,
   encodeArrival,
@@ -54,7 +55,7 @@ async function fileBodyOf(nats: NatsService, place: Place, item: ClaimedItem): P
     via: arrival?.via ?? "unknown",
     receivedAt: arrival?.receivedAt ?? "",
     sequence: item.sequence,
-    ...(arrival === null ? {} : bodyGiven(arrival)),
+    ...(arrival === null ? {} : { ...bodyGiven(arrival), ...bodyBeyond(arrival) }),
     ...(arrival?.event === undefined ? {} : { event: arrival.event }),
   };
 }
@@ -75,19 +76,22 @@ function filePutBack(lane: Lane): PutBackRule {
       return {
         subject: subjectOf(lane.name, facts.instrument, day),
         messageId: arrivalId(body.bucket, body.key, record.etag, "", record.generation),
-        data: encodeArrival({
-          bucket: body.bucket,
-          key: body.key,
-          etag: record.etag,
-          size: body.size,
-          instrument: facts.instrument,
-          day,
-          generation: record.generation,
-          via: body.via,
-          receivedAt: body.receivedAt,
-          ...(body.given === undefined ? {} : givenOf(body.given)),
-          ...(body.event === undefined ? {} : { event: body.event }),
-        }),
+        data: encodeArrival(
+          {
+            bucket: body.bucket,
+            key: body.key,
+            etag: record.etag,
+            size: body.size,
+            instrument: facts.instrument,
+            day,
+            generation: record.generation,
+            via: body.via,
+            receivedAt: body.receivedAt,
+            ...(body.given === undefined ? {} : givenOf(body.given)),
+            ...(body.event === undefined ? {} : { event: body.event }),
+          },
+          body.beyond,
+        ),
       };
     },
   };

@@ -1,6 +1,8 @@
 /** The message of an arrival: "object K of bucket B now exists". MessagePack on the wire, `orrery decode` shows it. */
 import { Packr } from "msgpackr";
 import * as Schema from "effect/Schema";
+import type { Fields } from "./beyond.ts";
+import { beyondMessage } from "./beyond.ts";
 import type { EventOrder } from "./eventOrder.ts";
 import type { FileBody, Given } from "./records.ts";
 import { recordVersion } from "./records.ts";
@@ -73,8 +75,33 @@ export const givenOf = ({ range, pointing }: Given): Given => ({
 export const bodyGiven = (given: Given): Pick<FileBody, "given"> =>
   given.range === undefined && given.pointing === undefined ? {} : { given: givenOf(given) };
 
-export function encodeArrival(arrival: Omit<Arrival, "v">): Uint8Array {
-  return packr.pack({ v: recordVersion, ...arrival });
+const arrivalFields: Fields<Arrival> = {
+  v: true,
+  bucket: true,
+  key: true,
+  etag: true,
+  size: true,
+  instrument: true,
+  day: true,
+  generation: true,
+  via: true,
+  receivedAt: true,
+  event: true,
+  range: true,
+  pointing: true,
+};
+
+/** As a record keeps what another version wrote into the arrival: nothing where it is of this one. */
+export const bodyBeyond = (arrival: Arrival): Pick<FileBody, "beyond"> => {
+  const found = beyondMessage(arrival, arrivalFields);
+  return found === null ? {} : { beyond: found };
+};
+
+/** @param beyond what another version wrote into it, when it came first */
+export function encodeArrival(arrival: Omit<Arrival, "v">, beyond?: FileBody["beyond"]): Uint8Array {
+  return beyond === undefined
+    ? packr.pack({ v: recordVersion, ...arrival })
+    : packr.pack({ ...beyond, v: recordVersion, ...arrival });
 }
 
 /** Null for bytes that are no arrival. */

@@ -72,6 +72,17 @@ export class FormatNewer extends Schema.TaggedError<FormatNewer>()("FormatNewer"
   }
 }
 
+/** This program would raise the ledger's format while nodes run that would then misread it. Nothing was changed. */
+export class FormatOlder extends Schema.TaggedError<FormatOlder>()("FormatOlder", {
+  found: Schema.Number,
+  writes: Schema.Number,
+  nodes: Schema.Array(Schema.String),
+}) {
+  override get message(): string {
+    return `the site's ledger has format ${this.found}, this program writes format ${this.writes}, and nodes run that would misread it: ${this.nodes.join(", ")}. Nothing was changed; stop them first, then start this node`;
+  }
+}
+
 /** A newer process has taken this node's name. This one must stop: its claims are being recovered. */
 export class NodeSuperseded extends Schema.TaggedError<NodeSuperseded>()("NodeSuperseded", {
   node: Schema.String,

@@ -4,6 +4,8 @@
  */
 import * as Schema from "effect/Schema";
 import { recordTextBytesMax } from "../limits.ts";
+import type { Fields } from "./beyond.ts";
+import { beyond } from "./beyond.ts";
 import type { EventOrder } from "./eventOrder.ts";
 
 /** Version of the records and messages that this program writes. */
@@ -114,7 +116,33 @@ export interface FileBody {
   readonly given?: Given;
   /** What could not be understood, as it came; only in records parked by the enqueuer. */
   readonly raw?: string;
+  /** Fields of its arrival that this version does not know: they go along when it is put back. */
+  readonly beyond?: Readonly<Record<string, unknown>>;
 }
+
+const fileFields: Fields<FileBody> = {
+  bucket: true,
+  key: true,
+  size: true,
+  uri: true,
+  identity: true,
+  metadata: true,
+  via: true,
+  receivedAt: true,
+  sequence: true,
+  event: true,
+  catalogHadIt: true,
+  dataset: true,
+  given: true,
+  raw: true,
+  beyond: true,
+};
+
+/** A body that is made anew for the same content, with what another version said there of it. */
+export const withBeyond = (before: FileBody, body: FileBody): FileBody => ({
+  ...beyond(before, fileFields),
+  ...body,
+});
 
 /** The one record of a file, a run or an item. `Body` is what the kind adds. */
 export interface LedgerRecord<Body = unknown> {
