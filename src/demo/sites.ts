@@ -1,7 +1,8 @@
 /**
  * `npm run sites`: a supernode of three servers and three sites with TLS and credentials, and a node at each, all on loopback and
  * below ./.orrery/sites, which is made anew. Each site takes files in; the supernode has them all. With `--once` it ends when every
- * file is known at its site and stands at the supernode exactly as there: exit 0, or 1 when that does not come true in time.
+ * file is known at its site and stands at the supernode exactly as there, and presence, asked at each site and at the supernode, has
+ * all of all sites: exit 0, or 1 when that does not come true in time.
  */
 import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -24,6 +25,8 @@ import type { NatsService } from "../jetstream/Nats.ts";
 import { kvStream, ledgerBucket } from "../protocol/keys.ts";
 import { ledgerSubjects, sitesBucket, siteSubjects } from "../protocol/sites.ts";
 import { ext } from "./demoSite.ts";
+import type { Group } from "./sitesLookups.ts";
+import { askFor, fileLane, fileOf, instrument } from "./sitesLookups.ts";
 
 const supernode = "hub";
 const sites = ["summit", "base", "archive"] as const;
@@ -37,8 +40,9 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 const siteYaml = (lanes: string): string => `${lanes.slice(0, lanes.indexOf("lanes:"))}http: { port: 0 }
+presence: { instruments: [${instrument}], scope: all }
 lanes:
-  files: { kind: object, buckets: [incoming], pattern: '^(?<day>\\d{8})/' }
+  files: { ${fileLane} }
 `;
 
 function isFree(port: number): Promise<boolean> {
@@ -171,14 +175,14 @@ async function stopped(children: ReadonlyArray<ChildProcess>): Promise<void> {
   await Promise.race([Promise.all(ends), pause(10_000)]);
 }
 
-/** The files of a site, as its store would announce them. All sites have the same names: they are told apart by where they are. */
+/** The files of a site, as its store would announce them. Some have the same name at all sites: they are told apart by where they are. */
 async function send(url: string, site: string, files: number): Promise<void> {
   for (let from = 0; from < files; from += requestRecords) {
     const Records = Array.from({ length: Math.min(requestRecords, files - from) }, (_, i) => ({
       eventName: "ObjectCreated:Put",
       s3: {
         bucket: { name: "incoming" },
-        object: { key: `20251121/file-${from + i}.dat`, eTag: `${site}-${from + i}`, size: 1 },
+        object: { key: fileOf(site, from + i).key, eTag: `${site}-${from + i}`, size: 1 },
       },
     }));
     // Too much at once is answered 503, and sent again.
@@ -232,6 +236,27 @@ async function compare(
   return found;
 }
 
+/** Presence of all files of all sites, asked at one place until all are there. */
+async function askEverywhere(place: string, nats: NatsService, files: number): Promise<void> {
+  const began = performance.now();
+  let groups: ReadonlyArray<Group> = sites.flatMap((site) =>
+    Array.from({ length: files }, (_, nth) => fileOf(site, nth).group),
+  );
+  const asked = groups.length;
+  let own = 0;
+  let elsewhere = 0;
+  await within(`presence of all files at ${place}`, settleMsMax, async () => {
+    const found = await askFor(nats, groups);
+    own += found.own;
+    elsewhere += found.elsewhere;
+    groups = found.missing;
+    return groups.length === 0 ? true : null;
+  });
+  const seconds = ((performance.now() - began) / 1_000).toFixed(0);
+  const where = place === supernode ? "" : `: ${own} its own, ${elsewhere} at other sites`;
+  say(`  ${place}: asked for ${asked}, ${own + elsewhere} present${where}, in ${seconds} s`);
+}
+
 async function play(stage: Stage, files: number): Promise<boolean> {
   say("making keys, certificates and configurations");
   await stage.make();
@@ -265,10 +290,13 @@ async function play(stage: Stage, files: number): Promise<boolean> {
     },
     1_000,
   );
-  const seconds = ((performance.now() - began) / 1_000).toFixed(0);
   const total = compared.reduce((sum, { there }) => sum + there.known, 0);
+  const seconds = ((performance.now() - began) / 1_000).toFixed(0);
+  say(`${total} files are known, each at its site and at the supernode alike, ${seconds} s after the first`);
+  const places = new Map([[supernode, hub], ...of]);
+  await Promise.all([...places].map(([place, nats]) => askEverywhere(place, nats, files)));
   say(
-    `${total} files of ${sites.length} sites are known, each at its site and at the supernode alike, ${seconds} s after the first`,
+    `${total} files of ${sites.length} sites are known, each at its site and at the supernode alike, and present for whoever asks at the supernode or at any site`,
   );
   return true;
 }

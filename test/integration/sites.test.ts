@@ -23,9 +23,16 @@ it("three sites and a supernode, from keys to equal ledgers", async () => {
     expect([exit, said.trimEnd().split("\n").at(-1)]).toEqual([
       0,
       expect.stringMatching(
-        /^600 files of 3 sites are known, each at its site and at the supernode alike, \d+ s after/,
+        /^600 files of 3 sites are known, each at its site and at the supernode alike, and present for whoever asks/,
       ),
     ]);
+    const places = [...said.matchAll(/ {2}(\w+): asked for 600, (\d+) present/g)].map((found) =>
+      [...found].slice(1, 3),
+    );
+    const everywhere = ["archive", "base", "hub", "summit"].map((place) => [place, "600"]);
+    expect(places.toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1))).toEqual(everywhere);
+    // One exposure in ten has the same name at all sites: there each site has its own first.
+    expect(said).toContain("summit: asked for 600, 600 present: 240 its own, 360 at other sites");
   } finally {
     clearTimeout(late);
     child.kill("SIGKILL");
