@@ -69,6 +69,8 @@ function isWhatWasTaken(place: Place, taken: Taken): boolean {
 const isKnownAlike = (a: ContentTag, b: ContentTag): boolean =>
   isSameContent(a, b) && (a.etag === b.etag || a.digest !== null || a.size !== null);
 
+const textOf = ({ etag, site, digest, size }: Taken): string => JSON.stringify([etag, site, digest, size]);
+
 const ownFirst = (a: Place, b: Place): number => {
   if (a.site === b.site) return 0;
   if (a.site === null || b.site === null) return a.site === null ? -1 : 1;

@@ -1096,6 +1096,65 @@ const supernodeRules: ReadonlyArray<Rule> = [
   },
 ];
 
+const filesOf = (sites: string): string => added(`filesOf:\n  supernode: hub\n  sites: ${sites}`);
+
+const filesOfRules: ReadonlyArray<Rule> = [
+  {
+    rule: "files of other sites, and no job of a catalogue",
+    red: filesOf("{ summit: { storage: disk } }"),
+    green: rightSite,
+    path: "filesOf",
+    message: /this site has none/,
+    severity: "warning",
+  },
+  {
+    rule: "files of no site",
+    red: filesOf("{}"),
+    green: rightSite,
+    path: "filesOf.sites",
+    message: /names no site/,
+  },
+  {
+    rule: "files of a site by no name",
+    red: filesOf("{ Summit: { storage: disk } }"),
+    green: rightSite,
+    path: "filesOf.sites.Summit",
+    message: /is no name for a site/,
+  },
+  {
+    rule: "files of the site itself",
+    red: filesOf("{ test: { storage: disk } }"),
+    green: rightSite,
+    path: "filesOf.sites.test",
+    message: /is this site/,
+  },
+  {
+    rule: "files of another site in a storage that is not there",
+    red: filesOf("{ summit: { storage: disc } }"),
+    green: rightSite,
+    path: "filesOf.sites.summit.storage",
+    message: /names no storage of this file/,
+    value: "disc",
+  },
+  {
+    rule: "files of another site in the site's own object store",
+    red: changed([
+      "storage:\n",
+      "filesOf: { supernode: hub, sites: { summit: { storage: store } } }\nstorage:\n  store: { driver: objectstore }\n",
+    ]),
+    green: rightSite,
+    path: "filesOf.sites.summit.storage",
+    message: /own object store/,
+  },
+  {
+    rule: "files by a supernode of no name",
+    red: added("filesOf:\n  supernode: Hub 1\n  sites: { summit: { storage: disk } }"),
+    green: rightSite,
+    path: "filesOf.supernode",
+    message: /is no name for a supernode/,
+  },
+];
+
 describe.each([
   ["schema", schemaRules],
   ["surroundings", surroundingRules],
@@ -1106,6 +1165,7 @@ describe.each([
   ["jobs", jobRules],
   ["receivers", receiverRules],
   ["supernodes", supernodeRules],
+  ["files of other sites", filesOfRules],
 ])("%s", (_name, rules) => {
   it.each(rules.map((rule) => [rule.rule, rule] as const))("%s", (_rule, rule) => {
     const env = rule.env ?? {};
