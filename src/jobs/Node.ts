@@ -1,6 +1,6 @@
 /** One (job, partition) in the resolver's memory: its facts, and the state that follows from them. */
 import type { CompiledJob } from "./CompiledJob.ts";
-import type { RecordedInput, RunFact, Status } from "./fact.ts";
+import type { OrderFact, RecordedInput, RunFact, Status } from "./fact.ts";
 import type { Instant, Range } from "./instant.ts";
 import { compareText } from "./select/sorted.ts";
 
@@ -100,6 +100,10 @@ export class Node {
       if (state !== "not-yet") most = Math.max(most, minor);
     }
     return most;
+  }
+
+  ask({ id, now, at, by }: Extract<OrderFact, { readonly type: "again" }>): void {
+    this.asked[by ?? "operator"] = at === undefined ? { id, now } : { id, now, at };
   }
 
   /** @param id null: whatever an operator asked */

@@ -5,6 +5,8 @@
  * order they came. A fact only marks the partitions that it can touch. What is made is decided before what is made of it, also where
  * the latter was marked with more haste; else a run could begin whose inputs are about to be made anew.
  */
+import type { Kept } from "./adopt.ts";
+import { adopt, isSameDefinition, isSameScheme, keptOf, setIn } from "./adopt.ts";
 import type { PartitionId } from "./blockedOn.ts";
 import type { CatalogueJob } from "./catalogue.ts";
 import type { DecisionView, Evaluation } from "./evaluate.ts";
@@ -12,15 +14,15 @@ import { evaluate } from "./evaluate.ts";
 import type { CompiledJob, Consumers } from "./CompiledJob.ts";
 import { compileJobs, consumersOf } from "./CompiledJob.ts";
 import type { DatasetKind } from "./dataset.ts";
+import { Decided } from "./Decided.ts";
 import { DirtyNodes } from "./DirtyNodes.ts";
-import type { Applied, Change, Decision, Fact, OrderFact, RunFact, Start, Status } from "./fact.ts";
+import type { Applied, Change, Decision, Fact, RunFact, Status } from "./fact.ts";
 import type { FileChange } from "./FileIndex.ts";
 import { FileIndex } from "./FileIndex.ts";
 import type { IndexedFile } from "./indexed.ts";
 import type { Instant, Range } from "./instant.ts";
 import { overlap } from "./instant.ts";
 import { Node, noStatus } from "./Node.ts";
-import type { Order } from "./Node.ts";
 import type { Slice } from "./partitions.ts";
 import { allTime, sliceNamed, slicesOver } from "./partitions.ts";
 import { nodesAround, nodesOver, touchedBy } from "./touched.ts";
@@ -39,9 +41,6 @@ export interface ResolverOptions {
 const soonMax = 200;
 /** How far apart in number a partition's maker may be for its state to matter to a job that takes the nearest, in counts. */
 const neighbourReach = 4;
-
-/** What was told of a job or partition that the catalogue does not have. */
-type Kept = { readonly type: "run"; readonly run: RunFact } | OrderFact;
 
 export class Resolver {
   readonly index: FileIndex;
@@ -200,7 +199,7 @@ export class Resolver {
     if (node === null) return false;
     if (fact.type === "run") node.setRun(this.#shared(fact.run));
     else if (fact.type === "hold") node.held = fact.held;
-    else if (fact.type === "again") node.asked[fact.by ?? "operator"] = orderOf(fact);
+    else if (fact.type === "again") node.ask(fact);
     else node.takeBack(fact.id);
     this.#dirty.add(node, true);
     return true;
@@ -438,11 +437,6 @@ function* existing(job: CompiledJob, ordinal: number): Generator<Node> {
 const takesAny = (job: CompiledJob, range: Range): boolean =>
   job.products.some(({ files }) => files.selection === "product" && files.files.overlaps(range));
 
-function setIn<A>(set: Set<A>, item: A, isIn: boolean): void {
-  if (isIn) set.add(item);
-  else set.delete(item);
-}
-
 const isSameFile = (a: IndexedFile, b: IndexedFile): boolean =>
   a.kind === b.kind &&
   a.dataset === b.dataset &&
@@ -457,71 +451,4 @@ function isSameStatus(a: Status, b: Status): boolean {
   if (a.state !== b.state || a.hash !== b.hash) return false;
   if (a.incomplete?.have !== b.incomplete?.have || a.incomplete?.of !== b.incomplete?.of) return false;
   return a.on.length === 0 ? b.on.length === 0 : JSON.stringify(a.on) === JSON.stringify(b.on);
-}
-
-/** Places in files are no part of what a job is. */
-const textOf = (value: unknown): string =>
-  JSON.stringify(value, (key, part: unknown) => (key === "at" ? undefined : part));
-
-const isSameScheme = (a: CompiledJob, b: CompiledJob): boolean =>
-  textOf(a.definition.partition) === textOf(b.definition.partition);
-
-const isSameDefinition = (a: CompiledJob, b: CompiledJob): boolean =>
-  textOf(a.definition) === textOf(b.definition);
-
-const namesOf = (jobs: ReadonlyArray<CompiledJob>): string => jobs.map((job) => job.name).join("\n");
-
-/** Partitions go over to the job as it is now. @returns those that have to be decided anew */
-function* adopt(old: CompiledJob, job: CompiledJob): Generator<Node> {
-  const isSame = isSameDefinition(old, job) && namesOf(old.ancestors) === namesOf(job.ancestors);
-  job.clockedTo = old.clockedTo;
-  for (const node of old.nodes.values()) {
-    job.nodes.set(node.ordinal, node);
-    setIn(job.unfinished, node, old.unfinished.has(node));
-    setIn(job.active, node, old.active.has(node));
-    setIn(job.waiting, node, old.waiting.has(node));
-    if (!isSame || node.urgency > 0 || old.waiting.has(node)) yield node;
-    node.job = job;
-  }
-}
-
-const orderOf = ({ id, now, at }: Extract<Fact, { readonly type: "again" }>): Order =>
-  at === undefined ? { id, now } : { id, now, at };
-
-function keptOf(node: Node): ReadonlyArray<Kept> {
-  const id = { job: node.job.name, partition: node.name };
-  return [
-    ...node.runs.map((run): Kept => ({ type: "run", run })),
-    ...(node.asked.operator === null ? [] : [{ type: "again" as const, ...node.asked.operator, ...id }]),
-    ...(node.asked.reprocessing === null
-      ? []
-      : [{ type: "again" as const, by: "reprocessing" as const, ...node.asked.reprocessing, ...id }]),
-    ...(node.held ? [{ type: "hold" as const, held: true, ...id }] : []),
-  ];
-}
-
-/** What one call decides: of each partition its last word. */
-class Decided {
-  readonly changed = new Map<Node, Status>();
-  readonly starts = new Map<Node, Start>();
-  evaluated = 0;
-  readonly #gone: ReadonlyArray<Change>;
-
-  constructor(gone: ReadonlyArray<Change>) {
-    this.#gone = gone;
-  }
-
-  decision(left: number): Decision {
-    const changed = [...this.changed].map(([node, status]) => ({
-      job: node.job.name,
-      partition: node.name,
-      status,
-    }));
-    return {
-      changed: [...this.#gone, ...changed],
-      starts: [...this.starts.values()],
-      left,
-      evaluated: this.evaluated,
-    };
-  }
 }
