@@ -100,11 +100,11 @@ export class Places {
   }
 
   took(name: string, taken: Taken): void {
-    const before = this.#taken.get(name) ?? [];
-    if (before.some((one) => one.site === taken.site && one.etag === taken.etag)) return;
+    const all = new Map((this.#taken.get(name) ?? []).map((one) => [textOf(one), one]));
+    all.set(textOf(taken), taken);
     this.#taken.set(
       name,
-      [...before, taken].sort((a, b) => (a.etag < b.etag ? -1 : 1)),
+      [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one),
     );
   }
 
