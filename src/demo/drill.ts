@@ -18,7 +18,8 @@ import { connectDeployment } from "../cli/siteConnect.ts";
 import { folderOf, readDeployment } from "../cli/siteFolder.ts";
 import type { IoService } from "../cli/terminal.ts";
 import { findBinary, launch } from "../jetstream/embedded.ts";
-import { countSince } from "../jetstream/survey.ts";
+import { countSince, mailboxState } from "../jetstream/survey.ts";
+import { visitsConsumer } from "../jetstream/topology.ts";
 import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
 import { ext } from "./demoSite.ts";
 
@@ -243,7 +244,7 @@ class Drill {
     }
   }
 
-  /** Until the ledger has so many records of files, and as many visits as follow from them. */
+  /** Until the ledger has so many records of files, and visits have been made of all of them. */
   async settled(files: number): Promise<void> {
     const folder = folderOf(this.#sites, name);
     const deployment = await readDeployment(folder);
@@ -257,17 +258,17 @@ class Drill {
         Effect.runPromise(countSince(nats, kvStream(ledgerBucket), kvSubject(ledgerBucket, `${kind}.>`), 0));
       await within(`${files} files`, settleMsMax, async () => {
         if ((await counted("file")) < files) return null;
-        return (await counted("visit")) * detectors >= files ? true : null;
+        const visits = await Effect.runPromise(mailboxState(nats, kvStream(ledgerBucket), visitsConsumer));
+        return visits === null || visits.queued + visits.inHand > 0 ? null : true;
       });
     } finally {
       await Effect.runPromise(Scope.close(scope, Exit.void));
     }
   }
 
-  /** Compares until it agrees: what follows the files (visits) comes a moment after them. Then it is told. */
-  async agrees(): Promise<CommandEnd> {
+  /** What became of it, once all files are there again. */
+  async compared(): Promise<CommandEnd> {
     await this.settled(this.#options.files);
-    await pause(1_000);
     return this.orrery(["ledger", "compare", this.before], [0, 3]);
   }
 
@@ -311,7 +312,6 @@ export async function drill(options: DrillOptions): Promise<DrillResult> {
     await run.orrery(["backup", run.backupFolder]);
     await rest;
     await run.settled(files);
-    await pause(1_000);
     await run.orrery(["backup", run.backupFolder, "--verify"]);
     await run.orrery(["ledger", "save", run.before]);
 
@@ -322,14 +322,14 @@ export async function drill(options: DrillOptions): Promise<DrillResult> {
     await run.orrery(["topology", "apply"]);
     await run.startNode();
     await run.orrery(["replay", bucket]);
-    const restored = await run.agrees();
+    const restored = await run.compared();
 
     say("# The site is lost again. It is rebuilt from its bucket of files alone");
     await lose(run);
     await run.orrery(["topology", "apply"]);
     await run.startNode();
     await run.orrery(["replay", bucket]);
-    const replayed = await run.agrees();
+    const replayed = await run.compared();
     return {
       lacking: Number(/(\d[\d,]*) records? of/.exec(compared.stderr)?.[1]?.replaceAll(",", "") ?? 0),
       restored,

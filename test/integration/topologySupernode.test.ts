@@ -1,9 +1,12 @@
 /** The supernode's topology, and permissions as a part of it, on real servers: each sort of drift is named, mended, and gone. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { Readable } from "node:stream";
+import { jetstream } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
-import { commit, ledgerPut } from "../../src/jetstream/transaction.ts";
+import { archiveUnsafe, unarchiveUnsafe } from "../../src/jetstream/snapshot.ts";
+import { commit, ledgerPut, publish } from "../../src/jetstream/transaction.ts";
 import { newUser, readUser } from "../../src/jetstream/trust.ts";
 import type { CliResult } from "../support/cli.ts";
 import { runCli } from "../support/cli.ts";
@@ -90,6 +93,32 @@ it("a source that is gone, copies that are too few, a consumer of a pair that is
   expect((await streams.info("KV_sites")).config.num_replicas).toBe(3);
   expect((await consumers.info("KV_sites", "theirs")).name).toBe("theirs");
   expect((await streams.info("THEIRS")).config.name).toBe("THEIRS");
+});
+
+it("a stream of three copies is archived and made anew, with its consumers' places", async () => {
+  const { streams, consumers } = hub.jsm;
+  await streams.add({ name: "KEPT", subjects: ["kept.>"], num_replicas: 3, allow_atomic: true });
+  await consumers.add("KEPT", { durable_name: "reader", ack_policy: "explicit" });
+  for (let i = 0; i < 20; i++)
+    await Effect.runPromise(publish(hub, "a message", { subject: `kept.${i}`, data: Buffer.from(`${i}`) }));
+  const reader = await jetstream(hub.connection).consumers.get("KEPT", "reader");
+  for await (const message of await reader.fetch({ max_messages: 5, expires: 2_000 })) await message.ackAck();
+  const pieces: Array<Uint8Array> = [];
+  const signal = new AbortController().signal;
+  const archived = await archiveUnsafe(hub, "KEPT", signal, async (piece) => void pieces.push(piece));
+  const before = (await streams.info("KEPT")).state;
+  await streams.delete("KEPT");
+  const state = await unarchiveUnsafe(hub, archived, signal, Readable.from(pieces), () => undefined);
+  expect([state.messages, state.last_seq]).toEqual([before.messages, before.last_seq]);
+  const now = await streams.info("KEPT");
+  expect([now.config.num_replicas, now.state.last_seq]).toEqual([3, 20]);
+  // Its copies agree on a consumer a moment after they have the stream.
+  const reached = await until(
+    () => consumers.info("KEPT", "reader").then(({ ack_floor }) => ack_floor.stream_seq),
+    (floor) => floor > 0,
+  );
+  expect(reached).toBe(5);
+  await streams.delete("KEPT");
 });
 
 it("credentials of an earlier table, of nobody, and that are gone are told, and signed anew", async () => {
