@@ -136,17 +136,20 @@ describe("reprocessings of the same partitions", () => {
     }
   });
 
-  it("are made where an operator's retry failed", () => {
-    const of = new Redone();
-    of.world.tell({ type: "again", id: "retry", now: false, at: asked(1), job: l1a, partition: "20260311" });
-    of.clock(1);
-    const [start] = of.world.resolver.decide().starts;
-    if (start === undefined) throw new Error("nothing began");
-    of.world.tell(runFactOf(start, "failed"));
-    expect(of.settle(1)).toEqual([]);
-    of.ask(second);
-    expect(of.settle(3)).toEqual(["20260311 3 second"]);
-    expect(of.world.status(l1a, "20260311").state).toBe("done");
+  it("are made where what an operator asked failed, whichever was asked later", () => {
+    for (const isLater of [false, true]) {
+      const of = new Redone();
+      const at = asked(isLater ? 3 : 1);
+      if (isLater) of.ask(second);
+      of.world.tell({ type: "again", id: "force", now: true, at, job: l1a, partition: "20260311" });
+      of.clock(isLater ? 3 : 1);
+      const [start] = of.world.resolver.decide().starts;
+      expect(start?.again).toBe("force");
+      if (start !== undefined) of.world.tell(runFactOf(start, "failed"));
+      if (!isLater) of.ask(second);
+      expect(of.settle(4)).toEqual(["20260311 3 second"]);
+      expect(of.world.status(l1a, "20260311").state).toBe("done");
+    }
   });
 
   it("stand where an operator takes back what was asked", () => {
