@@ -3,8 +3,9 @@
  *
  * Receives  `POST /notify`, whatever content type it names: a sender that is refused for it would send for ever.
  * Emits     arrivals, through the front door; the answer comes after they are on disk.
- * Fails     400 no JSON · 401/403 secret · 413 too large · 503 with Retry-After when NATS is away, the backlog is full, or
- *           more large bodies come in at once than memory is for.
+ * Fails     400 no JSON · 401/403 secret · 413 too large · 429 with Retry-After when one address sends more than
+ *           `enqueuer.limits` lets it · 503 with Retry-After when NATS is away, the backlog is full, or more large bodies come
+ *           in at once than memory is for.
  */
 import * as Effect from "effect/Effect";
 import * as Option from "effect/Option";
@@ -18,8 +19,11 @@ import type { NotificationRecord } from "../protocol/notification.ts";
 import { readNotification } from "../protocol/notification.ts";
 import type { Admission, FrontDoor } from "./frontDoor.ts";
 import type { Route } from "./listens.ts";
+import { LimitedLog } from "./limitedLog.ts";
 import { BodiesFull, BodyBudget, BodyTooLarge, readBody } from "./listens.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import { RateLimit } from "./rateLimit.ts";
+import { SourceAddresses } from "./sourceAddress.ts";
 
 const retryAfterSeconds = 2;
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -29,6 +33,7 @@ export interface Answer {
   readonly body: unknown;
   /** The connection ends with this answer: not all that was sent has been read. */
   readonly close?: boolean;
+  readonly retryAfterSeconds?: number;
 }
 
 export const refusal = (status: number, error: string, fix: string): Answer => ({
@@ -36,10 +41,43 @@ export const refusal = (status: number, error: string, fix: string): Answer => (
   body: { error, fix },
 });
 
-export function notifyRoutes(site: Site, door: FrontDoor): ReadonlyArray<Route> {
+/** Refuses the requests of an address that sends more than it may; null where none is refused. */
+function rateOf(
+  node: Pick<NodeContextService, "log" | "counters">,
+  { enqueuer: { limits }, http }: Site,
+): ((request: IncomingMessage) => Answer | null) | null {
+  if (limits === null) return null;
+  const sources = new SourceAddresses(http);
+  const rate = new RateLimit({ perSecond: limits.requestsPerSecond, burst: limits.burst });
+  const hasty = new LimitedLog(
+    node.log,
+    "notifications of addresses that send more than enqueuer.limits were refused",
+  );
+  return (request) => {
+    const address = sources.ofRequest(request);
+    if (address === null) return null;
+    const now = performance.now();
+    const waitMs = rate.take(address, now);
+    if (waitMs === 0) return null;
+    hasty.refused(address, now);
+    node.counters.limited("notifications", 1);
+    const retryAfterSeconds = Math.max(1, Math.ceil(waitMs / 1_000));
+    const error = `more than ${limits.requestsPerSecond} notifications a second from ${address}`;
+    return { ...refusal(429, error, `try again in ${retryAfterSeconds} s`), retryAfterSeconds };
+  };
+}
+
+export function notifyRoutes(
+  node: Pick<NodeContextService, "log" | "counters">,
+  site: Site,
+  door: FrontDoor,
+): ReadonlyArray<Route> {
   const { enqueuer } = site;
   const budget = new BodyBudget(bodiesBytesMax);
+  const rate = rateOf(node, site);
   const handle: Route["handle"] = async (request, response, path) => {
+    const hasty = rate?.(request) ?? null;
+    if (hasty !== null) return send(response, hasty);
     send(response, await answerNotify(site, door, budget, request, path[0] ?? null));
   };
   const exact: Route = { method: "POST", path: enqueuer.path, handle };
@@ -54,7 +92,9 @@ function send(response: ServerResponse, answer: Answer): void {
   response.writeHead(answer.status, {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
-    ...(answer.status === 503 ? { "retry-after": String(retryAfterSeconds) } : {}),
+    ...(answer.status === 503 || answer.status === 429
+      ? { "retry-after": String(answer.retryAfterSeconds ?? retryAfterSeconds) }
+      : {}),
     ...(answer.close === true ? { connection: "close" } : {}),
   });
   response.end(body);

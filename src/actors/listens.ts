@@ -3,7 +3,7 @@
  * front of it costs as much as the request (see docs/decisions/http-listener.md).
  *
  * Receives  HTTP/1.1 requests.
- * Emits     what the routes answer; 400, 404, 405, 408, 413, 431 and 500 as JSON `{"error":true,"message":…}`.
+ * Emits     what the routes answer; 400, 404, 405, 408, 413, 429, 431 and 500 as JSON `{"error":true,"message":…}`.
  * Fails     `ListenFailed` when it cannot have its address.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
@@ -20,10 +20,13 @@ import {
   httpHeaderBytesMax,
   httpHeadersMs,
   httpKeepAliveMs,
+  httpLingerMs,
   httpRequestMs,
   presenceWaitSecondsMax,
 } from "../limits.ts";
 import { BodyTooLarge, holdBody, RequestAborted } from "./body.ts";
+import type { ConnectionLimit } from "./connectionLimit.ts";
+import { LimitedLog } from "./limitedLog.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { makeRouteTable } from "./routeTable.ts";
 
@@ -95,6 +98,11 @@ export interface Listener {
 /** What the listener needs of its node. */
 export type ListensNode = Pick<NodeContextService, "log" | "counters">;
 
+export interface ListenSettings extends Pick<HttpSettings, "host" | "port"> {
+  /** Default: as many from each address as there are. */
+  readonly connections?: ConnectionLimit;
+}
+
 class HttpListener {
   readonly #node: ListensNode;
   readonly #routes: ReadonlyArray<Route>;
@@ -102,14 +110,23 @@ class HttpListener {
   readonly #inFlight = new Set<ServerResponse>();
   /** Connections on which nothing was ever asked: Node does not count them as idle. */
   readonly #unused = new Set<Socket>();
+  /** Connections that were answered before anything was asked. */
+  readonly #refused = new WeakSet<Socket>();
+  readonly #connections: ConnectionLimit | null;
+  readonly #crowds: LimitedLog;
   /** Answers since the last flush, by route and status. */
   readonly #answers = new Map<string, Map<number, number>>();
   readonly #flushing: NodeJS.Timeout;
   readonly #server: Server;
   #draining = false;
 
-  constructor(node: ListensNode, routes: ReadonlyArray<Route>) {
+  constructor(node: ListensNode, routes: ReadonlyArray<Route>, connections: ConnectionLimit | null) {
     this.#node = node;
+    this.#connections = connections;
+    this.#crowds = new LimitedLog(
+      node.log,
+      "more connections of one address than http.connectionsPerAddress were refused",
+    );
     this.#routes = routes;
     this.#find = makeRouteTable(routes);
     this.#server = createServer({
@@ -124,6 +141,14 @@ class HttpListener {
     // No answer is ever held back longer.
     this.#server.timeout = (presenceWaitSecondsMax + 60) * 1_000;
     this.#server.on("connection", (socket) => {
+      const crowd = this.#connections?.admit(socket) ?? null;
+      if (crowd !== null) {
+        this.#crowds.refused(crowd, performance.now());
+        this.#node.counters.limited("connections", 1);
+        this.#refused.add(socket);
+        refuseRaw(socket, "429 Too Many Requests", `too many open connections from ${crowd}`);
+        return;
+      }
       this.#unused.add(socket);
       socket.once("close", () => this.#unused.delete(socket));
     });
@@ -136,7 +161,7 @@ class HttpListener {
     this.#flushing = setInterval(() => this.#flush(), countersFlushMs);
   }
 
-  listen(settings: HttpSettings): Promise<Listener> {
+  listen(settings: ListenSettings): Promise<Listener> {
     const { host, port } = settings;
     return new Promise((resolve, reject) => {
       this.#server.once("error", (cause: NodeJS.ErrnoException) => {
@@ -170,6 +195,10 @@ class HttpListener {
   }
 
   #dispatch(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#refused.has(request.socket)) {
+      request.resume();
+      return;
+    }
     const found = this.#find(request.method ?? "", request.url ?? "");
     const label = found.type === "route" ? found.route.path : "none";
     this.#unused.delete(request.socket);
@@ -244,10 +273,18 @@ function refuseBroken(cause: NodeJS.ErrnoException, socket: Socket): void {
       : cause.code === "ERR_HTTP_REQUEST_TIMEOUT"
         ? ["408 Request Timeout", "the request did not come in time"]
         : ["400 Bad Request", "no HTTP/1.1 request"];
+  refuseRaw(socket, status ?? "400 Bad Request", message ?? "");
+}
+
+/** Answers and closes the connection; what still comes in on it is dropped for a while, so that the answer is seen. */
+function refuseRaw(socket: Socket, status: string, message: string): void {
   const body = `${JSON.stringify({ error: true, message })}\n`;
+  const again = status.startsWith("429") ? "Retry-After: 1\r\n" : "";
   socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `HTTP/1.1 ${status}\r\nConnection: close\r\n${again}Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
   );
+  const late = setTimeout(() => socket.destroy(), httpLingerMs);
+  socket.once("close", () => clearTimeout(late));
 }
 
 function urlOf(host: string, address: AddressInfo): string {
@@ -259,16 +296,17 @@ function urlOf(host: string, address: AddressInfo): string {
 /** Listens until the scope ends. Several routes may share a path with different methods. */
 export const listen = (
   node: ListensNode,
-  settings: HttpSettings,
+  settings: ListenSettings,
   routes: ReadonlyArray<Route>,
 ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
   Effect.suspend(() => {
-    const http = new HttpListener(node, routes);
+    const { host, port, connections } = settings;
+    const http = new HttpListener(node, routes, connections ?? null);
     return Effect.acquireRelease(
       Effect.tryPromise({
         try: () => http.listen(settings),
         catch: (cause) =>
-          cause instanceof ListenFailed ? cause : new ListenFailed({ ...settings, code: String(cause) }),
+          cause instanceof ListenFailed ? cause : new ListenFailed({ host, port, code: String(cause) }),
       }),
       () => Effect.promise(() => http.stop()),
     );
@@ -277,7 +315,7 @@ export const listen = (
 /** The listener as an actor: runs until interrupted; `ready` is told where it listens. */
 export const listensActor = (
   node: ListensNode,
-  settings: HttpSettings,
+  settings: ListenSettings,
   routes: ReadonlyArray<Route>,
   ready: (listener: Listener) => Effect.Effect<void>,
 ): Effect.Effect<never, ListenFailed> =>

@@ -457,6 +457,21 @@ const doorRules: ReadonlyArray<Rule> = [
     value: "0.0.0.0",
   },
   {
+    rule: "a proxy that is no address",
+    red: http("  port: 0\n  trustedProxies: [10.0.0.5, 10.0.0.0/40]"),
+    green: http("  port: 0\n  trustedProxies: [10.0.0.5, 10.0.0.0/24, 2001:db8::/32]"),
+    path: "http.trustedProxies[1]",
+    message: /neither an address nor a network/,
+    value: "10.0.0.0/40",
+  },
+  {
+    rule: "everybody as a proxy",
+    red: http("  port: 0\n  trustedProxies: [0.0.0.0/0]"),
+    green: http("  port: 0\n  trustedProxies: [10.0.0.0/8]"),
+    path: "http.trustedProxies[0]",
+    message: /every address there is/,
+  },
+  {
     rule: "a webhook open to all",
     red: http("  host: 0.0.0.0\n  insecure: true"),
     green: http("  host: 0.0.0.0\n  insecure: true\nenqueuer:\n  secret: env:SECRET"),
