@@ -269,6 +269,14 @@ export const plan = (
     return surplus ? [...changes, ...(yield* planSurplus(nats, topology, mayLose))] : changes;
   });
 
+/** Words in the metadata that are none of ours, a newer version's say, stay as they are. */
+async function updateStream(nats: NatsService, stream: Topology["streams"][number]): Promise<unknown> {
+  const { config } = await nats.jsm.streams.info(stream.name);
+  const metadata =
+    stream.metadata === undefined ? {} : { metadata: { ...config.metadata, ...stream.metadata } };
+  return nats.jsm.streams.update(stream.name, { ...unlimited, ...stream, ...metadata });
+}
+
 /**
  * Makes the server agree with the topology. Idempotent; several nodes may apply at once.
  * Changes that would lose data are refused and returned as such, with everything else applied.
@@ -291,9 +299,7 @@ export const apply = (
         yield* managed(`end ${change.asset}`, () => nats.jsm.streams.delete(stream.name));
       }
       yield* managed(change.words, () =>
-        change.kind === "update"
-          ? nats.jsm.streams.update(stream.name, { ...unlimited, ...stream })
-          : nats.jsm.streams.add(stream),
+        change.kind === "update" ? updateStream(nats, stream) : nats.jsm.streams.add(stream),
       );
     }
     for (const { stream, config } of topology.consumers) {

@@ -1,7 +1,7 @@
 /** Nodes of neighbouring versions on one ledger: what a newer one may have written. */
 import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { plan, topologyOf } from "../../src/jetstream/topology.ts";
+import { apply, plan, topologyOf } from "../../src/jetstream/topology.ts";
 import { commit, ledgerPut } from "../../src/jetstream/transaction.ts";
 import { kvStream, ledgerBucket } from "../../src/protocol/keys.ts";
 import { encodeJson, ledgerFormat } from "../../src/protocol/records.ts";
@@ -72,6 +72,24 @@ describe("a site's ledger", () => {
         etag: "e2",
         sealed: { by: "a newer program" },
       });
+    } finally {
+      await site.stop();
+    }
+  });
+
+  it("keeps a newer program's words in its metadata, also when something of it is put right", async () => {
+    const site = await startSite(text(nats.server.url));
+    try {
+      const { jsm } = site.node.context.nats;
+      const name = kvStream(ledgerBucket);
+      const { config } = await jsm.streams.info(name);
+      const metadata = { ...config.metadata, "orrery.minor": "7" };
+      await jsm.streams.update(name, { ...config, metadata, allow_direct: false });
+      const changes = await Effect.runPromise(apply(site.node.context.nats, topology));
+      expect(changes.map(({ asset }) => asset)).toContain(`stream ${name}`);
+      const after = (await jsm.streams.info(name)).config;
+      expect(after.allow_direct).toBe(true);
+      expect(after.metadata).toMatchObject({ "orrery.format": String(ledgerFormat), "orrery.minor": "7" });
     } finally {
       await site.stop();
     }
