@@ -66,6 +66,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    reporters: ["default", nativeOnly, "./test/lastLineReporter.ts"],
+    setupFiles: ["./test/support/saidSetup.ts"],
+    reporters: ["default", nativeOnly, "./test/secretsReporter.ts", "./test/lastLineReporter.ts"],
   },
 });

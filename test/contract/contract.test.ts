@@ -9,11 +9,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MiniStore } from "../support/miniStore.ts";
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
+import { canary } from "../support/canaries.ts";
 import { haveRubinData, rubinFiles } from "../support/rubinData.ts";
 import type { TestSite } from "../support/testSite.ts";
 import { startSite, until } from "../support/testSite.ts";
 
-const secret = "s3cr3t-7";
+const secret = canary("contract-notification");
 const haveCurl = spawnSync("curl", ["--version"]).status === 0;
 const littleCurl = `curl() { "${process.execPath}" "${join(import.meta.dirname, "curl.mjs")}" "$@"; };`;
 
@@ -125,7 +126,11 @@ describe.skipIf(!haveRubinData)("today's callers", () => {
 
   const start = async (more: ReadonlyArray<readonly [string | RegExp, string]> = []): Promise<TestSite> => {
     const site = await startSite(siteText(nats.server.url, store.url, more), {
-      env: { NOTIFICATION_SECRET: secret, S3_ACCESS_KEY_ID: "key", S3_SECRET_ACCESS_KEY: "secret" },
+      env: {
+        NOTIFICATION_SECRET: secret,
+        S3_ACCESS_KEY_ID: "key",
+        S3_SECRET_ACCESS_KEY: canary("contract-store"),
+      },
     });
     sites.push(site);
     return site;

@@ -7,12 +7,13 @@ import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { recordTextBytesMax } from "../../src/limits.ts";
+import { canary } from "../support/canaries.ts";
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
 import type { Answer, Ask, FileRecord, TestSite } from "../support/testSite.ts";
 import { arrivals, ask, counted, keysOf, recordOf, settled, startSite, until } from "../support/testSite.ts";
 
-const secret = "s3cr3t-7";
+const secret = canary("notification");
 const day = "20251121";
 const notificationSubject = "s3.events";
 

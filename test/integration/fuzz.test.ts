@@ -10,13 +10,14 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { scanUnsafe } from "../../src/jetstream/ledger.ts";
 import { ledgerBucket } from "../../src/protocol/keys.ts";
+import { canary } from "../support/canaries.ts";
 import { nasties, nastyBody, nastyName } from "../support/nasties.ts";
 import type { TestSite } from "../support/testSite.ts";
 import { ask, startSite, until } from "../support/testSite.ts";
 
 const count = process.env["ORRERY_LONG"] === "1" ? 100_000 : 800;
 const minutes = 60_000;
-const secrets = { NOTIFICATION_SECRET: "s3cr3t-Zq7-never-said", RECEIVER_TOKEN: "t0k3n-Xw9-never-said" };
+const secrets = { NOTIFICATION_SECRET: canary("notification"), RECEIVER_TOKEN: canary("receiver") };
 const folder = mkdtempSync(join(tmpdir(), "orrery-fuzz-"));
 const store = join(folder, "store");
 const outside = join(folder, "outside");

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { CatalogAway, IngestDriver, IngestItem, IngestResult } from "../../src/drivers/Driver.ts";
 import { openHttp } from "../../src/drivers/http.ts";
 import { item, items } from "../conformance/driver.ts";
+import { canary } from "../support/canaries.ts";
 import { CatalogService } from "../support/catalogService.ts";
 import { startNats } from "../support/nats.ts";
 import { ask, counted, settled, startSite, until } from "../support/testSite.ts";
@@ -70,7 +71,7 @@ const said = (status: number, body: unknown) => ({ status, body: JSON.stringify(
 
 describe("a service that is well", () => {
   it("gets the batch as a bridge would, with the site's headers, and is believed", async () => {
-    const headers = new Map([["Authorization", Redacted.make("Bearer x")]]);
+    const headers = new Map([["Authorization", Redacted.make(`Bearer ${canary("service")}`)]]);
     const batch = [item("a", { dependent: true }), item("b")];
     const outcome = await withDriver(
       (driver) =>
@@ -84,7 +85,10 @@ describe("a service that is well", () => {
       [item("a").record, "guider"],
       [item("b").record, "object"],
     ]);
-    expect(asked?.headers).toMatchObject({ authorization: "Bearer x", "content-type": "application/json" });
+    expect(asked?.headers).toMatchObject({
+      authorization: `Bearer ${canary("service")}`,
+      "content-type": "application/json",
+    });
   });
 
   it("is believed item by item", async () => {

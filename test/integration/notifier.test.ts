@@ -17,6 +17,7 @@ import { discarded } from "../../src/protocol/lifecycle.ts";
 import type { FileBody, LedgerRecord } from "../../src/protocol/records.ts";
 import { encodeJson } from "../../src/protocol/records.ts";
 import type { NotifiedRecord } from "../../src/protocol/webhooks.ts";
+import { canary } from "../support/canaries.ts";
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
 import { NodeProcess } from "../support/nodeProcess.ts";
@@ -129,7 +130,7 @@ describe("a receiver of webhooks", () => {
     node = "told-1",
   ): Promise<TestSite> => {
     const site = await startSite(siteText(nats.server.url, node, webhooks), {
-      env: { SUMMIT_TOKEN: "Bearer t0ken" },
+      env: { SUMMIT_TOKEN: `Bearer ${canary("receiver")}` },
     });
     sites.push(site);
     return site;
@@ -168,7 +169,7 @@ describe("a receiver of webhooks", () => {
     expect(Object.keys(first?.body ?? {}).sort()).toEqual(["exp_id", "filenames"]);
     expect(first?.headers).toMatchObject({
       "content-type": "application/json",
-      authorization: "Bearer t0ken",
+      authorization: `Bearer ${canary("receiver")}`,
       "x-site": "told",
     });
     expect(first?.key).toMatch(/^[0-9a-f]{32}$/);

@@ -20,12 +20,13 @@ import { identityFromHeader } from "../../src/protocol/identity.ts";
 import { objectTail, recordKey } from "../../src/protocol/keys.ts";
 import { decodeRecord } from "../../src/protocol/records.ts";
 import type { FileBody, LedgerRecord } from "../../src/protocol/records.ts";
+import { canary } from "../support/canaries.ts";
 import { haveRubinData, rubinFiles } from "../support/rubinData.ts";
 import type { Versitygw } from "../support/versitygw.ts";
 import { freePort, startVersitygw, versitygwCredentials } from "../support/versitygw.ts";
 
 const bucket = "raw-images";
-const secret = "path-secret-7";
+const secret = canary("path");
 const instruments = ["LATISS", "LSSTComCam", "LSSTComCamSim", "LSSTCam", "LSST-TS8"];
 
 const siteText = (port: number, s3Port: number, dataDir: string): string => `

@@ -14,6 +14,7 @@ import type { CatalogAway, IngestDriver, IngestItem, IngestResult } from "../../
 import type { SubprocessSettings } from "../../src/drivers/subprocess.ts";
 import { openSubprocess } from "../../src/drivers/subprocess.ts";
 import { item, items } from "../conformance/driver.ts";
+import { canary } from "../support/canaries.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "orrery-subprocess-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -179,7 +180,7 @@ describe("what a bridge says", () => {
 
 describe("a bridge's surroundings", () => {
   test("are its folder, a few variables and what is configured; no shell reads its arguments", () => {
-    process.env["ORRERY_TEST_SECRET"] = "s3cr3t";
+    process.env["ORRERY_TEST_SECRET"] = canary("environment");
     return staged(
       ["environment", "", "$HOME `id` 'a b'", ";exit"],
       (stage) =>

@@ -1,6 +1,7 @@
 /** Runs the `orrery` command in this process, with a terminal that remembers. */
 import { runCommand } from "../../src/cli/program.ts";
 import type { IoService } from "../../src/cli/terminal.ts";
+import { said } from "./said.ts";
 
 export interface CliResult {
   readonly exit: number;
@@ -73,5 +74,6 @@ export function beginCli(argv: ReadonlyArray<string>, options: CliOptions = {}):
 export async function runCli(argv: ReadonlyArray<string>, options: CliOptions = {}): Promise<CliResult> {
   const run = beginCli(argv, options);
   const exit = await run.exit;
+  said(`orrery ${argv.slice(0, 3).join(" ")}`, `${run.stdout()}\n${run.stderr()}`);
   return { exit, stdout: run.stdout(), stderr: run.stderr() };
 }

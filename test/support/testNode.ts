@@ -4,6 +4,7 @@ import { makeCounters } from "../../src/actors/counters.ts";
 import type { Log, LogLevel, NodeContextService } from "../../src/actors/NodeContext.ts";
 import { Troubles } from "../../src/actors/troubles.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
+import { saidLine } from "./said.ts";
 
 export interface LogLine {
   readonly level: LogLevel;
@@ -18,7 +19,10 @@ export interface TestNode extends NodeContextService {
 export function testNode(nats: NatsService, name = "test"): TestNode {
   const lines: Array<LogLine> = [];
   const counters = Effect.runSync(makeCounters);
-  const log: Log = (level, message, fields = {}) => void lines.push({ level, message, fields });
+  const log: Log = (level, message, fields = {}) => {
+    lines.push({ level, message, fields });
+    saidLine(`log of node ${name}`, { level, message, fields });
+  };
   return {
     site: "test",
     name,

@@ -10,6 +10,7 @@ import type { NodeOptions, RunningNode } from "../../src/node.ts";
 import { startNode } from "../../src/node.ts";
 import { arrivalsStream, objectTail, recordKey } from "../../src/protocol/keys.ts";
 import type { FileBody, LedgerRecord, State } from "../../src/protocol/records.ts";
+import { saidLine } from "./said.ts";
 import type { LogLine } from "./testNode.ts";
 
 export interface TestSite {
@@ -35,7 +36,10 @@ export async function startSite(
     ...(options.actors === undefined ? {} : { actors: options.actors }),
     ...(options.aroundDriver === undefined ? {} : { aroundDriver: options.aroundDriver }),
     ...(options.aroundClock === undefined ? {} : { aroundClock: options.aroundClock }),
-    log: (level, message, fields = {}) => void log.push({ level, message, fields }),
+    log: (level, message, fields = {}) => {
+      log.push({ level, message, fields });
+      saidLine("log of a node", { level, message, fields });
+    },
   });
   const node = await Effect.runPromise(Scope.provide(started, scope)).catch(async (cause: unknown) => {
     await stop();

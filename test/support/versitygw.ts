@@ -9,11 +9,12 @@ import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { S3Client } from "@aws-sdk/client-s3";
+import { canary } from "./canaries.ts";
 
 /** What every one of them lets in. */
 export const versitygwCredentials = {
   accessKeyId: "orrery-test",
-  secretAccessKey: "orrery-test-secret",
+  secretAccessKey: canary("s3"),
   region: "us-east-1",
 };
 
