@@ -187,6 +187,9 @@ export const runStagedAtOnceMax = 4;
 export const runsBacklogEveryMs = 10_000;
 /** Runs that were given up on are looked for this often, whether what they were to make was made by others since; more seldom where there are thousands. */
 export const madeAnewEveryMs = 10_000;
+/** A bucket that could not be followed for so long is told of, and then this often. */
+export const followTroubleMs = 5_000;
+export const followToldEveryMs = 60_000;
 /** Tries of one storage call before the whole run is given back, 0.5 s after the first and doubling. */
 export const runStorageTriesMax = 6;
 

@@ -96,6 +96,7 @@ export const reclaimerActor = (
         {
           bucket: ledgerBucket,
           keys: ["due.>", "waiting.>", "exposure.>"],
+          trouble: (cause) => node.log("warn", "the ledger cannot be followed", { cause }),
           each: (change) => see(picture, change),
         },
         caughtUp,

@@ -84,6 +84,7 @@ const oneLife = (state: State, ready: Effect.Effect<void>): Effect.Effect<never>
         {
           bucket: ledgerBucket,
           keys: facts.keys,
+          trouble: (cause) => node.log("warn", "the ledger cannot be followed", { cause }),
           each: (change) => {
             for (const touched of take(state, change)) state.urgent.add(touched);
             Queue.offerUnsafe(state.wake, undefined);

@@ -6,7 +6,7 @@ import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import { DeliverPolicy, jetstream } from "@nats-io/jetstream";
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
-import { requestDeadlineMs } from "../limits.ts";
+import { followToldEveryMs, followTroubleMs, requestDeadlineMs } from "../limits.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream } from "../protocol/keys.ts";
 import type { NatsService } from "./Nats.ts";
@@ -32,25 +32,50 @@ export interface FollowOptions {
   readonly lifetimes?: boolean;
   /** Runs synchronously for each change, in order; it must be quick. A throw is a defect of the follower. */
   readonly each: (change: Change) => void;
+  /** Told what stands in the way when nothing could be followed for {@link followTroubleMs}, and each minute that it lasts. */
+  readonly trouble?: (detail: string) => void;
+}
+
+interface State {
+  last: number;
+  caught: boolean;
+  /** Since when no round could begin, ms of a clock that only goes on; null: the last one did. */
+  failingSince: number | null;
+  toldAt: number;
 }
 
 /**
  * Runs until interrupted. `caughtUp` is completed once everything that was there at the start has been seen.
- * When the server is away it goes on from the last revision seen; it fails only when the stream itself is gone.
+ * When the server or the stream is away, or may not be read, it tries on, from the last revision seen.
  */
 export const follow = (
   nats: NatsService,
   options: FollowOptions,
   caughtUp?: Deferred.Deferred<void>,
-): Effect.Effect<never, NatsUnavailable> =>
+): Effect.Effect<never> =>
   Effect.gen(function* () {
-    const state = { last: 0, caught: false };
+    const state: State = { last: 0, caught: false, failingSince: null, toldAt: Number.NEGATIVE_INFINITY };
     for (;;) {
       // Each round ends when the server forgot the consumer or went away; the next begins behind the last seen.
-      yield* round(nats, options, state, caughtUp).pipe(Effect.catch(() => Effect.sleep(250)));
+      yield* round(nats, options, state, caughtUp).pipe(
+        Effect.catch((error) =>
+          Effect.andThen(
+            Effect.sync(() => tellTrouble(options, state, error)),
+            Effect.sleep(250),
+          ),
+        ),
+      );
       yield* Effect.sleep(50);
     }
   });
+
+function tellTrouble({ trouble }: FollowOptions, state: State, { detail }: NatsUnavailable): void {
+  const now = performance.now();
+  state.failingSince ??= now;
+  if (now - state.failingSince < followTroubleMs || now - state.toldAt < followToldEveryMs) return;
+  state.toldAt = now;
+  trouble?.(detail);
+}
 
 /** Values are written with whole seconds: `86400s`. */
 function lifetimeOf({ headers }: JsMsg): number | null {
@@ -61,7 +86,7 @@ function lifetimeOf({ headers }: JsMsg): number | null {
 const round = (
   nats: NatsService,
   options: FollowOptions,
-  state: { last: number; caught: boolean },
+  state: State,
   caughtUp: Deferred.Deferred<void> | undefined,
 ): Effect.Effect<void, NatsUnavailable> =>
   Effect.gen(function* () {
@@ -92,6 +117,7 @@ const round = (
       },
       catch: unavailable(operation),
     });
+    state.failingSince = null;
     if (opened.pending === 0 && !state.caught) yield* done;
     const pump = async (messages: ConsumerMessages): Promise<void> => {
       for await (const message of messages) {
