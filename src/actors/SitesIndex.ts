@@ -60,6 +60,7 @@ export class SitesIndex {
   #caughtUp = false;
   #present = 0;
   #absent = 0;
+  #counted = { present: 0, absent: 0 };
 
   /** Forgets what was followed: a new follower begins at the beginning. Nothing is answered until it has caught up. */
   reset(): void {
@@ -190,6 +191,13 @@ export class SitesIndex {
         groups.delete(key);
       }
     }
+  }
+
+  /** Look-ups answered since this was last asked. */
+  takeCounts(): { readonly present: number; readonly absent: number } {
+    const { present, absent } = this.#counted;
+    this.#counted = { present: this.#present, absent: this.#absent };
+    return { present: this.#present - present, absent: this.#absent - absent };
   }
 
   stats(): SitesStats {

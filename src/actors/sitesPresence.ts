@@ -42,12 +42,19 @@ export const sitesPresenceActor = (
   Effect.scoped(
     Effect.gen(function* () {
       index.reset();
+      const tick = (): void => {
+        index.tick(node.nats.now());
+        const { present, absent } = index.takeCounts();
+        node.counters.lookups(true, present);
+        node.counters.lookups(false, absent);
+      };
       yield* Effect.acquireRelease(
-        Effect.sync(() => setInterval(() => index.tick(node.nats.now()), countersFlushMs)),
+        Effect.sync(() => setInterval(tick, countersFlushMs)),
         (timer) =>
           Effect.sync(() => {
             clearInterval(timer);
             index.release();
+            tick();
           }),
       );
       const asked = yield* serve(node.nats, {

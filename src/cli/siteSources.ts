@@ -96,7 +96,7 @@ export const sources = (
     const rows = yield* readSourced(nats).pipe(Effect.mapError(ofJetStream));
     if (options.json) sayJson(io, { supernode: options.supernode, sites: rows });
     else io.out.write(sourcedTable(rows, { color: io.out.color, columns: io.out.columns() }));
-    const silent = rows.filter((row) => row.silent).map(({ site }) => site);
+    const silent = rows.filter((row) => row.silent || row.groupsSilent).map(({ site }) => site);
     if (silent.length === 0) return undefined;
     return yield* no(
       options.json ? "" : `${plural(silent.length, "site")} not heard of: ${silent.join(", ")}`,

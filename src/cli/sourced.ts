@@ -7,7 +7,7 @@ import { countSince } from "../jetstream/survey.ts";
 import { sourceSilentMsMax } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream } from "../protocol/keys.ts";
-import { sitesBucket, siteSubjects } from "../protocol/sites.ts";
+import { sitesBucket, sitesPresenceBucket, siteSubjects } from "../protocol/sites.ts";
 import type { Cell, TableOptions } from "./table.ts";
 import { table } from "./table.ts";
 import { count, duration } from "./words.ts";
@@ -15,29 +15,51 @@ import { count, duration } from "./words.ts";
 export interface Sourced extends SourceState {
   /** Keys of files. */
   readonly files: number;
-  /** Nothing was heard of it for too long, or it cannot be sourced. */
+  /** Nothing was heard of its ledger for too long, or it cannot be sourced. */
   readonly silent: boolean;
+  /** How its groups come; null: they are not sourced, which `orrery site apply` puts right. */
+  readonly groups: SourceState | null;
+  /** As {@link silent}, of its groups. */
+  readonly groupsSilent: boolean;
 }
 
 const isSilent = ({ silentMs, error }: SourceState): boolean =>
   error !== null || silentMs === null || silentMs > sourceSilentMsMax;
 
-export const readSourced = (
-  nats: NatsService,
-): Effect.Effect<ReadonlyArray<Sourced>, NatsUnavailable | JetStreamRejected> =>
-  Effect.flatMap(
-    sourceStates(nats),
-    Effect.forEach((state) =>
-      Effect.map(
-        countSince(nats, kvStream(sitesBucket), siteSubjects(state.site, state.epoch, "file"), 0),
-        (files) => ({ ...state, files, silent: isSilent(state) }),
-      ),
+const streamNotFound = 10059;
+/** A supernode of before groups were sourced has no bucket for them. */
+const groupStates = (nats: NatsService) =>
+  sourceStates(nats, sitesPresenceBucket).pipe(
+    Effect.catchIf(
+      (error) => error._tag === "JetStreamRejected" && error.code === streamNotFound,
+      () => Effect.succeed([]),
     ),
   );
 
-function heard({ silentMs, silent, error, lag }: Sourced): Cell {
+export const readSourced = (
+  nats: NatsService,
+): Effect.Effect<ReadonlyArray<Sourced>, NatsUnavailable | JetStreamRejected> =>
+  Effect.gen(function* () {
+    const states = yield* sourceStates(nats);
+    const ofGroups = new Map((yield* groupStates(nats)).map((state) => [state.site, state]));
+    return yield* Effect.forEach(states, (state) => {
+      const groups = ofGroups.get(state.site) ?? null;
+      const groupsSilent = groups === null || isSilent(groups);
+      return Effect.map(
+        countSince(nats, kvStream(sitesBucket), siteSubjects(state.site, state.epoch, "file"), 0),
+        (files) => ({ ...state, files, silent: isSilent(state), groups, groupsSilent }),
+      );
+    });
+  });
+
+function heard(row: Sourced): Cell {
+  const { silentMs, error, lag, groups } = row;
   const ago = silentMs === null ? "never" : `${duration(silentMs)} ago`;
-  if (silent) return { text: error === null ? `not heard of: ${ago}` : `${ago}: ${error}`, style: "red" };
+  if (row.silent) return { text: error === null ? `not heard of: ${ago}` : `${ago}: ${error}`, style: "red" };
+  if (row.groupsSilent) {
+    const why = groups === null ? "not sourced: apply" : (groups.error ?? "not heard of");
+    return { text: `its groups: ${why}`, style: "red" };
+  }
   return lag === 0 ? { text: "all is here", style: "green" } : { text: "catching up", style: "yellow" };
 }
 

@@ -3,7 +3,7 @@
  * are passed over, so that nodes of two versions understand each other.
  */
 import { presenceWaitSecondsMax } from "../limits.ts";
-import { groupOfKey } from "./presence.ts";
+import { announcedKey, groupOfKey } from "./presence.ts";
 
 export interface SitesQuestion {
   /** As groups are announced by: `<instrument>.<group>.<snap>.<detector>`. */
@@ -55,7 +55,10 @@ export function readSitesQuestion(data: Uint8Array): SitesQuestion | null {
   const value = readJson(data);
   if (value === null) return null;
   const { key, waitMs = 0 } = value;
-  if (typeof key !== "string" || groupOfKey(key) === null) return null;
+  if (typeof key !== "string") return null;
+  const group = groupOfKey(key);
+  // Spelt as groups are announced: nobody else's spelling reaches a subject or a log.
+  if (group === null || announcedKey(group) !== key) return null;
   if (typeof waitMs !== "number" || !(waitMs >= 0 && waitMs <= presenceWaitSecondsMax * 1_000)) return null;
   return { key, waitMs };
 }
