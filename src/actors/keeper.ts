@@ -17,12 +17,12 @@ import { sourceStates } from "../jetstream/sitesBucket.ts";
 import { countSince } from "../jetstream/survey.ts";
 import { keepAgainEveryMs, sourceLookEveryMs } from "../limits.ts";
 import { kvStream } from "../protocol/keys.ts";
-import { sitesBucket, siteSubjects } from "../protocol/sites.ts";
+import { sitesBucket, sitesPresenceBucket, siteSubjects } from "../protocol/sites.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { SiteReconcile } from "./siteReconcile.ts";
 import { SiteLives } from "./siteLives.ts";
 import { SitePurges } from "./sitePurges.ts";
-import { SourceAlarm } from "./sourceAlarm.ts";
+import { ofGroups, SourceAlarm } from "./sourceAlarm.ts";
 
 export const keeperName = "keeper";
 
@@ -38,6 +38,7 @@ export const keeperActor = (
     yield* Deferred.await(caughtUp);
     const watch: Watch = {
       alarm: new SourceAlarm(node.log),
+      groups: new SourceAlarm(node.log, ofGroups),
       lives: new SiteLives(node),
       purges,
       compared: new SiteReconcile(node),
@@ -54,6 +55,7 @@ export const keeperActor = (
 
 interface Watch {
   readonly alarm: SourceAlarm;
+  readonly groups: SourceAlarm;
   readonly lives: SiteLives;
   readonly purges: SitePurges;
   readonly compared: SiteReconcile;
@@ -87,13 +89,14 @@ const tickLoop = (node: NodeContextService, watch: Watch): Effect.Effect<never> 
 
 const look = (
   node: NodeContextService,
-  { alarm, compared }: Watch,
+  { alarm, groups, compared }: Watch,
 ): Effect.Effect<ReadonlyArray<SourceState>, Error> =>
   Effect.gen(function* () {
     const states = yield* sourceStates(node.nats);
     const now = performance.now();
     const standings = alarm.look(states, now);
     compared.saw(standings, now);
+    groups.look(yield* sourceStates(node.nats, sitesPresenceBucket), now);
     for (const { site, epoch, lag, stalled, silentForMs } of standings) {
       const files = yield* countSince(node.nats, kvStream(sitesBucket), siteSubjects(site, epoch, "file"), 0);
       node.counters.site(site, { silentSeconds: silentForMs / 1_000, stalled, lag, files });

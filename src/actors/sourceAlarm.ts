@@ -21,12 +21,33 @@ export interface Standing extends SourceState {
   readonly stalled: boolean;
 }
 
+export interface Words {
+  readonly silent: string;
+  readonly again: string;
+  readonly here: string;
+}
+
+const ofLedgers: Words = {
+  silent: "a site is not heard of: what it knows is not seen here until it is",
+  again: "a site is heard of again",
+  here: "all that a site held back is here",
+};
+
+/** Of the groups, which come on their own. */
+export const ofGroups: Words = {
+  silent: "groups of a site do not come: look-ups do not see them here until they do",
+  again: "groups of a site come again",
+  here: "all groups that a site held back are here",
+};
+
 export class SourceAlarm {
   readonly #sites = new Map<string, Watched>();
   readonly #log: Log;
+  readonly #words: Words;
 
-  constructor(log: Log) {
+  constructor(log: Log, words: Words = ofLedgers) {
     this.#log = log;
+    this.#words = words;
   }
 
   /** @param now milliseconds of any clock that only goes on */
@@ -48,7 +69,7 @@ export class SourceAlarm {
     const stalled = error !== null || silence > sourceSilentMsMax;
     if (stalled && watched.silentSince === null) {
       watched.silentSince = watched.heardAt;
-      this.#log("error", "a site is not heard of: what it knows is not seen here until it is", {
+      this.#log("error", this.#words.silent, {
         site,
         silentMs: silence,
         error,
@@ -56,13 +77,13 @@ export class SourceAlarm {
     }
     if (!stalled && watched.silentSince !== null) {
       const silentForMs = Math.round(watched.heardAt - watched.silentSince);
-      this.#log("info", "a site is heard of again", { site, silentForMs, lag });
+      this.#log("info", this.#words.again, { site, silentForMs, lag });
       watched.silentSince = null;
       watched.catchingUp = true;
     }
     if (!stalled && watched.catchingUp && lag === 0) {
       watched.catchingUp = false;
-      this.#log("info", "all that a site held back is here", { site });
+      this.#log("info", this.#words.here, { site });
     }
     return { ...state, silentForMs: silence, stalled };
   }

@@ -30,7 +30,9 @@ export const folderOf = (root: string, name: string): Folder => ({ root, path: j
 
 export const defaultRoot = "sites";
 
-const isMissing = (cause: unknown): boolean => (cause as NodeJS.ErrnoException).code === "ENOENT";
+/** Other files may lie beside the deployments. */
+const isMissing = (cause: unknown): boolean =>
+  ["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? "");
 
 /** Null where there is none. */
 export async function readDeployment(folder: Folder): Promise<Deployment | null> {

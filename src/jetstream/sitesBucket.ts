@@ -118,8 +118,9 @@ export interface SourceState {
 type SourcingBucket = typeof sitesBucket | typeof sitesPresenceBucket;
 type Info = Awaited<ReturnType<NatsService["jsm"]["streams"]["info"]>>;
 
+/** By the sites' names: the server tells them in no order. */
 function statesOf({ sources = [] }: Info): ReadonlyArray<SourceState> {
-  return sources.map((source) => {
+  const states = sources.map((source) => {
     const {
       lag,
       active,
@@ -139,6 +140,7 @@ function statesOf({ sources = [] }: Info): ReadonlyArray<SourceState> {
       error: error === undefined ? null : error.description,
     };
   });
+  return states.toSorted((a, b) => (a.site < b.site ? -1 : 1));
 }
 
 /** How each source stands. Lag says nothing of a source that is cut off: what it does not hear of it does not count. */

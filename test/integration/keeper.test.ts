@@ -150,11 +150,9 @@ describe("a supernode's node", () => {
   it("is a node like any other: healthy, found, and seen by orrery status", async () => {
     expect((await ask(node, { method: "GET", path: "/readyz" })).body).toMatchObject({
       ready: true,
-      actors: [
-        { name: "keeper", status: "running" },
-        { name: "discovery", status: "running" },
-        { name: "http", status: "running" },
-      ],
+      actors: expect.arrayContaining(
+        ["keeper", "discovery", "http"].map((name) => ({ name, status: "running" })),
+      ) as unknown,
     });
     const file = deployment.path("hub", "site.yaml");
     const services = await deployment.connect("hub", "operator");
@@ -201,7 +199,8 @@ describe("a link that is cut", () => {
     expect((await deployment.cli("site", "revoke", "base", ...dir)).exit).toBe(0);
     await deployment.join("base", "hub");
     // Nothing is dropped while there is nothing in its place.
-    expect((await deployment.cli("site", "apply", ...dir)).exit).toBe(0);
+    const applied = await deployment.cli("site", "apply", ...dir);
+    expect([applied.exit, applied.stderr]).toEqual([0, ""]);
     const now = (await rowOf("base"))?.epoch ?? "";
     expect(now).not.toBe(former);
     expect(await keysHere(`base.${former}.>`)).toHaveLength(150);
