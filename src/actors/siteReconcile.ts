@@ -13,6 +13,8 @@ interface Planned {
   dueAt: number;
   /** Not heard of, or not all of it has come: compared when it has. */
   behind: boolean;
+  /** Since when it is heard of again; under load something is always on its way. */
+  heardSince: number | null;
 }
 
 export class SiteReconcile {
@@ -31,13 +33,19 @@ export class SiteReconcile {
       const before = this.#planned.get(site);
       // A life that was never heard of has nothing to compare with.
       const planned =
-        before?.epoch === epoch ? before : { epoch, dueAt: Number.POSITIVE_INFINITY, behind: true };
+        before?.epoch === epoch
+          ? before
+          : { epoch, dueAt: Number.POSITIVE_INFINITY, behind: true, heardSince: null };
       this.#planned.set(site, planned);
-      if (stalled || silentMs === null) planned.behind = true;
-      else if (planned.behind && lag === 0) {
-        planned.behind = false;
-        planned.dueAt = now;
+      if (stalled || silentMs === null) {
+        planned.behind = true;
+        planned.heardSince = null;
+        continue;
       }
+      planned.heardSince ??= now;
+      if (!planned.behind || (lag > 0 && now - planned.heardSince < reconcileAgainMs)) continue;
+      planned.behind = false;
+      planned.dueAt = now;
     }
   }
 
