@@ -15,13 +15,15 @@ import { SitesIndex } from "../../src/actors/SitesIndex.ts";
 import { sitesPresenceActor, sitesPresenceRoutes } from "../../src/actors/sitesPresence.ts";
 import type { PresenceSettings } from "../../src/config/Site.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
+import { follow } from "../../src/jetstream/follower.ts";
 import { sitesAsks } from "../../src/jetstream/sitesAsks.ts";
 import { apply, topologyOf } from "../../src/jetstream/topology.ts";
 import { sitesAskMs, sitesAwayMs } from "../../src/limits.ts";
 import { presenceKey, presenceRequestSubject } from "../../src/protocol/keys.ts";
-import { sitesAnswerPrefix, sitesAskSubject } from "../../src/protocol/sites.ts";
+import { sitesAnswerPrefix, sitesAskSubject, sitesPresenceBucket } from "../../src/protocol/sites.ts";
 import { readSitesAnswer, writeQuestion } from "../../src/protocol/sitesPresence.ts";
 import { LeafLink } from "../chaos/sites/leafLink.ts";
+import { runCli } from "../support/cli.ts";
 import { Deployment } from "../support/deployment.ts";
 import type { TestNode } from "../support/testNode.ts";
 import { testNode } from "../support/testNode.ts";
@@ -280,6 +282,46 @@ describe("a group", () => {
   });
 });
 
+it("orrery presence says where a group is, and what could not be asked", async () => {
+  const one = group();
+  await announced("base", one);
+  const run = async (name: string, asked: AnnouncedGroup, ...more: ReadonlyArray<string>) => {
+    const { instrument, snap, detector } = asked;
+    const argv = ["presence", instrument, asked.group, String(snap), detector, ...more];
+    const { exit, stdout, stderr } = await runCli(["--site", deployment.path(name, "site.yaml"), ...argv], {
+      cwd: deployment.folder,
+      env: { ORRERY_CREDENTIALS: deployment.path(name, "creds", "operator.creds") },
+    });
+    return [exit, stdout, stderr];
+  };
+  expect(await run("summit", one)).toEqual([0, `${one.uri}\n`, "at base\n"]);
+  expect(await run("hub", one)).toEqual([0, `${one.uri}\n`, "at base\n"]);
+  expect(await run("base", one)).toEqual([0, `${one.uri}\n`, ""]);
+  expect(await run("summit", one, "--scope", "site")).toEqual([3, "", "absent\n"]);
+  expect(await run("summit", one, "--json")).toEqual([0, at(one, "base"), ""]);
+});
+
+it("the supernode learns how long each group lives", async () => {
+  const one = group();
+  await announced("base", one);
+  const hub = await deployment.connect("hub", "presence");
+  const lives = new Map<string, number | null | undefined>();
+  const followed = Effect.runFork(
+    follow(hub, {
+      bucket: sitesPresenceBucket,
+      keys: [`base.*.${presenceKey(one.instrument, one.group, one.snap, one.detector)}`],
+      lifetimes: true,
+      each: ({ key, lifetimeMs }) => void lives.set(key, lifetimeMs),
+    }),
+  );
+  await until(
+    () => [...lives.values()],
+    (found) => found.length > 0,
+  );
+  expect([...lives.values()]).toEqual([settings.lifetimeMs]);
+  await Effect.runPromise(Fiber.interrupt(followed));
+});
+
 describe("who waits", () => {
   it("is answered when the group comes, wherever it comes", async () => {
     const [own, others] = [group(), group()];
@@ -414,6 +456,8 @@ describe("a site that nobody answers", () => {
       15_000,
     );
     expect(await ask("summit", own)).toBe(here(own));
+    // Whoever asks for its own groups alone is told nothing of this.
+    expect(await ask("summit", others, "?scope=site")).toBe(absent);
     const [texts, ms] = await timed(Promise.all(Array.from({ length: 100 }, () => ask("summit", others))));
     expect([...new Set(texts)]).toEqual([nobodyAsked]);
     expect(ms).toBeLessThan(sitesAskMs);
