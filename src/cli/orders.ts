@@ -120,11 +120,7 @@ const ordersOf = (nats: NatsService, job: string): Effect.Effect<ReadonlyArray<O
 const lacksToldMax = 3;
 
 /** Of a partition that is forced: what it waits for all the same. Nothing where nobody answers: the order stands all the same. */
-const lacking = (
-  link: MissionLink,
-  job: string,
-  partition: string,
-): Effect.Effect<ReadonlyArray<string>> =>
+const lacking = (link: MissionLink, job: string, partition: string): Effect.Effect<ReadonlyArray<string>> =>
   askJobs<NeedsAnswer>(link, "needs", { job, partition }).pipe(
     Effect.map(({ complete, inputs }) => {
       if (complete) return [];

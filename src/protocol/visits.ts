@@ -103,7 +103,7 @@ const most = (a: number | null, b: number | null): number | null =>
 /** The same array where it holds the name already. */
 function added(sorted: ReadonlyArray<string>, name: string): ReadonlyArray<string> {
   let place = 0;
-  for (let end = sorted.length; place < end; ) {
+  for (let end = sorted.length; place < end;) {
     const middle = (place + end) >>> 1;
     if ((sorted[middle] ?? "") < name) place = middle + 1;
     else end = middle;
