@@ -24,6 +24,7 @@ import {
 import { readySubjects, runsConsumer } from "../protocol/runQueue.ts";
 import type { FilesOfNeeds } from "./filesOf.ts";
 import { filesOfStreamOf } from "./filesOf.ts";
+import { begun } from "./filesOfBegin.ts";
 import type { NatsService } from "./Nats.ts";
 import { formatMetadata } from "./format.ts";
 import { turnsGroup } from "./mailbox.ts";
@@ -290,9 +291,12 @@ export const apply = (
     const changes = yield* plan(nats, topology, options);
     const byAsset = new Map(changes.map((change) => [change.asset, change]));
     const replaced = new Set<string>();
-    for (const stream of topology.streams) {
-      const change = byAsset.get(`stream ${stream.name}`);
+    const left: Array<Change> = [];
+    for (const wanted of topology.streams) {
+      const change = byAsset.get(`stream ${wanted.name}`);
       if (change === undefined || change.kind === "refuse") continue;
+      const { stream, left: others } = yield* begun(nats, wanted);
+      left.push(...others);
       if (change.kind === "replace") {
         // Its consumers go with it, and are made anew below.
         replaced.add(stream.name);
@@ -317,5 +321,5 @@ export const apply = (
       );
     }
     for (const change of changes) if (change.kind === "remove") yield* removeSurplus(nats, change);
-    return changes;
+    return [...changes, ...left];
   });

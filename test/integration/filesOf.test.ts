@@ -339,6 +339,34 @@ describe("a site's jobs", () => {
     }
   });
 
+  it("have all of it again where what was held was lost, once the supernode can be asked", async () => {
+    await base.stop();
+    const products = async () => (await held()).filter((subject) => subject.includes(".file.imap."));
+    const before = (await products()).toSorted();
+    const nats = await deployment.connect("base", "admin");
+    await nats.jsm.streams.delete("KV_sites");
+    link?.cut();
+    expect(await base.apply()).toContainEqual(
+      expect.stringMatching(/files of summit: the supernode does not answer/),
+    );
+    expect(await held()).toEqual([]);
+    link?.heal();
+    await until(
+      () => deployment.leaves("hub"),
+      (leaves) => leaves.length === 2,
+    );
+    await until(
+      () => base.apply(),
+      (changes) => changes.every((words) => !words.includes("does not answer")),
+    );
+    expect((await until(products, (keys) => keys.length >= before.length)).toSorted()).toEqual(before);
+    await base.start("one", "two");
+    await aWhile();
+    for (const day of ["20260310", "20260314", "20260315"]) {
+      expect([day, (await runsOf(day)).length]).toEqual([day, 1]);
+    }
+  });
+
   it("keep what a site has again when it was rebuilt, and lose what only its former life had", async () => {
     await summit.stop();
     await deployment.signal("summit", 0, "SIGKILL");

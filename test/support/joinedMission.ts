@@ -92,11 +92,12 @@ export class JoinedSite {
     return changes.map(({ words }) => words);
   }
 
-  /** Streams and consumers, as the site's admin. */
-  async apply(): Promise<void> {
+  /** Streams and consumers, as the site's admin. @returns what was done and what was not, in words */
+  async apply(): Promise<ReadonlyArray<string>> {
     const nats = await this.deployment.connect(this.name, "admin");
-    await Effect.runPromise(apply(nats, await this.#topology()));
+    const changes = await Effect.runPromise(apply(nats, await this.#topology()));
     await Effect.runPromise(openObjects(nats, runsBucket, 1));
+    return changes.map(({ words }) => words);
   }
 
   async start(...nodes: ReadonlyArray<string>): Promise<void> {
