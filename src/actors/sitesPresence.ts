@@ -6,10 +6,11 @@
  *           `GET /presence/{instrument}/{group}/{snap}/{detector}`, `?wait=SECONDS`.
  * Keeps     a mirror of the bucket `sitesPresence` in memory, and how each site stands, looked up every two seconds.
  * Emits     answers that name the site; an answer "absent" names the sites of which nothing was heard lately.
- * Fails     503, or a refusal with the reason, while it has not caught up; an asker that has not joined is refused.
+ * Fails     not served, over HTTP 503, until it has caught up; a site that has not joined is refused.
  */
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
+import type * as Scope from "effect/Scope";
 import { countersFlushMs, sitesLookEveryMs } from "../limits.ts";
 import { follow } from "../jetstream/follower.ts";
 import type { NatsRequest } from "../jetstream/requests.ts";
@@ -33,7 +34,7 @@ export const anyGroup: PresenceRules = { instruments: { has: () => true }, detec
 const tokensFrom = presenceRequestSubject.length + 1;
 const askerFrom = sitesAskSubject("").length;
 
-/** Runs until interrupted; `ready` once it serves. Until it has caught up it answers that it has not. */
+/** Runs until interrupted; `ready` at once, because there may be no site yet. Until it has caught up HTTP is answered 503. */
 export const sitesPresenceActor = (
   node: NodeContextService,
   index: SitesIndex,
@@ -57,42 +58,53 @@ export const sitesPresenceActor = (
             tick();
           }),
       );
-      const asked = yield* serve(node.nats, {
-        subjects: [sitesAskSubject("*")],
-        queue: presenceQueue,
-        each: (request) => answerSite(node, index, request),
-      });
-      const ended = yield* serve(node.nats, {
-        subjects: [presenceRequestSubject, `${presenceRequestSubject}.>`],
-        queue: presenceQueue,
-        each: (request) => answerHere(index, request),
-      });
       yield* ready;
-      const caughtUp = yield* Deferred.make<void>();
-      yield* Effect.forkScoped(
-        Effect.andThen(
-          Deferred.await(caughtUp),
-          Effect.sync(() => index.caughtUp()),
-        ),
-      );
+      const [caughtUp, known] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()];
       const mirror = follow(
         node.nats,
-        {
-          bucket: sitesPresenceBucket,
-          keys: [">"],
-          lifetimes: true,
-          each: (change) => index.learn(change),
-        },
+        { bucket: sitesPresenceBucket, keys: [">"], lifetimes: true, each: (change) => index.learn(change) },
         caughtUp,
       );
-      return yield* Effect.raceAllFirst([mirror, asked, ended, look(node, index)]);
+      const serving = Effect.gen(function* () {
+        yield* Deferred.await(caughtUp);
+        yield* Deferred.await(known);
+        index.caughtUp();
+        return yield* serveAll(node, index);
+      });
+      return yield* Effect.raceAllFirst([mirror, serving, look(node, index, known)]);
     }),
   );
 
+/** Only from a full mirror: of several nodes the others answer meanwhile. */
+const serveAll = (
+  node: NodeContextService,
+  index: SitesIndex,
+): Effect.Effect<never, NatsUnavailable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const asked = yield* serve(node.nats, {
+      subjects: [sitesAskSubject("*")],
+      queue: presenceQueue,
+      each: (request) => answerSite(node, index, request),
+    });
+    const ended = yield* serve(node.nats, {
+      subjects: [presenceRequestSubject, `${presenceRequestSubject}.>`],
+      queue: presenceQueue,
+      each: (request) => answerHere(index, request),
+    });
+    return yield* Effect.raceFirst(asked, ended);
+  });
+
 /** How the sites stand, again and again. What cannot be looked up grows old, and the answers say so. */
-const look = (node: NodeContextService, index: SitesIndex): Effect.Effect<never> =>
+const look = (
+  node: NodeContextService,
+  index: SitesIndex,
+  known: Deferred.Deferred<void>,
+): Effect.Effect<never> =>
   sitesStanding(node.nats).pipe(
-    Effect.map((standing) => index.stands(standing)),
+    Effect.flatMap((standing) => {
+      index.stands(standing);
+      return Deferred.succeed(known, undefined);
+    }),
     Effect.catch((error) =>
       Effect.sync(() =>
         node.log("debug", "how the sites stand cannot be looked up", { cause: error.message }),
