@@ -4,11 +4,13 @@ import { presenceKey } from "../../src/protocol/keys.ts";
 import type { PresenceRules } from "../../src/protocol/presence.ts";
 import {
   absentBody,
+  absentBodyOf,
   announcedKey,
   askedKey,
   askedParts,
   errorBody,
   groupOfKey,
+  presentAtBody,
   presentBodyOf,
   presentStart,
   readQuestion,
@@ -73,6 +75,14 @@ describe("the question", () => {
 });
 
 describe("the answer", () => {
+  it("says of another site's group where it is, and of an absence what was not heard, and nothing more", () => {
+    expect(presentAtBody("s3://b/ü", "base")).toBe(
+      '{"error":false,"present":true,"uri":"s3://b/\\u00fc","site":"base"}\n',
+    );
+    expect(absentBodyOf([])).toBe(absentBody);
+    expect(absentBodyOf(["base", "*"])).toBe('{"error":false,"present":false,"unheard":["base","*"]}\n');
+  });
+
   it("is today's, byte for byte", () => {
     expect(absentBody).toBe('{"error":false,"present":false}\n');
     expect(presentBodyOf(presentStart("s3://b/LSSTCam/20250416/"), "a_R22_S11.fits")).toBe(
@@ -138,6 +148,17 @@ describe("a question over NATS", () => {
       asked: key,
       waitMs: 2_500,
     });
+  });
+
+  it("says for itself whose groups it is about, or leaves that to the site", () => {
+    const scopeOf = (scope: unknown) =>
+      readQuestion(rules, "", utf8.encode(JSON.stringify({ ...json, scope })));
+    expect([scopeOf("site").scope, scopeOf("all").scope, scopeOf(null).scope]).toEqual([
+      "site",
+      "all",
+      undefined,
+    ]);
+    for (const none of ["", "both", 1, ["all"]]) expect(scopeOf(none).asked).toMatchObject({ status: 400 });
   });
 
   it.each([
