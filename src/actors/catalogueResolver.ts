@@ -46,7 +46,7 @@ import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogue
 import type { Known } from "./jobAnswers.ts";
 import { serveJobs } from "./jobService.ts";
 import type { FilesElsewhere } from "./filesElsewhere.ts";
-import { followOthers, tidyOthers } from "./filesElsewhere.ts";
+import { followOthers, tidyOthers, watchOthers } from "./filesElsewhere.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { OtherPurges } from "./otherPurges.ts";
 import { NotBegun } from "./notBegun.ts";
@@ -54,6 +54,7 @@ import { readTable } from "./repointTables.ts";
 import { Redos, RedoShare } from "./redos.ts";
 import type { StorageOf } from "./runFiles.ts";
 import { beginRun } from "./runSource.ts";
+import { ofFiles, SourceAlarm } from "./sourceAlarm.ts";
 
 /** The memory is dropped and read anew this often. */
 const reconcileEvery = "6 hours";
@@ -107,6 +108,7 @@ export const catalogueResolverActor = (
     const known = (now: Known): void => void (answering = now);
     yield* Effect.forkScoped(Effect.flatten(serveJobs(node, () => answering)).pipe(Effect.orDie));
     const ages = new AgeAlarm();
+    const alarm = new SourceAlarm(node.log, ofFiles);
     for (let first = true; ; first = false) {
       const state: State = {
         node,
@@ -132,6 +134,7 @@ export const catalogueResolverActor = (
         facts: state.facts,
         sites: [...(site.filesOf?.sites.keys() ?? [])],
         purges: new OtherPurges(),
+        alarm,
         learn: (learnt, key) => {
           learn(state, learnt, key);
           Queue.offerUnsafe(wake, undefined);
@@ -176,10 +179,13 @@ const oneLife = (
       known(state);
       Queue.offerUnsafe(state.wake, undefined);
       // Together: a life in which one of them has ended would go on deaf or dumb, and nobody would hear of it.
-      yield* Effect.all([forEverTick(state, others), forEverTell(state), forEverDecide(state)], {
-        concurrency: "unbounded",
-        discard: true,
-      });
+      yield* Effect.all(
+        [forEverTick(state, others), watchOthers(others), forEverTell(state), forEverDecide(state)],
+        {
+          concurrency: "unbounded",
+          discard: true,
+        },
+      );
       return yield* Effect.never;
     }),
   );

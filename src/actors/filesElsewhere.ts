@@ -4,14 +4,19 @@ import * as Effect from "effect/Effect";
 import type { Change } from "../jetstream/follower.ts";
 import { follow } from "../jetstream/follower.ts";
 import { managed } from "../jetstream/Nats.ts";
+import { sourceStates } from "../jetstream/sitesBucket.ts";
+import { sourceLookEveryMs } from "../limits.ts";
 import { filesOfKeys, filesOfStream } from "../protocol/filesOf.ts";
 import { lifeSubjects, sitesBucket } from "../protocol/sites.ts";
 import type { CatalogueFacts, Learnt } from "./catalogueFacts.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import type { OtherPurges } from "./otherPurges.ts";
+import type { SourceAlarm } from "./sourceAlarm.ts";
 
 export interface FilesElsewhere {
   readonly node: NodeContextService;
+  /** Goes on from life to life. */
+  readonly alarm: SourceAlarm;
   readonly facts: Pick<CatalogueFacts, "applyOther" | "formerLives">;
   readonly sites: ReadonlyArray<string>;
   readonly purges: OtherPurges;
@@ -55,3 +60,23 @@ export const tidyOthers = ({ node, facts, purges, learn }: FilesElsewhere): Effe
       Effect.sync(() => node.log("warn", "what other sites have no more could not be purged", { error })),
     ),
   );
+
+/** Says in the log and in the node's troubles of which site nothing comes. A server that does not answer is others' to tell of. */
+export const watchOthers = ({ node, alarm, sites }: FilesElsewhere): Effect.Effect<never> =>
+  sites.length === 0
+    ? Effect.never
+    : Effect.forever(
+        Effect.andThen(
+          Effect.sleep(sourceLookEveryMs),
+          sourceStates(node.nats).pipe(
+            Effect.map((states) => {
+              for (const { site, stalled, silentForMs, error } of alarm.look(states, performance.now())) {
+                const silent = `nothing was heard of its files for ${Math.round(silentForMs / 1_000)} s`;
+                if (stalled) node.troubles.met(`filesOf.${site}`, `site ${site}`, error ?? silent);
+                else node.troubles.over(`filesOf.${site}`);
+              }
+            }),
+            Effect.ignore,
+          ),
+        ),
+      );

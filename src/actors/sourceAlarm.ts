@@ -40,6 +40,13 @@ export const ofGroups: Words = {
   here: "all groups that a site held back are here",
 };
 
+/** Of another site's files, at a site whose jobs are made of them. */
+export const ofFiles: Words = {
+  silent: "nothing comes of another site's files: jobs go on with those that are held here",
+  again: "files of another site come again",
+  here: "all files that came meanwhile are here",
+};
+
 export class SourceAlarm {
   readonly #sites = new Map<string, Watched>();
   readonly #log: Log;

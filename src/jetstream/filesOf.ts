@@ -9,6 +9,7 @@ import { DeliverPolicy, DiscardPolicy, ReplayPolicy, RetentionPolicy, StorageTyp
 import * as Effect from "effect/Effect";
 import { filesOfInHandMax } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
+import { allSubjects as siteKeys } from "../protocol/sites.ts";
 import {
   filesOfConsumer,
   filesOfDelivery,
@@ -119,6 +120,8 @@ export const filesOfStreamOf = ({ site, supernode, sites }: FilesOfNeeds, replic
   // In the order in which the server tells it.
   sources: sites.toSorted().map((of) => ({
     name: filesOfStream,
+    // As they are: by these the server tells which source is which.
+    subject_transforms: [{ src: siteKeys(of), dest: siteKeys(of) }],
     external: { api: `$JS.${supernode}.API`, deliver: "" },
     consumer: { name: filesOfConsumer(site, of), deliver_subject: filesOfDelivery(site, of) },
   })),

@@ -339,6 +339,29 @@ describe("a site's jobs", () => {
     }
   });
 
+  it.runIf(process.env["ORRERY_LONG"] === "1")(
+    "say within a minute that nothing comes any more, and when it does again",
+    async () => {
+      const began = performance.now();
+      link?.cut();
+      const said = await until(
+        () => base.cli("status"),
+        ({ stdout }) => stdout.includes("filesOf.summit: site summit is away"),
+        90_000,
+      );
+      expect(said.stdout).toContain("nothing was heard of its files for");
+      expect(performance.now() - began).toBeLessThan(60_000);
+      link?.heal();
+      await until(
+        () => base.cli("status"),
+        ({ stdout }) => !stdout.includes("filesOf.summit"),
+        150_000,
+      );
+      expect(base.logged("files of another site come again")).toBe(base.nodes.size);
+    },
+    250_000,
+  );
+
   it("have all of it again where what was held was lost, once the supernode can be asked", async () => {
     await base.stop();
     const products = async () => (await held()).filter((subject) => subject.includes(".file.imap."));
