@@ -17,7 +17,10 @@ export type SitesDone = (answer: SitesAnswer | string) => void;
 export type Leave = () => void;
 
 interface Held {
-  readonly uri: string;
+  /** The URI's folder: one text for all groups there, of which a site's night has two hundred thousand. */
+  readonly folder: string;
+  /** The rest of the URI. */
+  readonly name: string;
   /** Epoch milliseconds by the server's clock at which it must have ended, also where its end was not heard. */
   readonly until: number;
 }
@@ -41,6 +44,9 @@ const endMarginMs = 60_000;
 export const notReady = "the supernode has only just started: ask again";
 const stopping = "the supernode's node is stopping: ask again";
 const nothing: Leave = () => undefined;
+const slash = 0x2f;
+/** Folders whose text is kept to be shared: groups come folder by folder. */
+const foldersMax = 256;
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** `<site>.<epoch>`, and the group's own key. */
@@ -52,6 +58,7 @@ function splitKey(key: string): readonly [string, string] {
 export class SitesIndex {
   /** By `<site>.<epoch>`, each in order of last change, oldest first. */
   readonly #held = new Map<string, Map<string, Held>>();
+  readonly #folders = new Map<string, string>();
   readonly #waiters = new Map<string, Set<Waiter>>();
   #waiting = 0;
   #standing: SitesStanding | null = null;
@@ -83,10 +90,21 @@ export class SitesIndex {
     // Set anew and not in place: the order of the map is the order of last change.
     groups.delete(key);
     if (change.ended) return;
-    const { at, lifetimeMs = null } = change;
-    const until = lifetimeMs === null ? Infinity : at + lifetimeMs + endMarginMs;
-    groups.set(key, { uri: decoder.decode(change.data), until });
+    groups.set(key, this.#heldOf(change));
     this.#tellWaiters(key);
+  }
+
+  #heldOf({ data, at, lifetimeMs = null }: Change): Held {
+    const from = data.lastIndexOf(slash) + 1;
+    const decoded = decoder.decode(data.subarray(0, from));
+    const folder = this.#folders.get(decoded) ?? decoded;
+    if (this.#folders.size >= foldersMax) this.#folders.clear();
+    this.#folders.set(folder, folder);
+    return {
+      folder,
+      name: decoder.decode(data.subarray(from)),
+      until: lifetimeMs === null ? Infinity : at + lifetimeMs + endMarginMs,
+    };
   }
 
   /** Which sites there are, and how each stands, as it was just looked up. */
@@ -137,7 +155,7 @@ export class SitesIndex {
     for (const { site, epoch } of this.#standing?.sources ?? []) {
       if (!this.#sees(asker, site)) continue;
       const held = this.#held.get(`${site}.${epoch}`)?.get(key);
-      if (held !== undefined) return { site, uri: held.uri };
+      if (held !== undefined) return { site, uri: held.folder + held.name };
     }
     return null;
   }
