@@ -48,7 +48,6 @@ export const reprocess = (
   options: ReprocessOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const link = yield* openMission(io, options.site);
     if (options.jobs.length === 0)
       return yield* misused(
         "name at least one job: orrery reprocess mag/l1a/all --from 20260101 --to 20260131",
@@ -56,6 +55,7 @@ export const reprocess = (
     const from = yield* dayOf("--from", options.from);
     const to = yield* dayOf("--to", options.to);
     if (from > to) return yield* misused(`--from ${from} is after --to ${to}`);
+    const link = yield* openMission(io, options.site);
     const jobs: Array<string> = [];
     for (const name of options.jobs) jobs.push((yield* jobNamed(link, name)).name);
     const plan = yield* askJobs<RedoPlan>(link, "redo", { jobs, from, to, downstream: options.downstream });
