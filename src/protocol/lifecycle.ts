@@ -388,6 +388,16 @@ export function refuse<Body>(
   };
 }
 
+/** A record that somebody decides about without having it in hand. */
+const asItStands = <Body>(place: Place, before: LedgerRecord<Body>): Subject<Body> => ({
+  place,
+  etag: before.etag,
+  generation: before.generation,
+  before,
+  body: before.body,
+  alone: false,
+});
+
 /** A waiting record goes back into the queue: what it waits for has come, or its time has run out and it is judged once more. */
 export function freed<Body>(
   place: Place,
@@ -395,14 +405,7 @@ export function freed<Body>(
   moment: Moment,
   why: string,
 ): Settlement<Body> {
-  const subject = {
-    place,
-    etag: before.etag,
-    generation: before.generation,
-    before,
-    body: before.body,
-    alone: false,
-  };
+  const subject = asItStands(place, before);
   const { waitingFor: _for, ...rest } = before;
   return due(subject, { ...rest, history: historyWith(before, moment, "freed", why) }, moment.now);
 }
@@ -417,14 +420,7 @@ export function replayed<Body>(
   moment: Moment,
   note: string,
 ): Settlement<Body> {
-  const subject = {
-    place,
-    etag: before.etag,
-    generation: before.generation,
-    before,
-    body: before.body,
-    alone: false,
-  };
+  const subject = asItStands(place, before);
   const { refused, waitingFor: _for, waitUntil: _until, ...rest } = before;
   const latest = refused?.at(-1);
   const superseded: ReadonlyArray<OtherContent> = [

@@ -1,7 +1,6 @@
 /** A catalog behind HTTP that answers batches, and for chosen batches does what a test says instead. */
-import type { IncomingHttpHeaders, Server, ServerResponse } from "node:http";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingHttpHeaders, ServerResponse } from "node:http";
+import { JsonServer } from "./jsonServer.ts";
 
 export interface AskedItem {
   readonly key: string;
@@ -23,14 +22,13 @@ export type CatalogBehaviour =
   | "reset"
   | { readonly status: number; readonly body: string };
 
-const bodyBytesMax = 64 * 1_048_576;
-
 export class CatalogService {
   readonly batches: Array<AskedBatch> = [];
   readonly #known = new Set<string>();
   behaviour: (asked: AskedBatch) => CatalogBehaviour = () => "answer";
-  #server: Server | null = null;
-  #port = 0;
+  readonly #server = new JsonServer((body, headers, response) =>
+    this.#serve({ ...(body as AskedBatch), headers }, response),
+  );
 
   static async start(): Promise<CatalogService> {
     const service = new CatalogService();
@@ -39,7 +37,7 @@ export class CatalogService {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}/ingest`;
+    return `${this.#server.url}/ingest`;
   }
 
   /** The sizes of the batches that it was sent, in order. */
@@ -48,37 +46,13 @@ export class CatalogService {
   }
 
   /** Listens, on the port that it had. */
-  async up(): Promise<void> {
-    const server = createServer((request, response) => {
-      const chunks: Array<Buffer> = [];
-      let bytes = 0;
-      request.on("data", (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > bodyBytesMax) request.destroy();
-        else chunks.push(chunk);
-      });
-      request.on("end", () => {
-        const text = Buffer.concat(chunks).toString();
-        this.#serve({ ...(JSON.parse(text) as AskedBatch), headers: request.headers }, response);
-      });
-      // A client that goes away is what some of the tests are about.
-      request.on("error", () => undefined);
-    });
-    this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(this.#port, "127.0.0.1", resolve);
-    });
-    this.#port = (server.address() as AddressInfo).port;
+  up(): Promise<void> {
+    return this.#server.up();
   }
 
   /** Gone, with every connection. */
-  async down(): Promise<void> {
-    const server = this.#server;
-    this.#server = null;
-    if (server === null) return;
-    server.closeAllConnections();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
+  down(): Promise<void> {
+    return this.#server.down();
   }
 
   #serve(asked: AskedBatch, response: ServerResponse): void {

@@ -1,7 +1,6 @@
 /** A receiver of webhooks that does what a test says, and remembers all that it was sent. */
-import type { IncomingHttpHeaders, Server, ServerResponse } from "node:http";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingHttpHeaders, ServerResponse } from "node:http";
+import { JsonServer } from "./jsonServer.ts";
 
 export interface Received {
   readonly exposure: string;
@@ -23,8 +22,9 @@ export type Behaviour = (
 export class Receiver {
   readonly requests: Array<Received> = [];
   behaviour: Behaviour = () => 200;
-  #server: Server | null = null;
-  #port = 0;
+  readonly #server = new JsonServer((body, headers, response) =>
+    this.#take(body as { exp_id: string; filenames: Array<string> }, headers, response),
+  );
   readonly #held: Array<{ readonly received: Received; readonly response: ServerResponse }> = [];
 
   static async start(): Promise<Receiver> {
@@ -34,7 +34,7 @@ export class Receiver {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}/webhook`;
+    return `${this.#server.url}/webhook`;
   }
 
   get held(): number {
@@ -42,47 +42,35 @@ export class Receiver {
   }
 
   /** Listens, on the port that it had. */
-  async up(): Promise<void> {
-    const server = createServer((request, response) => {
-      const chunks: Array<Buffer> = [];
-      request.on("data", (chunk: Buffer) => chunks.push(chunk));
-      request.on("end", () => {
-        const body = JSON.parse(Buffer.concat(chunks).toString()) as {
-          exp_id: string;
-          filenames: Array<string>;
-        };
-        const received: Received = {
-          exposure: body.exp_id,
-          filenames: body.filenames,
-          key: String(request.headers["idempotency-key"]),
-          headers: request.headers,
-          body,
-          at: Date.now(),
-          status: null,
-        };
-        this.requests.push(received);
-        const how = this.behaviour(received);
-        if (how === "hold") this.#held.push({ received, response });
-        else if (typeof how === "number") answer(received, response, how);
-        else setTimeout(() => answer(received, response, how.status), how.afterMs).unref();
-      });
-    });
-    this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(this.#port, "127.0.0.1", resolve);
-    });
-    this.#port = (server.address() as AddressInfo).port;
+  up(): Promise<void> {
+    return this.#server.up();
+  }
+
+  #take(
+    body: { readonly exp_id: string; readonly filenames: ReadonlyArray<string> },
+    headers: IncomingHttpHeaders,
+    response: ServerResponse,
+  ): void {
+    const received: Received = {
+      exposure: body.exp_id,
+      filenames: body.filenames,
+      key: String(headers["idempotency-key"]),
+      headers,
+      body,
+      at: Date.now(),
+      status: null,
+    };
+    this.requests.push(received);
+    const how = this.behaviour(received);
+    if (how === "hold") this.#held.push({ received, response });
+    else if (typeof how === "number") answer(received, response, how);
+    else setTimeout(() => answer(received, response, how.status), how.afterMs).unref();
   }
 
   /** Gone, with every connection. */
   async down(): Promise<void> {
-    const server = this.#server;
-    this.#server = null;
     this.#held.length = 0;
-    if (server === null) return;
-    server.closeAllConnections();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
+    await this.#server.down();
   }
 
   /** Answers all that it holds. */
