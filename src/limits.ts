@@ -257,8 +257,18 @@ export const catalogueFileBytesMax = 4 * 1_048_576;
 
 /** A site of which the supernode has heard nothing for this long is named: its heartbeats come every few seconds. */
 export const sourceSilentMsMax = 30_000;
+/**
+ * A source of which nothing was heard for so long is lost: it is asked for again once its site answers, within the second. Done again
+ * after the third, and then twice as late each time.
+ */
+export const sourceLostMs = 12_000;
+export const siteAnswerMsMax = 2_000;
+export const sourceWakeEveryMs = 15_000;
+export const sourceWakeEveryMsMax = 3_600_000;
 /** How often the supernode's keeper looks at its sources. */
 export const sourceLookEveryMs = 5_000;
+/** How often it counts each site's files for the metrics. */
+export const siteCountEveryMs = 30_000;
 /** What sites have purged is looked for once more this often: what a purge took away may have come back. */
 export const keepAgainEveryMs = 600_000;
 /** Days that one record of a site's purges may name. */

@@ -15,7 +15,7 @@ import { liveNodes } from "../jetstream/lease.ts";
 import type { SourceState } from "../jetstream/sitesBucket.ts";
 import { sourceStates } from "../jetstream/sitesBucket.ts";
 import { countSince } from "../jetstream/survey.ts";
-import { keepAgainEveryMs, sourceLookEveryMs } from "../limits.ts";
+import { keepAgainEveryMs, siteCountEveryMs, sourceLookEveryMs } from "../limits.ts";
 import { kvStream } from "../protocol/keys.ts";
 import { sitesBucket, sitesPresenceBucket, siteSubjects } from "../protocol/sites.ts";
 import type { NodeContextService } from "./NodeContext.ts";
@@ -23,6 +23,7 @@ import { SiteReconcile } from "./siteReconcile.ts";
 import { SiteLives } from "./siteLives.ts";
 import { SitePurges } from "./sitePurges.ts";
 import { ofGroups, SourceAlarm } from "./sourceAlarm.ts";
+import { SourceWaker, wakingOf } from "./sourceWaker.ts";
 
 export const keeperName = "keeper";
 
@@ -42,6 +43,12 @@ export const keeperActor = (
       lives: new SiteLives(node),
       purges,
       compared: new SiteReconcile(node),
+      wakers: {
+        ledgers: new SourceWaker(wakingOf(node, sitesBucket), node.log),
+        groups: new SourceWaker(wakingOf(node, sitesPresenceBucket), node.log),
+      },
+      files: new Map(),
+      countedAt: Number.NEGATIVE_INFINITY,
       hasTurn: false,
     };
     yield* look(node, watch);
@@ -59,6 +66,10 @@ interface Watch {
   readonly lives: SiteLives;
   readonly purges: SitePurges;
   readonly compared: SiteReconcile;
+  readonly wakers: { readonly ledgers: SourceWaker; readonly groups: SourceWaker };
+  /** Keys of files, by their subjects, as last counted: each count makes a consumer. */
+  readonly files: Map<string, number>;
+  countedAt: number;
   hasTurn: boolean;
 }
 
@@ -79,6 +90,13 @@ const tickLoop = (node: NodeContextService, watch: Watch): Effect.Effect<never> 
       const states = yield* guarded(node, "look at how the sites' ledgers come in", look(node, watch), []);
       watch.hasTurn = yield* guarded(node, "look whose turn it is", hasTurn(node), false);
       if (watch.hasTurn) {
+        for (const waker of Object.values(watch.wakers))
+          yield* guarded(
+            node,
+            "ask sites that are back for what they hold",
+            waker.tick(performance.now()),
+            undefined,
+          );
         yield* guarded(node, "drop former lives of sites", lives.tick(states), undefined);
         const epochs = new Map(states.map(({ site, epoch }) => [site, epoch]));
         yield* guarded(node, "purge what sites have purged", purges.tick(epochs), undefined);
@@ -87,18 +105,24 @@ const tickLoop = (node: NodeContextService, watch: Watch): Effect.Effect<never> 
     }
   });
 
-const look = (
-  node: NodeContextService,
-  { alarm, groups, compared }: Watch,
-): Effect.Effect<ReadonlyArray<SourceState>, Error> =>
+const look = (node: NodeContextService, watch: Watch): Effect.Effect<ReadonlyArray<SourceState>, Error> =>
   Effect.gen(function* () {
+    const { alarm, groups, compared, wakers } = watch;
     const states = yield* sourceStates(node.nats);
     const now = performance.now();
     const standings = alarm.look(states, now);
     compared.saw(standings, now);
-    groups.look(yield* sourceStates(node.nats, sitesPresenceBucket), now);
+    wakers.ledgers.saw(standings, now);
+    wakers.groups.saw(groups.look(yield* sourceStates(node.nats, sitesPresenceBucket), now), now);
+    if (now - watch.countedAt >= siteCountEveryMs) {
+      watch.countedAt = now;
+      watch.files.clear();
+    }
     for (const { site, epoch, lag, stalled, silentForMs } of standings) {
-      const files = yield* countSince(node.nats, kvStream(sitesBucket), siteSubjects(site, epoch, "file"), 0);
+      const subjects = siteSubjects(site, epoch, "file");
+      const files =
+        watch.files.get(subjects) ?? (yield* countSince(node.nats, kvStream(sitesBucket), subjects, 0));
+      watch.files.set(subjects, files);
       node.counters.site(site, { silentSeconds: silentForMs / 1_000, stalled, lag, files });
     }
     return states;

@@ -20,6 +20,10 @@ const heartbeatMs = 5_000;
 const silentMsMax = 20_000;
 const heartbeat = 100;
 const requestOver = 408;
+const nobodyListens = 503;
+/** In a cluster a consumer that was just made is not asked by all servers yet. */
+const notYetMs = 50;
+const notYetMax = 40;
 
 export interface Listed {
   readonly message: Msg;
@@ -70,6 +74,7 @@ function pullAll(
     /** Asked for and not yet here. */
     let wanted = 0;
     let seen = 0;
+    let notYet = 0;
     const brokeOff = (why: string): void =>
       end(() => reject(unavailable(`list ${stream}`)(new Error(`the listing broke off: ${why}`))));
     const subscription = connection.subscribe(inbox, {
@@ -101,6 +106,12 @@ function pullAll(
     const status = ({ headers }: Msg): void => {
       const code = headers?.code ?? 0;
       if (code === heartbeat) return;
+      if (code === nobodyListens && seen === 0 && notYet < notYetMax) {
+        notYet++;
+        wanted = 0;
+        setTimeout(ask, notYetMs);
+        return;
+      }
       if (code !== requestOver) {
         brokeOff(`${code} ${headers?.description ?? ""}`.trim());
         return;

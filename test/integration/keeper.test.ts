@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RetentionRule } from "../../src/actors/retention.ts";
 import { dayText, purgeOldDays } from "../../src/actors/retention.ts";
+import { SiteLives } from "../../src/actors/siteLives.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
 import { reconcile } from "../../src/jetstream/reconcile.ts";
 import { sourceStates } from "../../src/jetstream/sitesBucket.ts";
@@ -203,6 +204,8 @@ describe("a link that is cut", () => {
     expect([applied.exit, applied.stderr]).toEqual([0, ""]);
     const now = (await rowOf("base"))?.epoch ?? "";
     expect(now).not.toBe(former);
+    const states = await Effect.runPromise(sourceStates(hub));
+    await Effect.runPromise(new SiteLives(node.node.context).tick(states));
     expect(await keysHere(`base.${former}.>`)).toHaveLength(150);
     await deployment.start("base");
     const rebuilt = await made("base");
@@ -224,6 +227,11 @@ describe("a link that is cut", () => {
       60_000,
     );
     await isAlike("summit");
+    // None of those that came again, although they may come from the site once more when they are taken away.
+    const days = said(/^purged a day/).filter(
+      ({ site, filter }) => site === "summit" && filter === `file.raw.${purged}.>`,
+    );
+    expect(days.reduce((sum, { keys }) => sum + Number(keys), 0)).toBe(199);
     const last = await hub.jsm.streams.getMessage("KV_sites", {
       last_by_subj: `$KV.sites.summit.${epoch}.${ended[0] ?? ""}`,
     });
@@ -245,7 +253,9 @@ describe("a link that is cut", () => {
 describe("keys whose end never came", () => {
   const day = daysAgo(1);
   const reconciled = async (...more: ReadonlyArray<string>) => {
-    const { exit, stdout } = await deployment.cli("site", "reconcile", "summit", ...dir, "--json", ...more);
+    const argv = ["--json", ...more];
+    const { exit, stdout, stderr } = await deployment.cli("site", "reconcile", "summit", ...dir, ...argv);
+    if (stdout === "") throw new Error(`exit ${exit}: ${stderr}`);
     return { exit, ...(JSON.parse(stdout) as { gone: number; dropped: number; refused: boolean }) };
   };
 
@@ -284,6 +294,9 @@ describe("keys whose end never came", () => {
 describe.runIf(long)("a site that is cut off for longer", () => {
   it("is named within a minute, once, and its end is told with how long it was", async () => {
     await isAlike("summit", 120_000);
+    const lost = files(daysAgo(0), 10, "lost");
+    await write(summit, lost);
+    await isAlike("summit");
     const lines = node.log.length;
     const since = (message: RegExp) => node.log.slice(lines).filter((line) => message.test(line.message));
     link.cut();
@@ -306,6 +319,8 @@ describe.runIf(long)("a site that is cut off for longer", () => {
     expect(metrics).toMatch(/^orrery_site_stalled\{site="summit"\} 1$/m);
     expect(metrics).toMatch(/^orrery_site_stalled\{site="base"\} 0$/m);
     await write(summit, files(daysAgo(0), 500, "held"));
+    // What ends without a trace comes by no message: the keeper finds it when it compares.
+    for (const key of lost) await summit.jsm.streams.purge("KV_ledger", { filter: `$KV.ledger.${key}` });
     await new Promise((resolve) => setTimeout(resolve, 12_000));
     link.heal();
     await until(
@@ -319,7 +334,37 @@ describe.runIf(long)("a site that is cut off for longer", () => {
       30_000,
     );
     await isAlike("summit");
+    expect(since(/^dropped keys/).map(({ fields }) => fields)).toMatchObject([{ site: "summit", gone: 10 }]);
     expect(since(/is not heard of/).map(({ fields }) => fields["site"])).toEqual(["summit"]);
     expect(Number(since(/is heard of again/)[0]?.fields["silentForMs"])).toBeGreaterThan(40_000);
   }, 300_000);
+});
+
+describe("of two nodes", () => {
+  it("the first by name drops, and the other when that one is gone", async () => {
+    const other = await startSite(fileOf("hub", "").replace("name: hub-1", "name: hub-2"));
+    try {
+      const dropped = (site: TestSite): number =>
+        site.log.filter((line) => line.message.startsWith("purged a day")).length;
+      const before = dropped(node);
+      const purgedAt = async (day: string): Promise<void> => {
+        await write(summit, files(day, 5, "again"));
+        await isAlike("summit", 60_000);
+        await Effect.runPromise(purgeOldDays(siteNode.node.context, rules));
+        const epoch = (await rowOf("summit"))?.epoch ?? "";
+        await until(
+          () => keysHere(`summit.${epoch}.file.raw.${day}.>`),
+          (keys) => keys.length === 0,
+          30_000,
+        );
+      };
+      await purgedAt(daysAgo(30));
+      expect([dropped(node) > before, dropped(other)]).toEqual([true, 0]);
+      await node.stop();
+      await purgedAt(daysAgo(31));
+      expect(dropped(other)).toBeGreaterThan(0);
+    } finally {
+      await other.stop();
+    }
+  }, 120_000);
 });
