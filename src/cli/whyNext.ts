@@ -1,4 +1,5 @@
 /** What becomes of a partition next, and what somebody can do about it: pure, from what the resolver and the ledger say. */
+import { noFileTypes } from "../jobs/blockedOn.ts";
 import type { CauseTree, RunOfPartition, WhyAnswer } from "../protocol/operatorQuestions.ts";
 import type { Order } from "../protocol/orders.ts";
 import { rootWords } from "./rootWords.ts";
@@ -45,16 +46,6 @@ function rootsWords(answer: WhyAnswer): ReadonlyArray<string> {
     ? words
     : [...words.slice(0, rootsSaidMax), `and ${words.length - rootsSaidMax} more`];
 }
-
-/** What a force goes past, as types of jobs/blockedOn.ts. Whatever else is missing it waits for like everybody. */
-const forced: ReadonlySet<unknown> = new Set([
-  "windowOpen",
-  "windowShare",
-  "schedule",
-  "upstream",
-  "held",
-  "notYet",
-]);
 
 const typeOf = (on: unknown): unknown =>
   typeof on === "object" && on !== null && "type" in on ? on.type : null;
@@ -119,7 +110,7 @@ function openOutlook(answer: WhyAnswer, seen: Seen, buckets: ReadonlyArray<strin
     ...(seen.jobOrder?.hold == null ? [] : [`orrery release ${job}`]),
   ];
   const types = lacks.map(({ on }) => typeOf(on));
-  const canForce = types.every((type) => forced.has(type));
+  const canForce = types.every((type) => noFileTypes.has(type));
   const next =
     releases.length > 0
       ? "It starts when it is released and all that it waits for is there."

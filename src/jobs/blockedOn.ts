@@ -78,6 +78,16 @@ export type BlockedOn =
   /** Its program said so; it is tried again when an input is another, or when an operator asks for it. */
   | { readonly type: "notYet"; readonly hash: string };
 
+/** What no file of its inputs brings: a force goes past all of these, and waits for whatever else is missing. */
+export const noFileTypes: ReadonlySet<unknown> = new Set<BlockedOn["type"]>([
+  "windowOpen",
+  "windowShare",
+  "schedule",
+  "upstream",
+  "held",
+  "notYet",
+]);
+
 /** `2026-03-10`; `2026-01-17 to 2026-04-18` (end exclusive) for more than a day; an instant's own day for less. */
 function daysOf({ start, end }: Range): string {
   if (!Number.isFinite(start) || !Number.isFinite(end)) return "all time";

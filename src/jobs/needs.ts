@@ -1,5 +1,6 @@
 /** What one partition is made of, and which of that is there: whether it exists yet or not. Pure look-ups. */
 import type { BlockedOn } from "./blockedOn.ts";
+import { noFileTypes } from "./blockedOn.ts";
 import { chooseInput } from "./chooseInput.ts";
 import type { CompiledInput, CompiledJob } from "./CompiledJob.ts";
 import type { DatasetFile } from "./dataset.ts";
@@ -25,15 +26,6 @@ export interface Needs {
   readonly waits: ReadonlyArray<BlockedOn>;
 }
 
-const waitTypes: ReadonlySet<BlockedOn["type"]> = new Set([
-  "windowOpen",
-  "windowShare",
-  "schedule",
-  "upstream",
-  "held",
-  "notYet",
-]);
-
 export function needsOf(resolver: Resolver, job: CompiledJob, slice: Slice): Needs {
   const known = job.nodes.get(slice.ordinal);
   const node = known ?? new Node(job, slice);
@@ -51,6 +43,6 @@ export function needsOf(resolver: Resolver, job: CompiledJob, slice: Slice): Nee
     if (required && chosen.every((lack) => lack !== null)) complete = false;
   }
   if (job.products.length > 0 && products === 0) complete = false;
-  const waits = known?.status.on.filter((on) => waitTypes.has(on.type)) ?? [];
+  const waits = known?.status.on.filter((on) => noFileTypes.has(on.type)) ?? [];
   return { inputs, complete, waits };
 }
