@@ -144,6 +144,8 @@ job "orrery-server" {
             # Every accepted file is on disk before it is answered for.
             sync_interval: always
           }
+          # What it may hear of the supernode are answers about its own consumers there.
+          feature_flags { js_api_reply_v2: true }
           {{ with nomadVar "nomad/jobs/${local.id}" }}{{ .trust }}{{ end }}
           leafnodes {
             remotes: [
