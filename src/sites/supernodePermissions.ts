@@ -24,6 +24,10 @@ export const supernodePermissions: Readonly<Record<SupernodeActor, ReadonlyArray
     },
     { may: "drop what a site no longer has", publish: api("STREAM.PURGE.KV_sites") },
     {
+      may: "have another server lead what is sourced: so sites that are back are asked at once",
+      publish: api(...["KV_sites", "KV_sitesPresence"].map((stream) => `STREAM.LEADER.STEPDOWN.${stream}`)),
+    },
+    {
       may: "list the ledger of a site, to compare it with what is here",
       publish: ["$JS.*.API.CONSUMER.CREATE.KV_ledger.*", "$JS.FC.KV_ledger.>"],
       subscribe: [listingDelivery("*", "*"), listingAnswers("*")],

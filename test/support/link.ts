@@ -34,6 +34,8 @@ export class Link {
   readonly #target: { readonly host: string; readonly port: number };
   readonly #server: Server;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
+  /** Nothing passes on these any more. */
+  readonly #forgotten = new Set<readonly [Socket, Socket]>();
   #state: State = "open";
   #armed: Armed | null = null;
   #port = 0;
@@ -69,6 +71,7 @@ export class Link {
     this.#pairs.add(pair);
     const over = (): void => {
       this.#pairs.delete(pair);
+      this.#forgotten.delete(pair);
       near.destroy();
       far.destroy();
     };
@@ -77,12 +80,13 @@ export class Link {
       socket.on("error", over);
       socket.on("close", over);
     }
-    this.#carry(near, far, "up");
-    this.#carry(far, near, "down");
+    this.#carry(pair, near, far, "up");
+    this.#carry(pair, far, near, "down");
     if (this.#state === "silent") for (const socket of pair) socket.pause();
   }
 
-  #carry(from: Socket, to: Socket, way: Step["way"]): void {
+  #carry(pair: readonly [Socket, Socket], from: Socket, to: Socket, way: Step["way"]): void {
+    const flows = (): boolean => this.#state === "open" && this.#pairs.has(pair);
     let seam = Buffer.alloc(0);
     let held = false;
     from.on("data", (piece: Buffer) => {
@@ -90,10 +94,10 @@ export class Link {
       const seen = this.#armed === null ? null : this.#see(way, Buffer.concat([seam, piece]), seam.length);
       seam = Buffer.from(piece.subarray(-seamBytes));
       if (seen === null) {
-        if (!to.write(piece) && this.#state === "open") {
+        if (!to.write(piece) && flows()) {
           from.pause();
           to.once("drain", () => {
-            if (this.#state === "open") from.resume();
+            if (flows()) from.resume();
           });
         }
         return;
@@ -147,6 +151,15 @@ export class Link {
     for (const pair of this.#pairs) for (const socket of pair) socket.pause();
   }
 
+  /** What is connected now is dead for good and nobody is told, as when a firewall forgets it. New connections are made. */
+  forget(): void {
+    for (const pair of this.#pairs) {
+      for (const socket of pair) socket.pause();
+      this.#forgotten.add(pair);
+      this.#pairs.delete(pair);
+    }
+  }
+
   heal(): void {
     this.#state = "open";
     for (const pair of this.#pairs) for (const socket of pair) socket.resume();
@@ -155,6 +168,7 @@ export class Link {
   async end(): Promise<void> {
     this.#armed = null;
     this.cut();
+    for (const pair of this.#forgotten) for (const socket of pair) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 }

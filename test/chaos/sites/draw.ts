@@ -4,6 +4,7 @@ import { randomOf, shuffled } from "../draw.ts";
 export type Kind =
   | "link: cut"
   | "link: silent"
+  | "link: forgotten"
   | "supernode: kill -9"
   | "supernode: SIGSTOP"
   | "supernode: leader kill -9"
@@ -40,6 +41,7 @@ interface Rule {
 export const rules: ReadonlyArray<Rule> = [
   { kind: "link: cut", whom: "site", times: 6, downMs: [100, 6_000], longMs: 25_000 },
   { kind: "link: silent", whom: "site", times: 5, downMs: [300, 6_000], longMs: 25_000 },
+  { kind: "link: forgotten", whom: "site", times: 2, downMs: [0, 0] },
   { kind: "supernode: kill -9", whom: "server", times: 3, downMs: [0, 5_000] },
   { kind: "supernode: SIGSTOP", whom: "server", times: 2, downMs: [300, 6_000] },
   { kind: "supernode: leader kill -9", whom: "supernode", times: 3, downMs: [0, 5_000] },

@@ -29,7 +29,8 @@ async function onLink(world: World, { kind, whom, downMs }: Fault): Promise<Inje
   const hitAt = Date.now();
   const link = world.link(whom);
   if (kind === "link: cut") link.cut();
-  else link.silence();
+  else if (kind === "link: silent") link.silence();
+  else link.forget();
   await sleep(downMs);
   link.heal();
   return { hitAt, healedAt: Date.now(), away: [whom], idle: [] };

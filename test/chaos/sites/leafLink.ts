@@ -41,6 +41,10 @@ export class LeafLink {
     for (const [, link] of this.#links) link.silence();
   }
 
+  forget(): void {
+    for (const [, link] of this.#links) link.forget();
+  }
+
   heal(): void {
     for (const [, link] of this.#links) link.heal();
   }
