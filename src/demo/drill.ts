@@ -18,8 +18,7 @@ import { connectDeployment } from "../cli/siteConnect.ts";
 import { folderOf, readDeployment } from "../cli/siteFolder.ts";
 import type { IoService } from "../cli/terminal.ts";
 import { findBinary, launch } from "../jetstream/embedded.ts";
-import { countSince, mailboxState } from "../jetstream/survey.ts";
-import { visitsConsumer } from "../jetstream/topology.ts";
+import { countSince } from "../jetstream/survey.ts";
 import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
 import { ext } from "./demoSite.ts";
 
@@ -30,9 +29,17 @@ const detectors = 10;
 const requestRecords = 250;
 const startMsMax = 60_000;
 const settleMsMax = 240_000;
+/** Nothing was written to the ledger for so long: what follows from the files is made. */
+const quietMs = 1_500;
 
 const program = fileURLToPath(new URL(`../cli${ext}`, import.meta.url));
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+/** A product follows from its inputs alone. */
+const tally =
+  "const fs = require('fs'); const env = process.env; const inputs = JSON.parse(fs.readFileSync(env.ORRERY_INPUTS, 'utf8')); fs.writeFileSync(env.ORRERY_OUTPUTS + '/tally.json', JSON.stringify(inputs.map(({ key }) => key).sort()))";
+/** Exposures that become a product: the first of the night. */
+const productsMax = 20;
 
 const lanes = (objects: string): string => `http: { port: 0 }
 storage:
@@ -44,7 +51,22 @@ lanes:
     storage: disk
     metadata: key
     pattern: '^(?<instrument>[^/]+)/(?<day>\\d{8})/(?<exposure>[^/]+)/(?<group>[^/_]+)_(?<snap>\\d)_(?<seq>\\d+)_(?<detector>R\\d\\d_S\\d\\d)\\.fits$'
+  products:
+    kind: object
+    buckets: [products]
+    storage: disk
+    metadata: key
+    pattern: '^(?<day>\\d{8})/'
+    # A run that is made again writes its product anew.
+    onContentChange: supersede
 visits: { system: one-to-one, lanes: [raw] }
+jobs:
+  tally:
+    version: '1'
+    partition: exposure
+    inputs: [{ lane: raw, match: '_0000[01]\\d/', count: ${detectors} }]
+    outputs: [{ name: tally.json, bucket: products, key: '{day}/{exposure}/tally.json' }]
+    command: ['{node}', '-e', ${JSON.stringify(tally)}]
 `;
 
 /** Files come by exposures of ten detectors, over three days. */
@@ -163,6 +185,8 @@ class Drill {
     const { folder } = this.#options;
     await rm(folder, { recursive: true, force: true });
     await mkdir(this.#sites, { recursive: true });
+    // Where a bucket's folder is missing its store counts as away.
+    for (const each of [bucket, "products"]) await mkdir(join(this.#objects, each), { recursive: true });
     const port = await freePort();
     const ports = ["--port", String(port), "--monitor-port", String(port + 1)];
     await this.orrery(["site", "init", name, "--dir", this.#sites, ...ports]);
@@ -178,7 +202,13 @@ class Drill {
 
   async startServer(): Promise<void> {
     const { say } = this.#options;
-    const { child } = await launch([await findBinary(say), "-c", join(this.#home, "nats.conf")]);
+    const { child } = await launch([
+      await findBinary(say),
+      "-c",
+      join(this.#home, "nats.conf"),
+      "-l",
+      join(this.#options.folder, "nats.log"),
+    ]);
     this.#server = child;
     const deployment = await readDeployment(folderOf(this.#sites, name));
     const monitor = deployment?.servers[0]?.monitor ?? 0;
@@ -244,8 +274,9 @@ class Drill {
     }
   }
 
-  /** Until the ledger has so many records of files, and visits have been made of all of them. */
-  async settled(files: number): Promise<void> {
+  /** Until the ledger has so many files that came, and the products of them, and nothing is written to it any more. */
+  async settled(came: number): Promise<void> {
+    const files = came + Math.min(productsMax, came / detectors);
     const folder = folderOf(this.#sites, name);
     const deployment = await readDeployment(folder);
     if (deployment === null) throw new Error(`${name} was not made`);
@@ -256,10 +287,14 @@ class Drill {
       );
       const counted = (kind: string): Promise<number> =>
         Effect.runPromise(countSince(nats, kvStream(ledgerBucket), kvSubject(ledgerBucket, `${kind}.>`), 0));
+      let last = -1;
+      let since = performance.now();
       await within(`${files} files`, settleMsMax, async () => {
-        if ((await counted("file")) < files) return null;
-        const visits = await Effect.runPromise(mailboxState(nats, kvStream(ledgerBucket), visitsConsumer));
-        return visits === null || visits.queued + visits.inHand > 0 ? null : true;
+        const now = (await nats.jsm.streams.info(kvStream(ledgerBucket))).state.last_seq;
+        if (now !== last) since = performance.now();
+        last = now;
+        if (performance.now() - since < quietMs) return null;
+        return (await counted("file")) >= files ? true : null;
       });
     } finally {
       await Effect.runPromise(Scope.close(scope, Exit.void));
