@@ -9,6 +9,7 @@ import { unfinished, violations } from "../checker.ts";
 import { until } from "../../support/testSite.ts";
 import { lane } from "../sender.ts";
 import { lookUntilEqual } from "./equal.ts";
+import { askAll } from "./groups.ts";
 import type { SiteWorld } from "./world.ts";
 import { World } from "./world.ts";
 
@@ -234,6 +235,7 @@ async function comesToRest(run: Run): Promise<number | null> {
   await Promise.all(sites.map(({ cluster }) => cluster.rest(restMsMax)));
   const { words: left, ms } = await lookUntilEqual(world.hub, sites, equalMsMax);
   run.wrong.push(...left);
+  run.wrong.push(...(await askAll(() => world.keeper.url, sites, equalMsMax)));
   run.at(
     left.length === 0 ? "the supernode holds what the sites hold" : "the supernode differs from its sites",
   );

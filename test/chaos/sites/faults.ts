@@ -7,6 +7,7 @@ import { unfinished, violations } from "../checker.ts";
 import type { Fault } from "./draw.ts";
 import { faultsOf } from "./draw.ts";
 import { lookUntilEqual } from "./equal.ts";
+import { askAll } from "./groups.ts";
 import { inject, involves } from "./inject.ts";
 import type { Done, KindRow } from "./recovery.ts";
 import { rowsOf } from "./recovery.ts";
@@ -27,6 +28,8 @@ export const caughtUpMsMax = 60_000;
 export const restMsMax = 60_000;
 /** After everything is settled the supernode holds exactly what the sites hold within this. */
 export const equalMsMax = 15_000;
+/** And its node answers within this that each announced group is there. */
+export const presentMsMax = 15_000;
 /** What is not there by then is lost, and not late. */
 const lostMsMax = 180_000;
 const lookEveryMs = 200;
@@ -47,6 +50,8 @@ export interface SitesReport {
   readonly files: number;
   /** Keys of all sites at the supernode at the end. */
   readonly keys: number;
+  /** Announced at all sites together, and asked about at the supernode. */
+  readonly groups: number;
   readonly seconds: number;
   /** From the end of the last fault until all was there that the sites had held at any heal; null: not within the bound. */
   readonly caughtUpMs: number | null;
@@ -68,6 +73,7 @@ class Run {
   caughtUpMs: number | null = null;
   equalMs: number | null = null;
   keys = 0;
+  groups = 0;
 
   constructor(world: World) {
     this.world = world;
@@ -164,6 +170,8 @@ class Run {
     const { words, keys, ms } = await lookUntilEqual(this.world.hub, sites, lostMsMax);
     this.keys = keys;
     this.failures.push(...words);
+    this.failures.push(...(await askAll(() => this.world.keeper.url, sites, presentMsMax)));
+    this.groups = sites.reduce((sum, { groups }) => sum + groups.announced.length, 0);
     if (words.length > 0) return;
     this.at("the supernode holds what the sites hold");
     if (ms <= equalMsMax) this.equalMs = ms;
@@ -270,6 +278,7 @@ async function judged(run: Run, settings: SitesSettings, tookMs: number): Promis
     errors: [...world.sites.values()].flatMap(errorsOf),
     files: accepted(world),
     keys: run.keys,
+    groups: run.groups,
     seconds: tookMs / 1_000,
     caughtUpMs: run.caughtUpMs,
     equalMs: run.equalMs,

@@ -22,7 +22,7 @@ function tell(report: SitesReport, say: Say): void {
     );
   }
   say(
-    `seed ${settings.seed}: ${report.files} files accepted at the sites and ${report.keys} keys at the supernode in ${Math.round(report.seconds)} s; ` +
+    `seed ${settings.seed}: ${report.files} files accepted at the sites and ${report.keys} keys and ${report.groups} groups at the supernode in ${Math.round(report.seconds)} s; ` +
       `it had all of each heal ${inSeconds(report.caughtUpMs, "the last fault")} and was equal ${inSeconds(report.equalMs, "rest")}; ` +
       `${wrong.length} other violations`,
   );

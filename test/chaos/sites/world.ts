@@ -9,6 +9,7 @@ import { until } from "../../support/testSite.ts";
 import type { ClusterServer } from "../cluster.ts";
 import { Cluster } from "../cluster.ts";
 import { Facts } from "./facts.ts";
+import { Groups } from "./groups.ts";
 import { Hub } from "./hub.ts";
 import { Keeper } from "./keeper.ts";
 import { LeafLink } from "./leafLink.ts";
@@ -22,6 +23,7 @@ const nodesOf: Readonly<Record<string, number>> = { summit: 2 };
 const delayMs = 60;
 const filesEveryMs = 150;
 const factsEveryMs = 150;
+const groupsEveryMs = 400;
 const joinMsMax = 60_000;
 const healthyMsMax = 30_000;
 
@@ -72,6 +74,7 @@ export class SiteWorld {
   readonly epoch: string;
   readonly cluster: Cluster;
   readonly facts: Facts;
+  readonly groups: Groups;
   readonly nodes: ReadonlyArray<string>;
   readonly #mayEnd = new Set<number>();
   readonly #ownEnds: Array<string>;
@@ -85,6 +88,7 @@ export class SiteWorld {
     this.#day = day;
     this.#ownEnds = ownEnds;
     this.facts = new Facts(cluster.nats, name, day);
+    this.groups = new Groups(cluster.nats, name);
     this.nodes = Array.from({ length: nodesOf[name] ?? 1 }, (_, i) => `${name}-${i + 1}`);
   }
 
@@ -159,7 +163,12 @@ export class SiteWorld {
     const files = async (): Promise<void> => {
       while (!over.aborted) await Promise.all([this.send(), sleep(filesEveryMs)]);
     };
-    await Promise.all([files(), files(), this.facts.write(over, factsEveryMs)]);
+    await Promise.all([
+      files(),
+      files(),
+      this.facts.write(over, factsEveryMs),
+      this.groups.announce(over, groupsEveryMs),
+    ]);
   }
 
   /** Files settled between two moments (epoch milliseconds), as its ledger saw them. */
