@@ -13,7 +13,7 @@ import type { Archived } from "../jetstream/snapshot.ts";
 import { unarchiveUnsafe } from "../jetstream/snapshot.ts";
 import { writeTailUnsafe } from "../jetstream/tail.ts";
 import { ourStreams } from "../jetstream/topologySurplus.ts";
-import { hasStream } from "../jetstream/survey.ts";
+import { hasStream, madeAt } from "../jetstream/survey.ts";
 import { kvStream, ledgerBucket, nodesBucket } from "../protocol/keys.ts";
 import { ledgerFormat } from "../protocol/records.ts";
 import { progress, readWhole } from "./backup.ts";
@@ -169,8 +169,11 @@ export const restore = (
       catch: ofCause,
     });
     const home = yield* Effect.tryPromise({ try: () => homeOf(site, resolve(io.cwd, file)), catch: ofCause });
+    const ledger = yield* madeAt(nats, kvStream(ledgerBucket)).pipe(Effect.mapError(ofJetStream));
     const epoch =
-      home === null ? null : yield* Effect.tryPromise({ try: () => beginNewLife(home), catch: ofCause });
+      home === null
+        ? null
+        : yield* Effect.tryPromise({ try: () => beginNewLife(home, ledger), catch: ofCause });
     if (options.json) {
       return sayJson(io, {
         site: site.name,

@@ -32,12 +32,27 @@ function newEpoch(): string {
   return last.toString(36);
 }
 
-/** @returns the new epoch */
-export async function beginNewLife({ folder, deployment }: Home): Promise<string> {
+/**
+ * @param ledger when the server made the ledger of this life; null where there is none yet
+ * @returns the new epoch
+ */
+export async function beginNewLife({ folder, deployment }: Home, ledger: string | null): Promise<string> {
   let epoch = newEpoch();
   while (epoch === deployment.epoch) epoch = newEpoch();
-  await writeDeployment(folder, { ...deployment, epoch });
+  const { ledger: _former, ...rest } = deployment;
+  await writeDeployment(folder, { ...rest, epoch, ...(ledger === null ? {} : { ledger }) });
   return epoch;
+}
+
+/** Whether the ledger is another than that of the site's epoch: its server lost the former one, and nobody said so. */
+export const isOtherLedger = ({ deployment }: Home, ledger: string | null): boolean =>
+  ledger !== null && deployment.ledger !== undefined && deployment.ledger !== ledger;
+
+/** Remembers the ledger of this life. Another than was remembered begins a new one. */
+export async function noteLedger(home: Home, ledger: string | null): Promise<void> {
+  if (ledger === null || home.deployment.ledger === ledger) return;
+  if (isOtherLedger(home, ledger)) await beginNewLife(home, ledger);
+  else await writeDeployment(home.folder, { ...home.deployment, ledger });
 }
 
 /** Sites of the folder whose epoch is no more the one under which the supernode has them; by name, the new epoch. */

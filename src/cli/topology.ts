@@ -165,7 +165,7 @@ export const destroy = (
     const epoch =
       home === null || kind !== "site"
         ? null
-        : yield* Effect.tryPromise({ try: () => beginNewLife(home), catch: ofCause });
+        : yield* Effect.tryPromise({ try: () => beginNewLife(home, null), catch: ofCause });
     if (options.json) return sayJson(io, { [kind]: name, nats: url, streams, destroyed: true, epoch });
     say(
       io,

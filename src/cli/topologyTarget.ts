@@ -12,7 +12,9 @@ import type { Topology } from "../jetstream/topology.ts";
 import { apply, plan } from "../jetstream/topology.ts";
 import type { Change, MayLose } from "../jetstream/topologyDiff.ts";
 import { planFilesOf } from "../jetstream/filesOfPlan.ts";
+import { madeAt } from "../jetstream/survey.ts";
 import { siteTopology } from "../node/link.ts";
+import { kvStream, ledgerBucket } from "../protocol/keys.ts";
 import { runsBucket } from "../protocol/runs.ts";
 import type { Site } from "../config/Site.ts";
 import type { Actor } from "../actors/Actor.ts";
@@ -26,7 +28,7 @@ import { connectDeployment } from "./siteConnect.ts";
 import { folderOf, theDeployment } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
 import type { Home } from "./siteLife.ts";
-import { homeOf, newLives, noteLives } from "./siteLife.ts";
+import { homeOf, isOtherLedger, newLives, noteLedger, noteLives } from "./siteLife.ts";
 import { applyAccount, planAccount } from "./topologyAccount.ts";
 import { applyUsers, planUsers } from "./topologyUsers.ts";
 
@@ -80,6 +82,8 @@ const siteTarget = (io: IoService, named: string | null): Effect.Effect<Target, 
     const topology = wholeTopology(site, yield* loadActors(site));
     const home = yield* attempt(() => homeOf(site, resolve(io.cwd, file)));
     const users = home === null ? Effect.succeed([]) : attempt(() => planUsers(home));
+    const ledger = madeAt(nats, kvStream(ledgerBucket)).pipe(Effect.mapError(ofJetStream));
+    const life = Effect.map(ledger, (made) => (home === null ? [] : ledgerWords(home, made)));
     return {
       kind: site.supernode ? "supernode" : "site",
       name: site.name,
@@ -92,7 +96,7 @@ const siteTarget = (io: IoService, named: string | null): Effect.Effect<Target, 
           const found = yield* plan(nats, topology, { mayLose, surplus: true }).pipe(
             Effect.mapError(ofJetStream),
           );
-          return [...found, ...(yield* users)];
+          return [...found, ...(yield* life), ...(yield* users)];
         }),
       apply: (mayLose) =>
         Effect.gen(function* () {
@@ -100,10 +104,25 @@ const siteTarget = (io: IoService, named: string | null): Effect.Effect<Target, 
           const made = yield* apply(nats, topology, { mayLose, surplus: true }).pipe(
             Effect.mapError(ofJetStream),
           );
-          return [...made, ...(home === null ? [] : yield* attempt(() => applyUsers(home)))];
+          if (home === null) return made;
+          const lived = yield* life;
+          const now = yield* ledger;
+          yield* attempt(() => noteLedger(home, now));
+          return [...made, ...lived, ...(yield* attempt(() => applyUsers(home)))];
         }),
     };
   });
+
+const ledgerWords = (home: Home, made: string | null): ReadonlyArray<Change> =>
+  isOtherLedger(home, made)
+    ? [
+        {
+          kind: "update",
+          asset: `site ${home.deployment.name}`,
+          words: `site ${home.deployment.name}: its ledger is another than that of epoch ${home.deployment.epoch}: a new one begins`,
+        },
+      ]
+    : [];
 
 /** Sites that have joined and were not put out, each with its present life. */
 export function membersOf({ members }: Deployment) {

@@ -135,3 +135,10 @@ export const hasStream = (nats: NatsService, stream: string): Effect.Effect<bool
     orNull(managed(`look at stream ${stream}`, () => nats.jsm.streams.info(stream))),
     (info) => info !== null,
   );
+
+/** When the server made the stream, as it tells it; null where there is none. Another time is another stream of that name. */
+export const madeAt = (nats: NatsService, stream: string): Effect.Effect<string | null, SurveyError> =>
+  Effect.map(
+    orNull(managed(`look at stream ${stream}`, () => nats.jsm.streams.info(stream))),
+    (info) => info?.created ?? null,
+  );

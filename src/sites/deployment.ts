@@ -31,6 +31,8 @@ export const Deployment = Schema.Struct({
   madeAt: Schema.String,
   /** New with each making: what the supernode holds of a site's former life stays apart. */
   epoch: Schema.String,
+  /** Of a site: when its server made the ledger of this epoch, as that tells it; left out while there is none, or none was seen. */
+  ledger: Schema.optionalKey(Schema.String),
   operator: Schema.String,
   account: Schema.String,
   system: Schema.String,

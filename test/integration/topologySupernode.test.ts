@@ -191,6 +191,36 @@ it("a site that was destroyed lives anew under another epoch, and what it knew b
   expect(found?.string()).toBe("{}");
 }, 180_000);
 
+it("a site whose server lost its ledger, and one that was restored, live anew as well", async () => {
+  const epochOf = (): string =>
+    (JSON.parse(readFileSync(deployment.path("summit", "deployment.json"), "utf8")) as { epoch: string })
+      .epoch;
+  const env = {
+    ORRERY_SITE: deployment.path("summit", "site.yaml"),
+    ORRERY_CREDENTIALS: deployment.path("summit", "creds", "admin.creds"),
+  };
+  const backup = deployment.path("backup");
+  expect((await runCli(["backup", backup], { env })).exit).toBe(0);
+  expect(changesOf(await summit("plan", "--json"))).toEqual([]);
+  const first = epochOf();
+  const nats = await deployment.connect("summit", "admin");
+  await nats.jsm.streams.delete("KV_ledger");
+  await mended(summit);
+  const second = epochOf();
+  expect(second).not.toBe(first);
+  const restored = await runCli(["restore", backup, "--replace"], { env });
+  expect(restored.exit).toBe(0);
+  const third = epochOf();
+  expect([third === second, restored.stdout]).toEqual([
+    false,
+    expect.stringContaining(`its epoch is ${third} from now on: orrery topology apply --supernode hub`),
+  ]);
+  await mended(summit);
+  // What was restored is no other ledger once more.
+  expect(epochOf()).toBe(third);
+  expect(words(await mended(atHub))).toContainEqual(expect.stringContaining(`→ ${third}`));
+});
+
 it("a site that was put out while no server answered is told of by plan, and out after apply", async () => {
   const file = deployment.path("hub", "deployment.json");
   const noted = JSON.parse(readFileSync(file, "utf8")) as {
