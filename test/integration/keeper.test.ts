@@ -179,7 +179,8 @@ describe("a link that is cut", () => {
   const today = daysAgo(0);
 
   it("keys that end, a day that is purged and a site that is rebuilt meanwhile are put right", async () => {
-    await write(summit, [...files(purged, 200), ...files(today, 200)]);
+    const more = ["exposure.L", "visit.L", "run.quick", "job.quick"].map((kind) => `${kind}.${purged}.x`);
+    await write(summit, [...files(purged, 200), ...files(today, 200), ...more]);
     const base = await deployment.connect("base", "admin");
     await write(base, [...files(today, 100, "former"), ...files(purged, 50, "former")]);
     await isAlike("summit");
