@@ -69,6 +69,7 @@ async function startSite(
   name: SiteName,
   more: Partial<PresenceSettings> = {},
   role = "presence",
+  mirrored = true,
 ): Promise<Place> {
   const nats = await deployment.connect(name, role);
   const node = testNode(nats, name);
@@ -77,6 +78,7 @@ async function startSite(
     { ...settings, ...more },
     new OtherSites(sitesAsks(nats, name), node.log),
   );
+  if (!mirrored) index.learn = () => undefined;
   return start(node, (ready) => presenceActor(node, index, ready), presenceRoutes(index));
 }
 
@@ -209,6 +211,21 @@ describe("a group", () => {
     await announce("summit", own);
     expect(await ask("summit", own)).toBe(here(own));
     expect(await ask("archive", own)).toBe(here(same));
+  });
+
+  it("of its own comes first also where the node's mirror lags behind", async () => {
+    const pair = [group(), group()];
+    for (const own of pair) await announced("archive", { ...group(), group: own.group });
+    await announce("summit", ...pair);
+    const lags = await startSite("summit", {}, "presence", false);
+    try {
+      const asked = pair.map(async (own, i) =>
+        (await fetch(lags.url + pathOf(own) + ["", "?wait=5"][i])).text(),
+      );
+      expect(await Promise.all(asked)).toEqual(pair.map(here));
+    } finally {
+      await lags.stop();
+    }
   });
 
   it("that nobody has is absent, in the bytes that it has at a lone site", async () => {
