@@ -56,6 +56,12 @@ export class SiteReconcile {
     return null;
   }
 
+  /** It was compared, or could not be: again at that time. */
+  done(site: string, againAt: number): void {
+    const planned = this.#planned.get(site);
+    if (planned !== undefined) planned.dueAt = againAt;
+  }
+
   /** Runs until interrupted. */
   readonly run = (mayAct: () => boolean): Effect.Effect<never> =>
     Effect.gen({ self: this }, function* () {
@@ -68,11 +74,7 @@ export class SiteReconcile {
 
   #compare(site: { readonly name: string; readonly epoch: string }): Effect.Effect<void> {
     const { nats, log, counters } = this.#node;
-    const next = (ms: number) =>
-      Effect.sync(() => {
-        const planned = this.#planned.get(site.name);
-        if (planned !== undefined) planned.dueAt = performance.now() + ms;
-      });
+    const next = (ms: number) => Effect.sync(() => this.done(site.name, performance.now() + ms));
     return Effect.matchEffect(reconcile(nats, site), {
       onFailure: (error) => {
         log("warn", "could not compare a site with what is held of it; it is tried again", {

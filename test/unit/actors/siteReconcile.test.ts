@@ -58,3 +58,12 @@ it("in its present life, as soon as that is heard of, and not at all when it is 
   compared.saw([], 15_000);
   expect(compared.due(15_000)).toBeNull();
 });
+
+it("and not again before its time, however often it is seen to be well", () => {
+  const compared = planned();
+  compared.saw([standing({})], 0);
+  compared.done("summit", 100_000);
+  compared.saw([standing({})], 5_000);
+  expect(compared.due(99_999)).toBeNull();
+  expect(compared.due(100_000)).toEqual(summit("e1"));
+});
