@@ -512,6 +512,22 @@ describe("a site that nobody answers", () => {
     );
   });
 
+  it("by one of the supernode's nodes is answered by the other, from the moment that this has all groups", async () => {
+    const others = group();
+    await announced("base", others);
+    const second = await startHub();
+    // Until then it takes no questions.
+    expect(await ask("summit", others)).toBe(at(others, "base"));
+    await until(
+      async () => (await fetch(second.url + pathOf(others))).status,
+      (status) => status === 200,
+    );
+    await places.get("hub")?.stop();
+    places.set("hub", second);
+    const texts = await Promise.all(Array.from({ length: 100 }, () => ask("summit", others)));
+    expect([...new Set(texts)]).toEqual([at(others, "base")]);
+  });
+
   it("because the supernode's node is gone is answered by the next one", async () => {
     const [own, others] = [group(), group()];
     await announce("summit", own);
