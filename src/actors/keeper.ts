@@ -18,6 +18,7 @@ import { countSince } from "../jetstream/survey.ts";
 import { keepAgainEveryMs, siteCountEveryMs, sourceLookEveryMs } from "../limits.ts";
 import { kvStream } from "../protocol/keys.ts";
 import { sitesBucket, sitesPresenceBucket, siteSubjects } from "../protocol/sites.ts";
+import type { NodeRecord } from "../protocol/records.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { SiteReconcile } from "./siteReconcile.ts";
 import { SiteLives } from "./siteLives.ts";
@@ -25,7 +26,7 @@ import { SitePurges } from "./sitePurges.ts";
 import { ofGroups, SourceAlarm } from "./sourceAlarm.ts";
 import { SourceWaker, wakingOf } from "./sourceWaker.ts";
 
-export const keeperName = "keeper";
+const keeperName = "keeper";
 
 /** Runs until interrupted. Ready once it has looked at all sites, and knows what they have purged. */
 export const keeperActor = (
@@ -128,14 +129,16 @@ const look = (node: NodeContextService, watch: Watch): Effect.Effect<ReadonlyArr
     return states;
   });
 
-/** Of all nodes whose keeper runs, the first by name. */
-const hasTurn = (node: NodeContextService): Effect.Effect<boolean, Error> =>
-  Effect.map(liveNodes(node.nats), (live) => {
-    const keepers = [...live].flatMap(([name, { actors }]) =>
+/** Of all nodes whose keeper runs, the first by name; undefined where there is none. */
+export const nodeWithTurn = (live: ReadonlyMap<string, Pick<NodeRecord, "actors">>): string | undefined =>
+  [...live]
+    .flatMap(([name, { actors }]) =>
       actors.some((actor) => actor.name === keeperName && actor.status === "running") ? [name] : [],
-    );
-    return keepers.toSorted()[0] === node.name;
-  });
+    )
+    .toSorted()[0];
+
+const hasTurn = (node: NodeContextService): Effect.Effect<boolean, Error> =>
+  Effect.map(liveNodes(node.nats), (live) => nodeWithTurn(live) === node.name);
 
 const guarded = <A, E>(
   node: NodeContextService,

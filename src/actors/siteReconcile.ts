@@ -37,11 +37,12 @@ export class SiteReconcile {
           ? before
           : { epoch, dueAt: Number.POSITIVE_INFINITY, behind: true, heardSince: null };
       this.#planned.set(site, planned);
-      if (stalled || silentMs === null) {
+      if (stalled) {
         planned.behind = true;
         planned.heardSince = null;
-        continue;
       }
+      // A server that has just come to lead the bucket has heard of nobody yet: that alone is no silence.
+      if (stalled || silentMs === null) continue;
       planned.heardSince ??= now;
       if (!planned.behind || (lag > 0 && now - planned.heardSince < reconcileAgainMs)) continue;
       planned.behind = false;

@@ -67,3 +67,12 @@ it("and not again before its time, however often it is seen to be well", () => {
   expect(compared.due(99_999)).toBeNull();
   expect(compared.due(100_000)).toEqual(summit("e1"));
 });
+
+it("and not because another of the supernode's servers leads", () => {
+  const compared = planned();
+  compared.saw([standing({})], 0);
+  compared.done("summit", 100_000);
+  compared.saw([standing({ silentMs: null, silentForMs: 5_000 })], 5_000);
+  compared.saw([standing({})], 10_000);
+  expect(compared.due(99_999)).toBeNull();
+});
