@@ -9,12 +9,19 @@ export interface LogSettings {
 
 const order: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 };
 
+/** What came from outside stays within its line, and moves no cursor. */
+const oneLine = (text: string): string =>
+  text.replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, (letter) => {
+    const code = letter.charCodeAt(0).toString(16).padStart(4, "0");
+    return letter === "\n" ? "\\n" : `\\u${code}`;
+  });
+
 function prettyLine(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): string {
   const time = new Date().toISOString().slice(11, 23);
   const rest = Object.entries(fields)
     .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)
     .join(" ");
-  return `${time} ${level.padEnd(5)} ${message}${rest === "" ? "" : `  ${rest}`}\n`;
+  return `${time} ${level.padEnd(5)} ${oneLine(`${message}${rest === "" ? "" : `  ${rest}`}`)}\n`;
 }
 
 /** @param base fields that stand in every line: the site and the node */

@@ -21,6 +21,7 @@ import { CommandFailed, exitCode } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { Io } from "./Io.ts";
 import { paint } from "./table.ts";
+import { harmlessLines, harmlessPainted } from "./words.ts";
 
 /**
  * What the CLI module asks for to be able to prompt, complete paths and run programs. None of our commands does any of it
@@ -71,7 +72,9 @@ function presenter(io: IoService): CliOutput.Presenter {
             const path = event.commandPath.join(" ");
             const mark = paint(io.err.color, "red", "error");
             for (const error of event.errors)
-              io.err.write(`${mark} ${error.message}${siteHint(error.message)}\n`);
+              io.err.write(
+                `${mark} ${harmlessLines(error.message)}${harmlessLines(siteHint(error.message))}\n`,
+              );
             return io.err.write(`\nusage: ${event.helpDoc.usage}\n       ${path} --help tells more\n`);
           }
         }
@@ -102,14 +105,15 @@ function codeOf(exit: Exit.Exit<void, unknown>, io: IoService): number {
   }
   const error = failure.value;
   if (error instanceof CommandFailed) {
-    if (error.message !== "") io.err.write(`${paint(io.err.color, "red", "orrery:")} ${error.message}\n`);
+    const words = io.err.color ? harmlessPainted(error.message) : harmlessLines(error.message);
+    if (words !== "") io.err.write(`${paint(io.err.color, "red", "orrery:")} ${words}\n`);
     return error.exit;
   }
   if (CliError.isCliError(error)) {
     // Help that was asked for by naming no subcommand is no error.
     return error._tag === "ShowHelp" && error.errors.length === 0 ? exitCode.ok : exitCode.usage;
   }
-  io.err.write(`orrery: ${String(error)}\n`);
+  io.err.write(`orrery: ${harmlessLines(String(error))}\n`);
   return exitCode.failure;
 }
 

@@ -77,6 +77,14 @@ export const harmless = (text: string): string => text.replaceAll(/[\p{Cc}\u2028
 export const harmlessLines = (text: string): string =>
   text.replaceAll(/\r\n/g, "\n").replaceAll(/[^\P{Cc}\n\t]/gu, "␣");
 
+/** The same for text that this program has painted: colours stay, and nothing else that a terminal obeys. */
+export const harmlessPainted = (text: string): string =>
+  text
+    // oxlint-disable-next-line no-control-regex
+    .split(/(\u001b\[\d{1,2}m)/)
+    .map((part, i) => (i % 2 === 1 ? part : harmlessLines(part)))
+    .join("");
+
 const stopWords = /[.!?]$/;
 /** Joined to a sentence of its own. */
 export const sentence = (text: string): string => (stopWords.test(text) ? text : `${text}.`);
