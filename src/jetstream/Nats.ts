@@ -104,8 +104,15 @@ export function connectionOptions(settings: ConnectSettings): ConnectionOptions 
   if (settings.password) options.pass = Redacted.value(settings.password);
   if (settings.token) options.token = Redacted.value(settings.token);
   if (settings.tls) options.tls = tlsOptions(settings.tls);
+  // The client takes the scheme for a remark: without this a server, or whoever is on the way to it, talks it into plain text.
+  else if (settings.servers.some((server) => server.startsWith("tls://"))) options.tls = {};
+  // A server tells of others. In plain text from this machine to this machine does not mean to those as well.
+  else if (settings.servers.every((server) => onThisMachine.test(server)))
+    options.ignoreClusterUpdates = true;
   return options;
 }
+
+const onThisMachine = /^(?:nats:\/\/)?(?:localhost|\[::1\]|127\.\d{1,3}\.\d{1,3}\.\d{1,3})(?::\d+)?$/i;
 
 const anyInbox = "_INBOX";
 
