@@ -220,7 +220,10 @@ const orNull = <A>(effect: Effect.Effect<A, TopologyError>): Effect.Effect<A | n
 export interface PlanOptions {
   /** Assets that a person named, of which something may be lost. */
   readonly mayLose?: MayLose;
-  /** Also what is there, is Orrery's, and is not wanted any more. Never a node's: it may be of another version, or site file. */
+  /**
+   * A person asks: also what is there, is Orrery's, and is not wanted any more, and what has to be made anew. Never a node's business:
+   * it may be of another version, or site file.
+   */
   readonly surplus?: boolean;
 }
 
@@ -267,7 +270,9 @@ export const plan = (
       );
       if (change !== null) changes.push(change);
     }
-    return surplus ? [...changes, ...(yield* planSurplus(nats, topology, mayLose))] : changes;
+    if (surplus) return [...changes, ...(yield* planSurplus(nats, topology, mayLose))];
+    // What was empty when it was looked at may hold something when it is ended: that is for a person to do.
+    return changes.map((change) => (change.kind === "replace" ? { ...change, kind: "refuse" } : change));
   });
 
 /** Words in the metadata that are none of ours, a newer version's say, stay as they are. */

@@ -380,6 +380,20 @@ describe("a restore", () => {
     expect(files).toHaveLength(500);
   });
 
+  it("that is broken off leaves no site, says so, and is done anew only where that is said", async () => {
+    await written(20_000);
+    const folder = freshFolder();
+    expect((await orrery("backup", folder)).exit).toBe(0);
+    await emptied();
+    const run = beginCli(["restore", folder], { cwd, env: { ORRERY_SITE: join(cwd, "site.yaml") } });
+    await run.says("ARRIVALS: 0 messages restored");
+    run.interrupt();
+    expect(await run.exit).toBe(130);
+    expect(run.stderr()).toContain("the site is not restored, and no node may be started on it");
+    expect((await orrery("restore", folder, "--replace")).exit).toBe(0);
+    expect((await held(nats.nats)).values.size).toBe(20_000);
+  });
+
   it("lets go of mail that came after the mail was archived: it would be taken for what comes next", async () => {
     const slot = "claim.raw.gone.0";
     const item = { record: key(1), etag: "e", generation: 0 };

@@ -202,6 +202,25 @@ describe("a change that would lose what is stored", () => {
   });
 });
 
+describe("a node", () => {
+  it("makes what is missing and sets what is set otherwise, and ends nothing", async () => {
+    const { streams, consumers } = nats.nats.jsm;
+    expect((await topology("apply")).exit).toBe(0);
+    await streams.delete("ITEMS");
+    await streams.add({ name: "ITEMS", subjects: ["items.>"], retention: "interest" });
+    await streams.delete("KV_seen");
+    await streams.update("ARRIVALS", { max_age: 86_400_000_000_000 });
+    // Of a lane that its site file does not have.
+    const site = await startSite(text(raw));
+    await site.stop();
+    expect((await streams.info("ITEMS")).config.retention).toBe("interest");
+    expect((await streams.info("KV_seen")).config.name).toBe("KV_seen");
+    expect((await streams.info("ARRIVALS")).config.max_age).toBe(7 * 86_400_000_000_000);
+    expect((await consumers.info("ARRIVALS", "ingest-cal")).name).toBe("ingest-cal");
+    expect((await mended()).map(({ kind, asset }) => [kind, asset])).toEqual([["replace", "stream ITEMS"]]);
+  });
+});
+
 describe("destroy", () => {
   it("tells what would be lost, wants the name, refuses while nodes are alive, and leaves what is others'", async () => {
     const { streams } = nats.nats.jsm;
