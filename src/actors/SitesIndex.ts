@@ -6,7 +6,7 @@
  * epoch) is never answered from. Whose groups an asker may see stands with the bucket: one that is not named there sees nothing.
  */
 import type { Change } from "../jetstream/follower.ts";
-import type { SitesStanding } from "../jetstream/sitesBucket.ts";
+import type { SitesStanding, SourceState } from "../jetstream/sitesBucket.ts";
 import { sitesLookOldMs, sitesWaitersMax, sourceSilentMsMax } from "../limits.ts";
 import type { SitesAnswer } from "../protocol/sitesPresence.ts";
 import { nobodyAsked } from "../protocol/sitesPresence.ts";
@@ -64,6 +64,8 @@ export class SitesIndex {
   #standing: SitesStanding | null = null;
   /** On the clock of `performance.now()`. */
   #stoodAt = 0;
+  /** When each life of a site was last heard of, on the same clock. */
+  #heardAt: ReadonlyMap<string, number> = new Map();
   #caughtUp = false;
   #present = 0;
   #absent = 0;
@@ -108,9 +110,17 @@ export class SitesIndex {
   }
 
   /** Which sites there are, and how each stands, as it was just looked up. */
-  stands(standing: SitesStanding, now = performance.now()): void {
+  stands(standing: SitesStanding): void {
     this.#standing = standing;
-    this.#stoodAt = now;
+    this.#stoodAt = performance.now();
+    // A new leader of the bucket has heard of nobody yet: what is known of before still counts.
+    this.#heardAt = new Map(
+      standing.sources.flatMap(({ site, epoch, silentMs }) => {
+        const life = `${site}.${epoch}`;
+        const at = silentMs === null ? this.#heardAt.get(life) : this.#stoodAt - silentMs;
+        return at === undefined ? [] : [[life, at] as const];
+      }),
+    );
   }
 
   /**
@@ -167,10 +177,12 @@ export class SitesIndex {
   }
 
   #absentFor(asker: string | null): SitesAnswer {
-    if (performance.now() - this.#stoodAt > sitesLookOldMs) return nobodyAsked;
+    const now = performance.now();
+    if (now - this.#stoodAt > sitesLookOldMs) return nobodyAsked;
+    const isSilent = ({ site, epoch, error }: SourceState): boolean =>
+      error !== null || now - (this.#heardAt.get(`${site}.${epoch}`) ?? -Infinity) > sourceSilentMsMax;
     const unheard = (this.#standing?.sources ?? [])
-      .filter(({ site }) => this.#sees(asker, site))
-      .filter(({ silentMs, error }) => error !== null || silentMs === null || silentMs > sourceSilentMsMax)
+      .filter((source) => this.#sees(asker, source.site) && isSilent(source))
       .map(({ site }) => site);
     return { found: null, unheard };
   }

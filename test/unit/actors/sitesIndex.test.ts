@@ -153,6 +153,24 @@ describe("an asker", () => {
   });
 });
 
+it("a new leader, which has heard of no site yet, is no silence of the sites", () => {
+  const sees = new Map<string, Sees>([["base", "all"]]);
+  const index = ready([source("summit", { silentMs: 1_000 })], sees);
+  const stillNull = { sources: [source("summit", { silentMs: null })], sees };
+  for (let s = 1; s <= 29; s++) {
+    vi.advanceTimersByTime(1_000);
+    index.stands(stillNull);
+    expect([s, answerOf(index, "base")]).toEqual([s, absent]);
+  }
+  vi.advanceTimersByTime(1_000);
+  index.stands(stillNull);
+  expect(answerOf(index, "base")).toEqual({ found: null, unheard: ["summit"] });
+  // A new life was not heard of yet, whatever was of the former one.
+  const anew = ready([source("summit", { silentMs: 0 })], sees);
+  anew.stands({ sources: [source("summit", { epoch: "e2", silentMs: null })], sees });
+  expect(answerOf(anew, "base")).toEqual({ found: null, unheard: ["summit"] });
+});
+
 describe("who waits", () => {
   it("is answered when the group comes to a site that it sees, and not by any other", () => {
     const index = ready(
