@@ -149,5 +149,3 @@ export async function renewUser(
 export function revocationsOf(accountJwtText: string): Readonly<Record<string, number>> {
   return decode<Account>(accountJwtText).nats.revocations ?? {};
 }
-
-export const publicKeyOf = (seed: string): string => pairOf(seed).getPublicKey();
