@@ -14,7 +14,6 @@ export const bucket = "chaos";
 export const lane = "files";
 
 const answerMsMax = 4_000;
-const triesMax = 200;
 
 /** Lane and bucket have one name where there is a second lane. */
 const laneOf = (of: string): string => (of === bucket ? lane : of);
@@ -41,17 +40,19 @@ export class Sender {
   /** Requests that were not answered 200 and sent again. */
   refused = 0;
   readonly #urls: () => ReadonlyArray<string>;
+  readonly #triesMax: number;
   #turn = 0;
 
   /** @param urls where nodes listen just now */
-  constructor(urls: () => ReadonlyArray<string>) {
+  constructor(urls: () => ReadonlyArray<string>, triesMax = 200) {
     this.#urls = urls;
+    this.#triesMax = triesMax;
   }
 
-  /** Sends one notification until it is answered 200. Rejects after {@link triesMax} tries. */
+  /** Sends one notification until it is answered 200. Rejects after that many tries. */
   async send(objects: ReadonlyArray<Announced>): Promise<void> {
     const body = notification(objects);
-    for (let attempt = 0; attempt < triesMax; attempt++) {
+    for (let attempt = 0; attempt < this.#triesMax; attempt++) {
       const urls = this.#urls();
       const url = urls[this.#turn++ % Math.max(1, urls.length)];
       if (url !== undefined && (await post(url, body)) === 200) {
@@ -62,7 +63,7 @@ export class Sender {
       this.refused++;
       await sleep(50);
     }
-    throw new Error(`no node answered 200 in ${triesMax} tries`);
+    throw new Error(`no node answered 200 in ${this.#triesMax} tries`);
   }
 
   /** Sends `count` objects, `each` in a notification and `pauseMs` apart, without waiting for answers; resolves when all are in. */
