@@ -62,7 +62,11 @@ export const tidyOthers = ({ node, facts, purges, learn }: FilesElsewhere): Effe
   );
 
 /** Says in the log and in the node's troubles of which site nothing comes. A server that does not answer is others' to tell of. */
-export const watchOthers = ({ node, alarm, sites }: FilesElsewhere): Effect.Effect<never> =>
+export const watchOthers = ({
+  node,
+  alarm,
+  sites,
+}: Pick<FilesElsewhere, "node" | "alarm" | "sites">): Effect.Effect<never> =>
   sites.length === 0
     ? Effect.never
     : Effect.forever(

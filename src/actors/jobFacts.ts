@@ -4,11 +4,13 @@
  */
 import type { Decision, FileFact, JobRecord, JobRule, RunFact } from "../protocol/jobs.ts";
 import { decide, decodeJob, factOf, partitionKey, partitionOf, runFactOf, takes } from "../protocol/jobs.ts";
+import { compareEpochs, siteKeyOf } from "../protocol/filesOf.ts";
 import { placeOfRecordKey } from "../protocol/keys.ts";
 import type { FileBody } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import type { Partition } from "../protocol/runs.ts";
 import { decodeRun } from "../protocol/runs.ts";
+import { lifeSubjects } from "../protocol/sites.ts";
 
 /** One key of the ledger as it stands. */
 export interface LedgerChange {
@@ -35,8 +37,10 @@ const nothing: ReadonlyArray<Case> = [];
 
 export class JobFacts {
   readonly #jobs: ReadonlyMap<string, JobRule>;
-  /** Which jobs a lane's files may concern. */
+  /** Which jobs a lane's files may concern, by {@link laneKey}. */
   readonly #byLane = new Map<string, Array<JobRule>>();
+  /** Present lives of other sites, by name. */
+  readonly #epochs = new Map<string, string>();
   /** By key of the job record. */
   readonly #cases = new Map<string, Case>();
   /** Where a file's facts stand: a corrected header moves it to another partition. */
@@ -47,7 +51,7 @@ export class JobFacts {
   constructor(jobs: ReadonlyMap<string, JobRule>) {
     this.#jobs = jobs;
     for (const job of jobs.values()) {
-      for (const lane of new Set(job.inputs.map((input) => input.lane))) {
+      for (const lane of new Set(job.inputs.map((input) => laneKey(input.lane, input.site)))) {
         const concerned = this.#byLane.get(lane) ?? [];
         concerned.push(job);
         this.#byLane.set(lane, concerned);
@@ -61,8 +65,55 @@ export class JobFacts {
 
   /** What to follow: keys of the ledger, with wildcards. */
   get keys(): ReadonlyArray<string> {
-    const lanes = [...this.#byLane.keys()].map((lane) => `file.${lane}.>`);
+    const lanes = [...this.#byLane.keys()].flatMap((key) => {
+      const { lane, site } = ofLaneKey(key);
+      return site === undefined ? [`file.${lane}.>`] : [];
+    });
     return [...lanes, "run.>", ...[...this.#jobs.keys()].map((job) => `job.${job}.>`)];
+  }
+
+  /** The same of what is held of other sites. */
+  get otherKeys(): ReadonlyArray<string> {
+    return [...this.#byLane.keys()].flatMap((key) => {
+      const { lane, site } = ofLaneKey(key);
+      return site === undefined ? [] : [`${site}.*.file.${lane}.>`];
+    });
+  }
+
+  /**
+   * Takes in what is held of another site. Of a site that was rebuilt only what its present life has is an input.
+   * @returns as `apply`, and subjects of the life that is over by it
+   */
+  applyOther(change: LedgerChange): {
+    readonly touched: ReadonlyArray<Case>;
+    readonly former: string | null;
+  } {
+    const found = siteKeyOf(change.key);
+    if (found === null) return { touched: nothing, former: null };
+    const { site, epoch, key } = found;
+    const present = this.#epochs.get(site) ?? epoch;
+    if (compareEpochs(epoch, present) < 0) return { touched: nothing, former: null };
+    this.#epochs.set(site, epoch);
+    const gone = epoch === present ? nothing : this.#endLife(site, present);
+    const lane = placeOfRecordKey(key)?.mailbox;
+    const touched = lane === undefined ? nothing : this.#ofFile(change, { lane, site, record: key });
+    return {
+      touched: [...new Set([...gone, ...touched])],
+      former: epoch === present ? null : lifeSubjects(site, present),
+    };
+  }
+
+  #endLife(site: string, epoch: string): ReadonlyArray<Case> {
+    const touched = new Set<Case>();
+    for (const [key, cases] of this.#casesOf) {
+      if (!key.startsWith(`${site}.${epoch}.`)) continue;
+      for (const of of cases) {
+        of.files.delete(key);
+        touched.add(of);
+      }
+      this.#casesOf.delete(key);
+    }
+    return [...touched];
   }
 
   /**
@@ -97,10 +148,21 @@ export class JobFacts {
 
   #file(change: LedgerChange): ReadonlyArray<Case> {
     const lane = placeOfRecordKey(change.key)?.mailbox;
-    const concerned = lane === undefined ? undefined : this.#byLane.get(lane);
-    if (lane === undefined || concerned === undefined) return nothing;
+    return lane === undefined ? nothing : this.#ofFile(change, { lane, site: undefined, record: change.key });
+  }
+
+  #ofFile(
+    change: LedgerChange,
+    {
+      lane,
+      site,
+      record,
+    }: { readonly lane: string; readonly site: string | undefined; readonly record: string },
+  ): ReadonlyArray<Case> {
+    const concerned = this.#byLane.get(laneKey(lane, site));
+    if (concerned === undefined) return nothing;
     const file = change.ended ? null : decodeRecord<FileBody>(change.key, change.data);
-    const fact = file === null ? null : factOf(lane, change.key, file);
+    const fact = file === null ? null : factOf(lane, record, file, site);
     const partition = file === null || fact === null ? null : partitionOf(file.body.identity);
     const before = this.#casesOf.get(change.key) ?? nothing;
     for (const was of before) was.files.delete(change.key);
@@ -164,6 +226,17 @@ export class JobFacts {
     }
     of.files.clear();
   }
+}
+
+/** No lane's name has a slash in it. */
+const laneKey = (lane: string, site: string | undefined): string =>
+  site === undefined ? lane : `${site}/${lane}`;
+
+function ofLaneKey(key: string): { readonly lane: string; readonly site: string | undefined } {
+  const slash = key.indexOf("/");
+  return slash < 0
+    ? { lane: key, site: undefined }
+    : { site: key.slice(0, slash), lane: key.slice(slash + 1) };
 }
 
 const hasRun = (of: Case): boolean => of.runs.size > 0 || (of.record !== null && of.record.run !== null);

@@ -2,7 +2,7 @@
  * The resolver: finds out which jobs are ready, and starts each run once.
  *
  * Receives  the ledger's files, runs and job records in order of last change (in memory, from the beginning at each start
- *           and again every few hours).
+ *           and again every few hours); the same of the files of other sites that inputs name.
  * Keeps     `job.<job>.<day>.<partition>`: blocked (on what), ready, running, done or failed.
  * Emits     `run.…` and `ready.…`, in one transaction with the job record that names them.
  * Fails     never for good: while the ledger is away it waits, and what it could not write stays to be decided.
@@ -16,18 +16,24 @@ import * as Queue from "effect/Queue";
 import * as Random from "effect/Random";
 import type { Site } from "../config/Site.ts";
 import { follow } from "../jetstream/follower.ts";
+import { managed } from "../jetstream/Nats.ts";
 import { getUnsafe } from "../jetstream/ledger.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
-import { messageBytesMax } from "../limits.ts";
+import { messageBytesMax, sourceLookEveryMs } from "../limits.ts";
+import { filesOfStream } from "../protocol/filesOf.ts";
 import type { Decision } from "../protocol/jobs.ts";
 import { decodeJob, sameJob } from "../protocol/jobs.ts";
 import { ledgerBucket } from "../protocol/keys.ts";
 import { encodeJson, LedgerCorrupt } from "../protocol/records.ts";
-import type { Case } from "./jobFacts.ts";
+import { sitesBucket } from "../protocol/sites.ts";
+import { watchOthers } from "./filesElsewhere.ts";
+import type { Case, LedgerChange } from "./jobFacts.ts";
 import { JobFacts } from "./jobFacts.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import { OtherPurges } from "./otherPurges.ts";
 import { beginRun } from "./runSource.ts";
+import { ofFiles, SourceAlarm } from "./sourceAlarm.ts";
 
 /** The memory is dropped and read anew this often: days past their retention go without a word. */
 const reconcileEvery = "6 hours";
@@ -45,6 +51,9 @@ const runBytesMax = messageBytesMax - 65_536;
 interface State {
   readonly node: NodeContextService;
   readonly facts: JobFacts;
+  readonly purges: OtherPurges;
+  /** Subjects of lives of other sites that are over. */
+  readonly former: Set<string>;
   /** To be decided at once; woken by `wake`. */
   readonly urgent: Set<Case>;
   /** To be decided on the next beat. */
@@ -54,27 +63,38 @@ interface State {
 
 export const resolverActor = (
   node: NodeContextService,
-  site: Pick<Site, "jobs">,
+  site: Pick<Site, "jobs"> & Partial<Pick<Site, "catalogue" | "filesOf">>,
   ready: Effect.Effect<void>,
 ): Effect.Effect<never> =>
   site.jobs.size === 0
     ? Effect.andThen(ready, Effect.never)
     : Effect.gen(function* () {
         const wake = yield* Queue.sliding<void>(1);
+        const alarm = new SourceAlarm(node.log, ofFiles);
         for (let first = true; ; first = false) {
           const state: State = {
             node,
             facts: new JobFacts(site.jobs),
+            purges: new OtherPurges(),
+            former: new Set(),
             urgent: new Set(),
             patient: new Set(),
             wake,
           };
-          yield* oneLife(state, first ? ready : Effect.void).pipe(Effect.timeoutOption(reconcileEvery));
+          // Where there is a catalogue its resolver does this for both.
+          const others = site.catalogue == null ? [...(site.filesOf?.sites.keys() ?? [])] : [];
+          yield* oneLife(state, { node, alarm, sites: others }, first ? ready : Effect.void).pipe(
+            Effect.timeoutOption(reconcileEvery),
+          );
         }
       });
 
 /** From reading everything to the next full reconcile. */
-const oneLife = (state: State, ready: Effect.Effect<void>): Effect.Effect<never> =>
+const oneLife = (
+  state: State,
+  others: Parameters<typeof watchOthers>[0],
+  ready: Effect.Effect<void>,
+): Effect.Effect<never> =>
   Effect.scoped(
     Effect.gen(function* () {
       const { node, facts } = state;
@@ -92,16 +112,71 @@ const oneLife = (state: State, ready: Effect.Effect<void>): Effect.Effect<never>
         },
         caughtUp,
       ).pipe(Effect.orDie, Effect.forkScoped);
+      const heardOthers = yield* followOthers(state);
       // Ready before it has read what stands: of a large ledger that is a matter of many seconds, and nobody waits for it.
       yield* ready;
       // Nothing is decided on half of the facts.
       yield* Deferred.await(caughtUp);
+      yield* heardOthers;
       yield* Effect.forkScoped(onTheBeat(state));
+      if (others.sites.length > 0) {
+        yield* Effect.forkScoped(watchOthers(others));
+        const again = Effect.andThen(Effect.sleep(sourceLookEveryMs), tidy(state));
+        yield* Effect.forkScoped(Effect.forever(again));
+      }
       for (;;) {
         yield* Queue.take(state.wake);
         yield* decideAll(state, state.urgent, false);
       }
     }),
+  );
+
+/** @returns what waits until all is read that is held here of other sites: with a link that is cut as well */
+const followOthers = (state: State) =>
+  Effect.gen(function* () {
+    const { node, facts, purges } = state;
+    const keys = facts.otherKeys;
+    if (keys.length === 0) return Effect.void;
+    const caughtUp = yield* Deferred.make<void>();
+    const sites = new Set(keys.map((key) => key.slice(0, key.indexOf("."))));
+    const following = {
+      bucket: sitesBucket,
+      keys: [...keys, ...[...sites].map((site) => `${site}.*.purged.file.>`)],
+      each: (change: LedgerChange) => {
+        if (purges.see(change)) return;
+        for (const touched of takeOther(state, change)) state.urgent.add(touched);
+        Queue.offerUnsafe(state.wake, undefined);
+      },
+    };
+    yield* follow(node.nats, following, caughtUp).pipe(Effect.orDie, Effect.forkScoped);
+    return Deferred.await(caughtUp);
+  });
+
+function takeOther(state: State, change: LedgerChange): ReadonlyArray<Case> {
+  try {
+    const { touched, former } = state.facts.applyOther(change);
+    if (former !== null) state.former.add(former);
+    return touched;
+  } catch (cause) {
+    if (!(cause instanceof LedgerCorrupt)) throw cause;
+    state.node.log("error", cause.message, { key: change.key });
+    return [];
+  }
+}
+
+/** What other sites have purged, or had in a former life, is purged here. */
+const tidy = ({ node, purges, former }: State): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    yield* purges.tick(node.nats);
+    for (const filter of former) {
+      const purge = () => node.nats.jsm.streams.purge(filesOfStream, { filter });
+      yield* managed("purge a site's former life", purge);
+      former.delete(filter);
+    }
+  }).pipe(
+    Effect.catch((error) =>
+      Effect.sync(() => node.log("warn", "what other sites have no more could not be purged", { error })),
+    ),
   );
 
 function take(state: State, change: Parameters<JobFacts["apply"]>[0]): ReadonlyArray<Case> {

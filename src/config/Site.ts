@@ -24,7 +24,7 @@ export interface Site {
   readonly jobs: ReadonlyMap<string, JobSettings>;
   /** Jobs of a mission, which start when their inputs' data sets are there; null: none. */
   readonly catalogue: JobCatalogue | null;
-  /** Other sites whose files are inputs of the catalogue's jobs; null: none. */
+  /** Other sites whose files are inputs of jobs; null: none. */
   readonly filesOf: FilesOfSettings | null;
   /**
    * Microseconds since 1970: from this day on jobs of the catalogue that take no data product have a partition for each day. null: they
@@ -222,6 +222,8 @@ export interface JobSettings {
 
 export interface JobInput {
   readonly lane: string;
+  /** Another site whose lane it is, one of `filesOf`; absent: this site's own. */
+  readonly site?: string;
   /** Only files whose object key matches. */
   readonly match: RegExp | null;
   readonly required: boolean;

@@ -358,6 +358,11 @@ const Presence = Schema.Struct({
 
 const JobInput = Schema.Struct({
   lane: required(Text, "Lane whose files are the input."),
+  site: optional(
+    Schema.NullOr(Text),
+    null,
+    "Another site whose lane it is, one of filesOf; null: this site's own.",
+  ),
   match: optional(Schema.NullOr(Pattern), null, "Searched in the key: only these files."),
   required: optional(Schema.Boolean, true, "false: taken when there, not waited for."),
   count: optional(
@@ -495,7 +500,7 @@ export const SiteSchema = Schema.Struct({
   filesOf: optional(
     Schema.NullOr(FilesOf),
     null,
-    "Other sites whose files jobs of the catalogue are made of besides the own ones.",
+    "Other sites whose files jobs are made of besides the own ones.",
   ),
   missionStart: optional(
     Schema.NullOr(

@@ -175,6 +175,7 @@ function describeJob(job: JobSettings): Described {
     lane: job.lane,
     inputs: job.inputs.map((input) => ({
       lane: input.lane,
+      site: input.site ?? null,
       match: input.match?.source ?? null,
       required: input.required,
       count: input.count,

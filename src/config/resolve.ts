@@ -216,6 +216,7 @@ function jobOf(name: string, job: JobFile, resolver: Resolver): JobSettings {
     lane: job.lane ?? name,
     inputs: job.inputs.map((input) => ({
       lane: input.lane,
+      ...(input.site === null ? {} : { site: input.site }),
       match: input.match,
       required: input.required,
       count: input.count ?? (input.detectors.length > 0 ? null : 1),

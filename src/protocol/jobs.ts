@@ -19,6 +19,8 @@ import { newRun, partitionName, PartitionShape, placeOfRun } from "./runs.ts";
 
 export interface InputRule {
   readonly lane: string;
+  /** Another site whose lane it is. */
+  readonly site?: string;
   readonly match: RegExp | null;
   readonly required: boolean;
   readonly count: number | null;
@@ -35,9 +37,11 @@ export interface JobRule {
 
 /** One known file of a partition. */
 export interface FileFact {
-  /** Its key in the ledger. */
+  /** Its key in the ledger, of its own site. */
   readonly record: string;
   readonly lane: string;
+  /** Another site that has it. */
+  readonly site?: string;
   readonly bucket: string;
   readonly key: string;
   readonly etag: string;
@@ -111,14 +115,21 @@ export const runPlace = (rule: JobRule, partition: Partition, hash: string): Pla
   placeOfRun(rule.lane, rule.name, partition, hash);
 
 /** The fact that a file record stands for; null unless the file is known. */
-export function factOf(lane: string, record: string, file: LedgerRecord<FileBody>): FileFact | null {
+export function factOf(
+  lane: string,
+  record: string,
+  file: LedgerRecord<FileBody>,
+  site?: string,
+): FileFact | null {
   if (file.state !== "known") return null;
   const { bucket, key, uri, identity } = file.body;
-  return { record, lane, bucket, key, etag: file.etag, uri, detector: identity?.detector ?? null };
+  const at = { record, lane, bucket, key, etag: file.etag, uri, detector: identity?.detector ?? null };
+  return site === undefined ? at : { ...at, site };
 }
 
-export function takes(input: InputRule, file: Pick<FileFact, "lane" | "key" | "detector">): boolean {
-  if (input.lane !== file.lane || (input.match !== null && !input.match.test(file.key))) return false;
+export function takes(input: InputRule, file: Pick<FileFact, "lane" | "site" | "key" | "detector">): boolean {
+  if (input.site !== file.site || input.lane !== file.lane) return false;
+  if (input.match !== null && !input.match.test(file.key)) return false;
   return input.detectors.length === 0 || (file.detector !== null && input.detectors.includes(file.detector));
 }
 
@@ -134,21 +145,26 @@ export function evaluate(rule: JobRule, partition: Partition, files: ReadonlyArr
     const found = files.filter((file) => takes(input, file));
     const lacks = input.required ? lackOf(input, found) : null;
     if (lacks !== null) on.push(lacks);
-    for (const file of found) taken.set(file.record, file);
+    for (const file of found) taken.set(`${file.site ?? ""} ${file.record}`, file);
   }
   if (on.length > 0) return { type: "blocked", on };
   const inputs = [...taken.values()]
-    .map(({ record, bucket, key, etag, uri, detector }): RunInput => ({
+    .map(({ record, bucket, key, etag, uri, detector, site }): RunInput => ({
       record,
       bucket,
       key,
       etag,
       uri,
       detector,
+      ...(site === undefined ? {} : { site }),
     }))
-    .sort((a, b) => (a.record < b.record ? -1 : 1));
+    .sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
   return { type: "ready", inputs, hash: hashOf(rule, partition, inputs) };
 }
+
+const placeOf = ({ record, site = "" }: RunInput): string => `${record} ${site}`;
+
+const laneWords = ({ lane, site }: InputRule): string => (site === undefined ? lane : `${site}/${lane}`);
 
 /** What an input waits for, in words; null when it is complete. */
 function lackOf(input: InputRule, found: ReadonlyArray<FileFact>): string | null {
@@ -158,12 +174,12 @@ function lackOf(input: InputRule, found: ReadonlyArray<FileFact>): string | null
     if (missing.length === 0) return null;
     const named = missing.slice(0, detectorsNamedMax).join(", ");
     const more = missing.length > detectorsNamedMax ? ` and ${missing.length - detectorsNamedMax} more` : "";
-    return `${input.lane}: ${named}${more}`;
+    return `${laneWords(input)}: ${named}${more}`;
   }
   const wanted = input.count ?? 1;
   if (found.length >= wanted) return null;
   const which = input.match === null ? "files" : `files like ${input.match.source}`;
-  return `${input.lane}: ${found.length} of ${wanted} ${which}`;
+  return `${laneWords(input)}: ${found.length} of ${wanted} ${which}`;
 }
 
 /** Hash of what the run is made of: content, not the order or time of its coming. 16 hex digits. */

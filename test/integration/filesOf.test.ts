@@ -12,12 +12,37 @@ import { startMission } from "../support/missionSite.ts";
 import { until } from "../support/testSite.ts";
 
 const deployment = new Deployment();
-const summit = new JoinedSite(deployment, "summit", { jobs: ["swe/l1a/all"] });
+const objects = (bucket: string) => ({
+  kind: "object",
+  buckets: [bucket],
+  storage: "disk",
+  pattern: String.raw`^(?:(?<instrument>\w+)/)?(?<day>\d{8})/(?<exposure>\w+)`,
+});
+const concatenates = `
+  const { readFileSync, writeFileSync } = require("node:fs");
+  const { ORRERY_INPUTS, ORRERY_OUTPUTS } = process.env;
+  const inputs = JSON.parse(readFileSync(ORRERY_INPUTS, "utf8"));
+  writeFileSync(ORRERY_OUTPUTS + "/sum", inputs.map(({ path }) => readFileSync(path, "utf8")).join(""));
+`;
+const summit = new JoinedSite(deployment, "summit", {
+  jobs: ["swe/l1a/all"],
+  also: { lanes: { shots: objects("shots") } },
+});
 /** The store of summit, as it is seen from base. */
 const seen = deployment.path("seen");
 const base = new JoinedSite(deployment, "base", {
   jobs: ["swe/l1b/sci"],
   filesOf: { summit: seen },
+  also: {
+    lanes: { looks: objects("looks") },
+    jobs: {
+      look: {
+        inputs: [{ lane: "shots", site: "summit", count: 2 }],
+        outputs: [{ name: "sum", bucket: "looks", key: "{day}/{exposure}" }],
+        command: ["{node}", "-e", concatenates],
+      },
+    },
+  },
 });
 /** Between base and the supernode. */
 let link: Link | null = null;
@@ -176,6 +201,27 @@ describe("what passes for it between a site and the supernode", () => {
         violations.filter((line) => !/admin|base=summit|summit=base|=tucson|KV_sites/.test(line)),
       ).toEqual([]);
     }
+  });
+});
+
+describe("a job of the site file", () => {
+  it("is made of another site's exposures, once", async () => {
+    mkdirSync(join(base.store, "looks"), { recursive: true });
+    await summit.put("shots", "LSSTCam/20260310/night1/a", "first ");
+    const blocked = await until(
+      () => base.job("look", "night1"),
+      (job) => job !== null,
+    );
+    expect(blocked).toMatchObject({ state: "blocked", blockedOn: ["summit/shots: 1 of 2 files"] });
+    await summit.put("shots", "LSSTCam/20260310/night1/b", "second");
+    await until(
+      () => base.job("look", "night1"),
+      (job) => job?.state === "done",
+    );
+    expect(readFileSync(join(base.store, "looks", "20260310", "night1"), "utf8")).toBe("first second");
+    await aWhile();
+    const runs = (await base.runs()).filter(({ body }) => body.job === "look");
+    expect(runs.map(({ body }) => body.inputs.map(({ site }) => site))).toEqual([["summit", "summit"]]);
   });
 });
 

@@ -1,6 +1,6 @@
 /** Sites of one mission that have joined a supernode, on servers of their own, with nodes in this process. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import * as Effect from "effect/Effect";
 import { parse, stringify } from "yaml";
 import { parseSite } from "../../src/config/loadSite.ts";
@@ -18,12 +18,13 @@ import type { Deployment } from "./deployment.ts";
 import type { MissionFile, MissionOptions } from "./missionSite.ts";
 import { readJobs, readRuns, sendFiles, writeMission } from "./missionSite.ts";
 import type { TestSite } from "./testSite.ts";
-import { startSite } from "./testSite.ts";
+import { ask, startSite } from "./testSite.ts";
 
 export interface JoinedOptions extends Omit<MissionOptions, "site" | "folder" | "aroundClock"> {
   /** Other sites whose files are inputs, each with the folder that holds its buckets. */
   readonly filesOf?: Readonly<Record<string, string>>;
-  readonly nodes?: ReadonlyArray<string>;
+  /** Lanes and jobs of the site file besides. */
+  readonly also?: { readonly lanes?: object; readonly jobs?: object };
 }
 
 export class JoinedSite {
@@ -68,6 +69,8 @@ export class JoinedSite {
     const sites = others.map(([site]) => [site, { storage: `of-${site}` }]);
     const text = stringify({
       ...file,
+      lanes: { ...(file["lanes"] as object), ...options.also?.lanes },
+      jobs: options.also?.jobs ?? {},
       name,
       storage: { ...(file["storage"] as object), ...(Object.fromEntries(storage) as object) },
       ...(others.length === 0
@@ -121,6 +124,17 @@ export class JoinedSite {
 
   send(files: ReadonlyArray<MissionFile | string>): Promise<void> {
     return sendFiles(this.#one, join(this.store, "imap"), files);
+  }
+
+  /** Puts an object into a bucket and announces it. */
+  async put(bucket: string, key: string, text: string): Promise<void> {
+    const path = join(this.store, bucket, key);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    const object = { key, eTag: `of ${text}`, size: text.length };
+    const record = { eventName: "ObjectCreated:Put", s3: { bucket: { name: bucket }, object } };
+    const answer = await ask(this.#one, { body: { Records: [record] } });
+    if (answer.status !== 200) throw new Error(`not accepted: ${JSON.stringify(answer)}`);
   }
 
   jobs(): Promise<ReadonlyArray<JobRecord>> {

@@ -4,17 +4,19 @@ import { didYouMean } from "../nearMiss.ts";
 import type { SiteFile } from "../SiteSchema.ts";
 import { isName, nameFinding } from "./names.ts";
 
-export function filesOfRules({ name, filesOf, storage, catalogue }: SiteFile): ReadonlyArray<Finding> {
+export function filesOfRules({ name, filesOf, storage, catalogue, jobs }: SiteFile): ReadonlyArray<Finding> {
   if (filesOf === null) return [];
   const { supernode, sites } = filesOf;
   const findings: Array<Finding> = [];
   if (!isName(supernode)) findings.push(nameFinding(supernode, ["filesOf", "supernode"], "supernode"));
-  if (catalogue === null) {
+  const isTaken = Object.values(jobs).some((job) => job.inputs.some(({ site }) => site !== null));
+  if (catalogue === null && !isTaken) {
     findings.push({
       severity: "warning",
       path: ["filesOf"],
-      message: "only jobs of a catalogue are made of other sites' files, and this site has none",
-      fix: "name it under catalogue:, or remove filesOf",
+      message:
+        "nothing is made of these files: this site has no catalogue, and no input of its jobs names a site",
+      fix: "name a catalogue, or a site in an input of a job, or remove filesOf",
     });
   }
   if (Object.keys(sites).length === 0) {

@@ -1,5 +1,6 @@
 /** Jobs: that what they wait for can come, and that what they make can come back. */
 import type { Finding } from "../document.ts";
+import type { Path } from "../SiteFileError.ts";
 import { bucketName } from "../../protocol/notification.ts";
 import { acceptOf, knowsExposures } from "../laneDefaults.ts";
 import { didYouMean, nearMiss } from "../nearMiss.ts";
@@ -21,13 +22,24 @@ export function jobRules(file: SiteFile): ReadonlyArray<Finding> {
   ]);
 }
 
+function siteRules(site: string, path: Path, { filesOf }: SiteFile): ReadonlyArray<Finding> {
+  const known = Object.keys(filesOf?.sites ?? {});
+  if (known.includes(site)) return [];
+  const fix =
+    known.length === 0 ? `add ${site} to filesOf.sites` : `use one of ${known.join(", ")}, or add it there`;
+  return [{ path, value: site, message: `no site of filesOf${didYouMean(site, known)}`, fix }];
+}
+
 function inputRules(name: string, job: JobFile, file: SiteFile): ReadonlyArray<Finding> {
   const findings: Array<Finding> = [];
   const known = Object.keys(file.lanes);
   for (const [index, input] of job.inputs.entries()) {
     const path = ["jobs", name, "inputs", index];
     const lane = Object.hasOwn(file.lanes, input.lane) ? file.lanes[input.lane] : undefined;
-    if (lane === undefined) {
+    if (input.site !== null) {
+      // Its lanes stand in another file.
+      findings.push(...siteRules(input.site, [...path, "site"], file));
+    } else if (lane === undefined) {
       findings.push({
         path: [...path, "lane"],
         message: `no lane of this name${didYouMean(input.lane, known)}`,
@@ -161,6 +173,7 @@ function returnRules(
   }
   const loop = job.inputs.some(
     (input) =>
+      input.site === null &&
       input.detectors.length === 0 &&
       (input.match?.test(example) ?? true) &&
       accepting.some(([name]) => name === input.lane),
