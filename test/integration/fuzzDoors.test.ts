@@ -313,16 +313,20 @@ describe("hostile words", () => {
       const asked = fc.tuple(command, words, fc.boolean());
       const empty = mkdtempSync(join(tmpdir(), "orrery-empty-"));
       try {
-        await forAll(asked, long ? 2_000 : 150, async ([verb, rest, isSited]) => {
-          const argv = [...verb, ...(isSited ? ["--site", siteFile] : []), ...rest];
-          const { exit, stdout, stderr } = await within(
-            runCli(argv, { env, cwd: empty, stdin: rest[0] ?? "" }),
-          );
+        const answered = async (argv: ReadonlyArray<string>, stdin: string): Promise<void> => {
+          const { exit, stdout, stderr } = await within(runCli(argv, { env, cwd: empty, stdin }));
           expect([0, 1, 2, 3, 4]).toContain(exit);
           expect(stderr).not.toMatch(/defect of Orrery|^\s+at .*\.ts:\d/m);
           // oxlint-disable-next-line no-control-regex
           expect((stdout + stderr).match(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/)).toBeNull();
-        });
+        };
+        for (const name of nasties) {
+          await answered(["check", name], "");
+          await answered(["parked", "show", "--site", siteFile, "--", name], "");
+        }
+        await forAll(asked, long ? 2_000 : 150, ([verb, rest, isSited]) =>
+          answered([...verb, ...(isSited ? ["--site", siteFile] : []), ...rest], rest[0] ?? ""),
+        );
         expect(readdirSync(empty)).toEqual([]);
       } finally {
         rmSync(empty, { recursive: true, force: true });
