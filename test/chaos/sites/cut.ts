@@ -18,7 +18,7 @@ export interface CutSettings {
   readonly seconds: number;
 }
 
-/** While it is cut off a site settles at least so much of what it settled before, in the same time under the same load. */
+/** While it is cut off a site settles at least so much of what it settled before; or of what another site, which is not, still does. */
 export const fullRate = 0.9;
 /** Of a site that is cut off its name is said within this. */
 export const namedMsMax = 60_000;
@@ -30,6 +30,7 @@ const equalMsMax = 20_000;
 
 const cutSite = "summit";
 const rebuiltSite = "archive";
+const controlSite = "base";
 const warmMs = 3_000;
 const retentionDays = 30;
 const dayMs = 86_400_000;
@@ -43,6 +44,8 @@ export interface CutReport {
   /** Files settled a second at the site before and while it was cut off. */
   readonly before: number;
   readonly during: number;
+  /** What a site that was not cut off settled meanwhile, of what it had settled before: what the machine had to do besides. */
+  readonly control: number;
   /** From the cut until the supernode's node named the site; null: the cut was over before it had to. */
   readonly namedMs: number | null;
   /** From the heal until all that the site held by then was at the supernode. */
@@ -202,12 +205,7 @@ async function play(
   const namedMs = await names;
   if (namedMs === null ? healAt - cutAt > namedMsMax : namedMs > namedMsMax)
     run.wrong.push(`${cutSite} was cut off for ${healAt - cutAt} ms and not named within ${namedMsMax} ms`);
-  const perSecond = (from: number, to: number): number => (site.settled(from, to) * 1_000) / (to - from);
-  const [before, during] = [perSecond(beganAt, cutAt), perSecond(cutAt, healAt)];
-  if (during < before * fullRate)
-    run.wrong.push(
-      `${cutSite} settled ${during.toFixed(1)} files/s while it was cut off, and ${before.toFixed(1)} before`,
-    );
+  const rates = judgeRates(run, beganAt, cutAt, healAt);
   const equalMs = await comesToRest(run);
   const files = [...world.sites.values()].reduce(
     (sum, { cluster }) => sum + cluster.sender.accepted.length,
@@ -216,8 +214,7 @@ async function play(
   const { wrong, timeline } = run;
   return {
     seconds,
-    before,
-    during,
+    ...rates,
     namedMs,
     healMs,
     equalMs,
@@ -225,6 +222,24 @@ async function play(
     wrong: [...wrong, ...world.ownEnds],
     timeline,
   };
+}
+
+/** Of the time from `beganAt` to `cutAt`, and from there to `healAt`. */
+function judgeRates(
+  { world, wrong }: Run,
+  beganAt: number,
+  cutAt: number,
+  healAt: number,
+): Pick<CutReport, "before" | "during" | "control"> {
+  const perSecond = (name: string, from: number, to: number): number =>
+    (world.site(name).settled(from, to) * 1_000) / (to - from);
+  const [before, during] = [perSecond(cutSite, beganAt, cutAt), perSecond(cutSite, cutAt, healAt)];
+  const control = perSecond(controlSite, cutAt, healAt) / perSecond(controlSite, beganAt, cutAt);
+  if (during < before * fullRate * Math.min(1, control))
+    wrong.push(
+      `${cutSite} settled ${during.toFixed(1)} files/s while it was cut off, and ${before.toFixed(1)} before; ${controlSite} meanwhile ${control.toFixed(2)} of before`,
+    );
+  return { before, during, control };
 }
 
 /** @returns milliseconds from rest until the supernode was equal to its sites; null: not within the bound */

@@ -69,13 +69,13 @@ const since = (ms: number | null): string => (ms === null ? "never" : `${(ms / 1
 /** @param say null: one JSON document on stdout instead. @returns the exit code */
 export async function tellCut(seconds: number, progress: Say, say: Say | null): Promise<number> {
   const report: CutReport = await runCut({ seconds }, progress);
-  const { before, during, namedMs, healMs, equalMs, files, wrong, timeline } = report;
+  const { before, during, control, namedMs, healMs, equalMs, files, wrong, timeline } = report;
   if (say === null) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else {
     for (const line of timeline) say(line);
     for (const words of wrong.slice(0, 60)) say(words);
     say(
-      `cut off for ${seconds} s: ${during.toFixed(1)} files/s settled, ${(during / before).toFixed(2)} of before; named after ${since(namedMs)}; ` +
+      `cut off for ${seconds} s: ${during.toFixed(1)} files/s settled, ${(during / before).toFixed(2)} of before (${control.toFixed(2)} at a site beside it); named after ${since(namedMs)}; ` +
         `all at the supernode ${since(healMs)} after the heal, equal ${since(equalMs)} after rest; ${files} files, ${wrong.length} violations`,
     );
   }
