@@ -37,6 +37,9 @@ const sourceOf = (
 ) =>
   ({
     name: kvStream(bucket),
+    // From its first message. Left to itself the server begins where the bucket ended when the site was added, as soon as the bucket's
+    // own first message is gone: what the site knew by then would never come, and nothing would tell.
+    opt_start_seq: 1,
     subject_transforms: transforms,
     external: { api: `$JS.${name}.API`, deliver: sourceDelivery(name) },
   }) as StreamSource;

@@ -216,23 +216,17 @@ describe("a link that is cut", () => {
     await deployment.start("base");
     const rebuilt = await made("base");
     await write(rebuilt, files(today, 30, "rebuilt"));
-    await isAlike("base");
+    const epoch = (await rowOf("summit"))?.epoch ?? "";
+    expect(await keysHere(`summit.${epoch}.file.raw.${purged}.>`)).toHaveLength(200);
+    link.heal();
+    await Promise.all([isAlike("base", 60_000), isAlike("summit", 60_000)]);
     await until(
       () => keysHere(`base.${former}.>`),
       (keys) => keys.length === 0,
     );
     expect(await keysHere("base.>")).toHaveLength(30);
     expect(said(/before it was rebuilt/)).toMatchObject([{ site: "base", epoch: former, now, keys: 150 }]);
-
-    const epoch = (await rowOf("summit"))?.epoch ?? "";
-    expect(await keysHere(`summit.${epoch}.file.raw.${purged}.>`)).toHaveLength(200);
-    link.heal();
-    await until(
-      () => keysHere(`summit.${epoch}.file.raw.${purged}.>`),
-      (keys) => keys.length === 5,
-      60_000,
-    );
-    await isAlike("summit");
+    expect(await keysHere(`summit.${epoch}.file.raw.${purged}.>`)).toHaveLength(5);
     // None of those that came again, although they may come from the site once more when they are taken away.
     const days = said(/^purged a day/).filter(
       ({ site, filter }) => site === "summit" && filter === `file.raw.${purged}.>`,
@@ -254,6 +248,27 @@ describe("a link that is cut", () => {
     );
     expect(refused).toEqual([]);
   });
+});
+
+describe("a site that joins late", () => {
+  it("brings all that it knew before", async () => {
+    await deployment.init("late");
+    await deployment.join("late", "hub");
+    await deployment.start("late");
+    const late = await made("late");
+    await write(late, files(daysAgo(3), 30));
+    // What came to the supernode since is newer than all of it, and the first that came there is gone.
+    await write(summit, files(daysAgo(0), 1, "newer"));
+    await isAlike("summit");
+    expect((await hub.jsm.streams.info("KV_sites")).state.first_seq).toBeGreaterThan(1);
+    await until(
+      () => deployment.leaves("hub"),
+      (leaves) => leaves.includes("late"),
+    );
+    expect((await deployment.cli("site", "apply", ...dir)).stderr).toBe("");
+    await isAlike("late");
+    expect((await rowOf("late"))?.files).toBe(30);
+  }, 60_000);
 });
 
 describe("keys whose end never came", () => {
@@ -289,7 +304,7 @@ describe("keys whose end never came", () => {
 
   it("a site that is not sourced, or not reached, is told", async () => {
     const unknown = await deployment.cli("site", "reconcile", "nowhere", ...dir);
-    expect([unknown.exit, unknown.stderr]).toEqual([2, expect.stringContaining("base, summit are")]);
+    expect([unknown.exit, unknown.stderr]).toEqual([2, expect.stringContaining("base, late, summit are")]);
     link.cut();
     const away = await deployment.cli("site", "reconcile", "summit", ...dir);
     expect([away.exit, away.stderr]).toEqual([4, expect.stringContaining("summit is not reached from hub")]);
