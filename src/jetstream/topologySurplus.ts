@@ -51,8 +51,8 @@ export const ourStreams = (
 
 const count = (n: number, what: string): string => `${n.toLocaleString("en-US")} ${what}`;
 
-/** Mailboxes and cursors of actors of one's own: a node may have them without the site file's knowing. */
-const mayBeSomebodys = /^(?:item|follow)-/;
+/** Mailboxes and cursors of actors of one's own: a program may give them to its node, and the site file says nothing of them. */
+const ofOwnActors = /^(?:item|follow)-/;
 
 /** Names of the actors that live nodes run: `ingest-raw-0`, `notify-prompt`. */
 const actorsNow = (
@@ -87,7 +87,6 @@ function consumerSurplus(
   const open = info.num_pending + info.num_ack_pending;
   const loses = [
     ...(open > 0 ? [`its queue, ${count(open, open === 1 ? "message" : "messages")}`] : []),
-    ...(mayBeSomebodys.test(info.name) ? ["how far an actor of your own is"] : []),
     ...(isTaken(info.name, info, actors) ? ["what a node takes from it now"] : []),
   ];
   if (loses.length === 0) return { kind: "remove", asset, words: said };
@@ -127,6 +126,7 @@ export const planSurplus = (
         if (durable === undefined || !isOurs(description) || kept.has(durable)) continue;
         // Who is sent whose files is another plan's.
         if (name === filesOfStream && pairOfConsumer(durable) !== null) continue;
+        if (ofOwnActors.test(durable)) continue;
         consumers.push(consumerSurplus(name, consumer, actors, mayLose));
       }
     }
