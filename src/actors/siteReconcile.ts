@@ -4,9 +4,12 @@
  */
 import * as Effect from "effect/Effect";
 import { reconcile } from "../jetstream/reconcile.ts";
-import { reconcileAgainMs, reconcileEveryMs, sourceLookEveryMs } from "../limits.ts";
+import { reconcileAgainMs, reconcileEveryMs } from "../limits.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import type { Standing } from "./sourceAlarm.ts";
+
+/** Looked for in memory only. */
+const dueEveryMs = 1_000;
 
 interface Planned {
   readonly epoch: string;
@@ -68,7 +71,7 @@ export class SiteReconcile {
     Effect.gen({ self: this }, function* () {
       for (;;) {
         const site = mayAct() ? this.due(performance.now()) : null;
-        if (site === null) yield* Effect.sleep(sourceLookEveryMs);
+        if (site === null) yield* Effect.sleep(dueEveryMs);
         else yield* this.#compare(site);
       }
     });
