@@ -206,16 +206,20 @@ describe("a link that is cut", () => {
     expect((await deployment.cli("site", "revoke", "base", ...dir)).exit).toBe(0);
     await deployment.join("base", "hub");
     // Nothing is dropped while there is nothing in its place.
+    const unheard = { site: "base", epoch: "next", lag: 0, silentMs: null, error: null };
+    await Effect.runPromise(new SiteLives(node.node.context).tick([unheard]));
+    expect(await keysHere(`base.${former}.>`)).toHaveLength(150);
+    await deployment.start("base");
+    await until(
+      () => deployment.leaves("hub"),
+      (leaves) => leaves.includes("base"),
+    );
+    const rebuilt = await made("base");
+    await write(rebuilt, files(today, 30, "rebuilt"));
     const applied = await deployment.cli("site", "apply", ...dir);
     expect([applied.exit, applied.stderr]).toEqual([0, ""]);
     const now = (await rowOf("base"))?.epoch ?? "";
     expect(now).not.toBe(former);
-    const states = await Effect.runPromise(sourceStates(hub));
-    await Effect.runPromise(new SiteLives(node.node.context).tick(states));
-    expect(await keysHere(`base.${former}.>`)).toHaveLength(150);
-    await deployment.start("base");
-    const rebuilt = await made("base");
-    await write(rebuilt, files(today, 30, "rebuilt"));
     const epoch = (await rowOf("summit"))?.epoch ?? "";
     expect(await keysHere(`summit.${epoch}.file.raw.${purged}.>`)).toHaveLength(200);
     link.heal();
