@@ -453,6 +453,8 @@ function runStateOf({ state, generation, body }: LedgerRecord<RunBody>): RunStat
 function factsOfOrder({ job, partition, hold, again }: Order): ReadonlyArray<Fact> {
   const one = partition === "" ? null : partition;
   const facts: Array<Fact> = [{ type: "hold", job, partition: one, held: hold !== null }];
+  // Taken back, or never asked: what is known of it from before must not stand.
+  if (one !== null && again === null) facts.push({ type: "never", job, partition: one, id: null });
   if (one !== null && again !== null) {
     const at = parseInstant(again.at);
     const order = { type: "again", job, partition: one, id: again.id, now: again.now } as const;

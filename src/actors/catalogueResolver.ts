@@ -14,39 +14,33 @@
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Queue from "effect/Queue";
-import * as Random from "effect/Random";
 import type * as Scope from "effect/Scope";
 import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { Site } from "../config/Site.ts";
 import { follow } from "../jetstream/follower.ts";
 import type { Change as LedgerChange } from "../jetstream/follower.ts";
-import { getManyUnsafe, getUnsafe } from "../jetstream/ledger.ts";
-import type { Entry } from "../jetstream/ledger.ts";
+import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
-import type { Change, RunFact, Start } from "../jobs/fact.ts";
+import type { RunFact, Start } from "../jobs/fact.ts";
 import { Resolver } from "../jobs/Resolver.ts";
-import {
-  beginAgainFirstMs,
-  jobRecordsPerCommitMax,
-  messageBytesMax,
-  redoRunsPerWorkerMax,
-} from "../limits.ts";
+import { beginAgainFirstMs, messageBytesMax, redoRunsPerWorkerMax } from "../limits.ts";
 import type { JobRecord } from "../protocol/jobs.ts";
-import { jobOrNull, partitionKey } from "../protocol/jobs.ts";
+import { partitionKey } from "../protocol/jobs.ts";
 import { ledgerBucket, recordKey } from "../protocol/keys.ts";
 import { encodeJson } from "../protocol/records.ts";
 import type { LedgerRecord } from "../protocol/records.ts";
-import type { RunBody, RunInput, StretchPartition } from "../protocol/runs.ts";
+import type { RunBody, RunInput } from "../protocol/runs.ts";
 import { decodeRun, placeOfRun } from "../protocol/runs.ts";
 import { AgeAlarm } from "./ageAlarm.ts";
 import type { Learnt, TableFile } from "./catalogueFacts.ts";
-import { CatalogueFacts, runFactOf, saying } from "./catalogueFacts.ts";
+import { CatalogueFacts, runFactOf } from "./catalogueFacts.ts";
 import { inputOf, jobRecordOf, outputsOf, partitionOf, runOf } from "./catalogueRuns.ts";
 import type { Known } from "./jobAnswers.ts";
 import { serveJobs } from "./jobService.ts";
 import type { FilesElsewhere } from "./filesElsewhere.ts";
 import { followOthers, tidyOthers, watchOthers } from "./filesElsewhere.ts";
+import { JobTelling, learnStanding } from "./jobTelling.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import { OtherPurges } from "./otherPurges.ts";
 import { NotBegun } from "./notBegun.ts";
@@ -65,8 +59,6 @@ const beginsAtOnce = 192;
 /** Of what is written in one transaction, about. */
 const beginBytesAtOnce = 2 * 1_048_576;
 const tablesAtOnce = 16;
-/** What is told of states is written together, on a beat. */
-const tellEveryMs = 200;
 const clockEveryMs = 1_000;
 const commitDeadlineMs = 5_000;
 /** Room in a message for its headers and for what the run's end adds to its record. */
@@ -82,8 +74,7 @@ interface State {
   readonly deps: CatalogueDeps;
   readonly facts: CatalogueFacts;
   readonly core: Resolver;
-  /** What of a partition's state is not written yet, by the key of its record. */
-  readonly toTell: Map<string, { readonly partition: StretchPartition; readonly change: Change }>;
+  readonly telling: JobTelling;
   /** Tables whose rows are still to be read, by name. */
   readonly unread: Map<string, TableFile>;
   readonly redos: Redos;
@@ -110,17 +101,19 @@ export const catalogueResolverActor = (
     const ages = new AgeAlarm();
     const alarm = new SourceAlarm(node.log, ofFiles);
     for (let first = true; ; first = false) {
+      const facts = new CatalogueFacts(site, catalogue);
+      const core = new Resolver({
+        kinds: catalogue.recogniser.kinds,
+        jobs: [...catalogue.jobs.values()],
+        missionStart: site.missionStart ?? Number.POSITIVE_INFINITY,
+      });
       const state: State = {
         node,
         catalogue,
         deps,
-        facts: new CatalogueFacts(site, catalogue),
-        core: new Resolver({
-          kinds: catalogue.recogniser.kinds,
-          jobs: [...catalogue.jobs.values()],
-          missionStart: site.missionStart ?? Number.POSITIVE_INFINITY,
-        }),
-        toTell: new Map(),
+        facts,
+        core,
+        telling: new JobTelling({ node, catalogue, facts, core }),
         unread: new Map(),
         redos: new Redos(),
         redoShare: new RedoShare(),
@@ -162,6 +155,7 @@ const oneLife = (
         {
           bucket: ledgerBucket,
           keys: state.facts.keys,
+          trouble: (cause) => node.log("warn", "the ledger cannot be followed", { cause }),
           each: (change) => {
             take(state, change);
             Queue.offerUnsafe(state.wake, undefined);
@@ -180,7 +174,7 @@ const oneLife = (
       Queue.offerUnsafe(state.wake, undefined);
       // Together: a life in which one of them has ended would go on deaf or dumb, and nobody would hear of it.
       yield* Effect.all(
-        [forEverTick(state, others), watchOthers(others), forEverTell(state), forEverDecide(state)],
+        [forEverTick(state, others), watchOthers(others), state.telling.forEver, forEverDecide(state)],
         {
           concurrency: "unbounded",
           discard: true,
@@ -255,7 +249,7 @@ const decideAll = (state: State): Effect.Effect<void> =>
     for (;;) {
       for (const fact of state.redos.facts(state.core)) state.core.apply(fact);
       const { changed, starts, left } = state.core.decide(decidedAtOnce);
-      for (const change of changed) toTell(state, change);
+      for (const change of changed) state.telling.add(change);
       if (starts.length > 0) {
         state.beginning += starts.length;
         void beginAll(state, starts).finally(() => {
@@ -269,13 +263,6 @@ const decideAll = (state: State): Effect.Effect<void> =>
       else yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)));
     }
   });
-
-function toTell(state: State, change: Change): void {
-  const job = state.catalogue.jobs.get(change.job);
-  const partition = job === undefined ? null : partitionOf(job, change.partition, state.core.index.calendar);
-  if (partition === null) return;
-  state.toTell.set(partitionKey(change.job, partition), { partition, change });
-}
 
 /** Up to which minor version runs of the partition have begun; null where we have not seen all of them. */
 function begunSoFar({ core, facts }: State, start: Start): number | null {
@@ -393,7 +380,10 @@ async function beginAll(state: State, starts: ReadonlyArray<Start>): Promise<voi
 async function commitAll(state: State, group: ReadonlyArray<Beginning>): Promise<void> {
   const { node, facts } = state;
   const writes = group.flatMap((one) => one.writes);
+  const keys = group.map(({ key }) => key);
+  state.telling.begins(keys);
   const answer = await commitUnsafe(node.nats, "begin runs", writes, commitDeadlineMs);
+  state.telling.begun(keys);
   if (!("_tag" in answer)) {
     let at = 0;
     for (const { start, key, record, run, writes: own } of group) {
@@ -458,88 +448,9 @@ async function outrun(state: State, { key, runKey }: Beginning): Promise<string>
   try {
     const [job, run] = await getManyUnsafe(node.nats, ledgerBucket, [key, runKey]);
     if (run !== null && run !== undefined && !run.ended) applyRun(state, decodeRun(runKey, run.data));
-    learnStanding(state, key, job ?? null);
+    learnStanding(state.facts, key, job ?? null);
     return "another node has written of it";
   } catch (cause) {
     return String(cause);
   }
-}
-
-/** A job's record as it was just read. Of a day that was purged nothing comes down the ledger. */
-function learnStanding({ facts }: State, key: string, entry: Entry | null): void {
-  if (entry === null) return facts.purged(key);
-  const record = entry.ended ? null : jobOrNull(key, entry.data);
-  // What is no record of a job is learnt when it comes down, after all that was written before it.
-  if (entry.ended || record !== null) facts.stands(key, entry.revision, record);
-}
-
-const forEverTell = (state: State): Effect.Effect<never> =>
-  Effect.forever(
-    Effect.gen(function* () {
-      // Nodes of a site tell the same things: out of step, the second finds it said.
-      const random = yield* Random.next;
-      yield* Effect.sleep(tellEveryMs * (0.5 + random));
-      yield* Effect.promise(() => tellAll(state));
-    }),
-  );
-
-interface Telling {
-  readonly key: string;
-  readonly change: Change;
-  readonly record: JobRecord;
-  readonly write: Write;
-}
-
-async function tellAll(state: State): Promise<void> {
-  const all: Array<Telling> = [];
-  for (const [key, { partition, change }] of state.toTell) {
-    const telling = tellingOf(state, key, partition, change);
-    if (telling === null) state.toTell.delete(key);
-    else all.push(telling);
-  }
-  for (let at = 0; at < all.length; at += jobRecordsPerCommitMax) {
-    const some = all.slice(at, at + jobRecordsPerCommitMax);
-    const done = await tell(state, some);
-    // Of a conflict nobody says whose it is: one by one, all but that one get through.
-    if (!done && some.length > 1) for (const one of some) await tell(state, [one]);
-  }
-}
-
-/** Null where the record says so already. */
-function tellingOf(state: State, key: string, partition: StretchPartition, change: Change): Telling | null {
-  const { job: name, status } = change;
-  const job = state.catalogue.jobs.get(name);
-  if (job === undefined) return null;
-  const { revision, said, minor } = state.facts.standing(key);
-  // It was never said that there is such a partition.
-  if (status.state === "none" && said === null) return null;
-  const run = status.hash === null ? null : recordKey(placeOfRun(job.lane, name, partition, status.hash));
-  const record = jobRecordOf(job, partition, status, run, state.node.nats.now(), minor);
-  if (saying(record) === said) return null;
-  return { key, change, record, write: ledgerPut(key, encodeJson(record), revision) };
-}
-
-/** @returns false for a conflict, after which what stands now comes down the ledger, or is read on the next beat */
-async function tell(state: State, some: ReadonlyArray<Telling>): Promise<boolean> {
-  const { node, facts } = state;
-  const writes = some.map((one) => one.write);
-  const answer = await commitUnsafe(node.nats, "tell of jobs", writes, commitDeadlineMs);
-  if (!("_tag" in answer)) {
-    some.forEach(({ key, change, record }, i) => {
-      facts.stands(key, answer[i] ?? 0, record);
-      // What was decided while this was written is still to be told.
-      if (state.toTell.get(key)?.change === change) state.toTell.delete(key);
-    });
-    return true;
-  }
-  if (answer._tag !== "TransactionConflict") {
-    node.log("warn", "job records could not be written yet", { records: some.length, cause: answer.message });
-    return true;
-  }
-  const [only] = some;
-  if (some.length === 1 && only !== undefined) {
-    const entry = await getUnsafe(node.nats, ledgerBucket, only.key).catch(() => undefined);
-    if (entry !== undefined) learnStanding(state, only.key, entry);
-  }
-  return false;
 }

@@ -32,6 +32,17 @@ describe("orders", () => {
     const force = await orrery(of, "force", l1a, "20260320");
     expect(force.stdout).toContain("Not all of its inputs are there: swe/l0/raw: none for 20260320");
     expect(force.stdout).toContain("orrery release swe/l1a/all 20260320 --asked takes this back");
+    await reaches(of, l1a, "20260320", "blocked");
+    const back = await orrery(of, "release", l1a, "20260320", "--asked");
+    expect(back.stdout).toContain("what was asked of it is taken back");
+    // Nothing of that day has come, so there is no such partition any more.
+    await until(
+      () => orrery(of, "why", l1a, "20260320"),
+      ({ exit, stdout }) => exit === 3 && !stdout.includes("not begun yet"),
+    );
+    const { stdout: left } = await orrery(of, "jobs", "ls", "--job", l1a, "--json");
+    expect(JSON.parse(left)).toMatchObject({ total: 1, partitions: [{ partition: "20260310" }] });
+    expect((await orrery(of, "release", l1a, "20260320", "--asked")).exit).toBe(3);
     await reaches(of, l1a, "20260310", "done");
     // One that was answered is not told of as if it were to come.
     await until(
