@@ -1,6 +1,8 @@
 /** The table of permissions as data: what it says, and that its document says the same. */
 import { describe, expect, it } from "vitest";
 import { covers, credentials, subjectsOf } from "../../../src/sites/permissions.ts";
+import type { SupernodeCredentialName } from "../../../src/sites/supernodePermissions.ts";
+import { supernodeCredentials, supernodeSubjectsOf } from "../../../src/sites/supernodePermissions.ts";
 import { leafSubjects } from "../../../src/sites/leaf.ts";
 import { permissionsDoc } from "../../../src/sites/permissionsDoc.ts";
 import { fill } from "../../../src/sites/template.ts";
@@ -64,6 +66,42 @@ describe("least privilege", () => {
     expect(subscribe.some((pattern) => covers(pattern, "$JS.summit.API.STREAM.DELETE.KV_ledger"))).toBe(
       false,
     );
+  });
+});
+
+describe("least privilege at the supernode", () => {
+  const may = (name: SupernodeCredentialName, subject: string): boolean =>
+    supernodeSubjectsOf(name, "_INBOX.ME").publish.some((pattern) => covers(pattern, subject));
+  const names = Object.keys(supernodeCredentials) as ReadonlyArray<SupernodeCredentialName>;
+  const streams = ["KV_nodes", "KV_sites", "KV_sitesPresence"];
+
+  it("nobody but the admin makes, changes, removes or writes into a stream, and only the keeper purges, of the ledgers", () => {
+    for (const name of names) {
+      for (const verb of ["CREATE", "UPDATE", "DELETE", "RESTORE", "SNAPSHOT", "MSG.DELETE"])
+        for (const stream of streams)
+          expect([name, verb, may(name, `$JS.API.STREAM.${verb}.${stream}`)]).toEqual([name, verb, false]);
+      const purged = streams.filter((stream) => may(name, `$JS.API.STREAM.PURGE.${stream}`));
+      expect([name, purged]).toEqual([name, ["keeper", "node"].includes(name) ? ["KV_sites"] : []]);
+      for (const subject of [
+        "$KV.sites.base.e.file.x",
+        "$KV.sitesPresence.base.e.x",
+        "$SYS.REQ.CLAIMS.UPDATE",
+      ])
+        expect([name, subject, may(name, subject)]).toEqual([name, subject, false]);
+    }
+  });
+
+  it("of a site's streams its nodes reach the ledger, and there no more than a consumer", () => {
+    for (const name of names) {
+      const reaches = may(name, "$JS.base.API.CONSUMER.CREATE.KV_ledger.some");
+      expect([name, reaches]).toEqual([name, ["keeper", "node"].includes(name)]);
+      for (const request of [
+        "STREAM.PURGE.KV_ledger",
+        "STREAM.DELETE.KV_ledger",
+        "CONSUMER.CREATE.KV_nodes.some",
+      ])
+        expect([name, request, may(name, `$JS.base.API.${request}`)]).toEqual([name, request, false]);
+    }
   });
 });
 
