@@ -1,6 +1,7 @@
 /**
  * `npm run chaos -- --faults N --seed S [--json]`: random faults, the same ones for the same seed, over node processes and a server under load.
  * `--seed 1,2,3`: N faults of each, one after the other, and what they come to together.
+ * `npm run chaos -- --upgrade`: nodes are replaced one by one under load, by the next version and back, three times.
  * `npm run chaos -- --receiver`: a receiver of webhooks that is away for a minute, and slow, beside a steady stream of exposures.
  * `npm run chaos -- --sites --faults N --seed S`: the same over three sites, their supernode and the links between.
  * `npm run chaos -- --cut [--seconds N]`: one of the sites cut off from the supernode for minutes.
@@ -11,11 +12,13 @@ import type { FaultReport, FaultSettings } from "./faults.ts";
 import { isGood, runFaults } from "./faults.ts";
 import { judge, mutations } from "./mutations.ts";
 import { runReceiver } from "./receiverDown.ts";
+import { runUpgrade } from "./upgrade.ts";
 import { merged, recoveryTable } from "./recovery.ts";
 import { runSitesSeeds, tellCut } from "./sites/tell.ts";
 
 const usage = `Usage: npm run chaos -- [--faults N] [--seed S[,S…]] [--nodes N] [--brisk] [--json]
        npm run chaos -- --receiver [--json]
+       npm run chaos -- --upgrade [--json]
        npm run chaos -- --sites [--faults N] [--seed S[,S…]] [--brisk] [--json]
        npm run chaos -- --cut [--seconds N] [--json]
        npm run chaos -- --mutations [--only WORD]`;
@@ -101,6 +104,7 @@ async function main(): Promise<number> {
       brisk: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       receiver: { type: "boolean", default: false },
+      upgrade: { type: "boolean", default: false },
       sites: { type: "boolean", default: false },
       cut: { type: "boolean", default: false },
       seconds: { type: "string", default: "180" },
@@ -115,6 +119,18 @@ async function main(): Promise<number> {
   }
   if (values.mutations) return (await runMutations(values.only)) === 0 ? 0 : 1;
   const progress = values.json ? (line: string): void => void process.stderr.write(`${line}\n`) : say;
+  if (values.upgrade) {
+    const report = await runUpgrade({ rounds: 3, betweenMs: 5_000 }, progress);
+    if (values.json) say(JSON.stringify(report, null, 2));
+    for (const words of report.wrong.slice(0, 50)) progress(words);
+    const { accepted, runs, ends, failed, triesMost, overNext, overThis, wrong } = report;
+    progress(
+      `${ends.length} nodes replaced (${ends.join(", ")}); ${accepted} files accepted, ${runs} runs; ${failed.length} requests refused ` +
+        `while a node was away, at most ${triesMost} tries each; ${overNext} records of the next version rewritten by this one, ${overThis} the other way`,
+    );
+    progress(`${wrong.length} violations`);
+    return wrong.length === 0 && ends.every((end) => end.endsWith(": 0")) ? 0 : 1;
+  }
   if (values.receiver) {
     const report = await runReceiver({ phaseMs: 20_000, downMs: 60_000, slowMs: 5_000 }, progress);
     if (values.json) say(JSON.stringify(report, null, 2));

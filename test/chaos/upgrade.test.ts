@@ -24,7 +24,7 @@ describe("a site whose nodes are replaced one by one while files come, by the ne
       expect(report.overThis).toBeGreaterThan(10 * rounds);
       expect(report.putBackWhole).toBeGreaterThan(10 * rounds);
     },
-    long ? 600_000 : 90_000,
+    long ? 600_000 : 150_000,
   );
 });
 
