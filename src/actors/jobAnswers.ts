@@ -13,6 +13,7 @@ import { BadQuestion } from "./BadQuestion.ts";
 import { expectedAnswer, whyAnswer } from "./causeAnswers.ts";
 import { listAnswer, needsAnswer, previewAnswer } from "./fileAnswers.ts";
 import { lineageAnswer } from "./lineageAnswer.ts";
+import { placesAnswer } from "./placesAnswer.ts";
 import { nodesOfRedo, rangeOfRedo } from "./redos.ts";
 import { untakenOf } from "./untaken.ts";
 
@@ -102,5 +103,6 @@ export const answers: ReadonlyMap<string, JobAnswer> = new Map<string, JobAnswer
   ["needs", needsAnswer],
   ["lineage", lineageAnswer],
   ["ls", listAnswer],
+  ["places", placesAnswer],
   ["aged", (known): AgedAnswer => ({ aged: agedOf(known), untaken: untakenOf(known) })],
 ]);
