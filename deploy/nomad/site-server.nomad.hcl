@@ -132,6 +132,8 @@ job "orrery-server" {
           listen: 0.0.0.0:{{ env "NOMAD_PORT_client" }}
           https: {{ env "NOMAD_ADDR_monitor" }}
           max_payload: 8MB
+          # A connection that something on the way has forgotten is given up within half a minute.
+          ping_interval: "10s"
           tls {
             cert_file: /secrets/server.pem
             key_file: /secrets/server.key

@@ -146,6 +146,8 @@ job "orrery-supernode" {
           # A user's JWT holds its permissions, and comes in one line.
           max_control_line: 64KB
           max_payload: 8MB
+          # A connection that something on the way has forgotten is given up within half a minute.
+          ping_interval: "10s"
           lame_duck_grace_period: 10s
           lame_duck_duration: 30s
           tls {
