@@ -2,7 +2,7 @@
  * The one way in: whatever announces an object (webhook, directory, NATS subject, replay, a job's output) ends here. An arrival
  * that is answered as accepted is on disk; what cannot be understood is parked with its raw text; nothing is dropped unseen.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, hash, timingSafeEqual } from "node:crypto";
 import * as Redacted from "effect/Redacted";
 import type { Site, Lane } from "../config/Site.ts";
 import { commitQueueMax } from "../limits.ts";
@@ -254,5 +254,5 @@ export class FrontDoor {
 }
 
 function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }
