@@ -17,7 +17,7 @@ import { makeMisreadable, makeNext } from "./otherVersion.ts";
 const shots = "shots";
 const nodes = ["a", "b"] as const;
 const filesEveryMs = 25;
-const shotsEveryMs = 150;
+const shotsEveryMs = 300;
 const runSeconds = 0.6;
 /** How long each batch is in the driver: whoever is told to end has one in hand. */
 const delayMs = 60;
@@ -62,7 +62,7 @@ jobs:
     inputs: [{ lane: ${shots}, count: 1 }]
     command: [/bin/sh, -ec, 'sleep ${runSeconds}; echo "$ORRERY_EXPOSURE" >> ${folder}/looked.txt']
     timeLimit: 20 s
-    workers: 2
+    workers: 3
 `;
 
 /** Kinds of plain files: some are tried again by whichever node comes next, some are bad. */
@@ -305,7 +305,7 @@ export async function runUpgrade(
       over.abort();
       await load;
     }
-    await cluster.rest(30_000);
+    await cluster.rest(90_000);
     await runsAreOver(cluster);
     const { overNext, overThis, wrong } = rewritten(of);
     const arrivals = await putBack(of);
@@ -337,7 +337,7 @@ export async function runUpgrade(
 }
 
 const runsAreOver = (cluster: Cluster): Promise<true> =>
-  cluster.history.until("all runs are over", 30_000, () => {
+  cluster.history.until("all runs are over", 90_000, () => {
     const jobs = [...cluster.history.latest.values()].filter(({ key }) => key.startsWith("job."));
     const shotsKnown = [...cluster.history.latest.keys()].filter((key) => key.startsWith("exposure.")).length;
     return (
