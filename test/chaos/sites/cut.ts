@@ -26,7 +26,7 @@ export const namedMsMax = 60_000;
 export const healMsMax = 30_000;
 /** After the load is over everything is settled, and then equal, within these. */
 const restMsMax = 60_000;
-const equalMsMax = 20_000;
+const equalMsMax = 30_000;
 
 const cutSite = "summit";
 const rebuiltSite = "archive";

@@ -75,7 +75,7 @@ export async function tellCut(seconds: number, progress: Say, say: Say | null): 
     for (const line of timeline) say(line);
     for (const words of wrong.slice(0, 60)) say(words);
     say(
-      `cut off for ${seconds} s: ${during.toFixed(1)} files/s settled, ${(during / before).toFixed(2)} of before (${control.toFixed(2)} at a site beside it); named after ${since(namedMs)}; ` +
+      `cut off for ${seconds} s: ${during.toFixed(1)} files/s settled, ${(during / before).toFixed(2)} of before (${control.toFixed(2)} at a site beside it); ${namedMs === null ? "over before it had to be named" : `named after ${since(namedMs)}`}; ` +
         `all at the supernode ${since(healMs)} after the heal, equal ${since(equalMs)} after rest; ${files} files, ${wrong.length} violations`,
     );
   }
