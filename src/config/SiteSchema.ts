@@ -535,13 +535,37 @@ export type JobFile = SiteFile["jobs"][string];
 export type WebhookFile = SiteFile["webhooks"][string];
 export type StorageFile = SiteFile["storage"][string];
 
-/** JSON Schema (draft 2020-12) of a site file, for editors: `# yaml-language-server: $schema=…`. */
+/** Keys that the file of a supernode may not have. */
+export const keysOfSites = [
+  "storage",
+  "lanes",
+  "enqueuer",
+  "watch",
+  "jobs",
+  "catalogue",
+  "missionStart",
+  "webhooks",
+  "visits",
+  "actors",
+] as const satisfies ReadonlyArray<keyof SiteFile>;
+
+/**
+ * JSON Schema (draft 2020-12) of a site file, for editors: `# yaml-language-server: $schema=…`. What a supernode's file has to have and
+ * may not have differs, as `decodeSiteFile` and the rules have it.
+ */
 export function siteJsonSchema(): Readonly<Record<string, unknown>> {
-  const document = Schema.toJsonSchemaDocument(SiteSchema, { onExcessProperty: "error" });
+  const { schema, definitions } = Schema.toJsonSchemaDocument(SiteSchema, { onExcessProperty: "error" });
+  const required = Array.isArray(schema["required"]) ? schema["required"].map(String) : [];
+  const ofSites = new Set<string>(keysOfSites);
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Orrery site file",
-    ...document.schema,
-    $defs: document.definitions,
+    ...schema,
+    required: required.filter((key) => !ofSites.has(key)),
+    if: { properties: { supernode: { const: true } }, required: ["supernode"] },
+    // oxlint-disable-next-line unicorn/no-thenable -- a keyword of JSON Schema
+    then: { propertyNames: { not: { enum: keysOfSites } } },
+    else: { required: required.filter((key) => ofSites.has(key)) },
+    $defs: definitions,
   };
 }

@@ -2,20 +2,7 @@
 import { isRecord } from "../decode.ts";
 import type { Finding } from "../document.ts";
 import type { SiteFile } from "../SiteSchema.ts";
-import { siteRoles, supernodeRoles } from "../SiteSchema.ts";
-
-const ofSites = [
-  "storage",
-  "lanes",
-  "enqueuer",
-  "watch",
-  "jobs",
-  "catalogue",
-  "missionStart",
-  "webhooks",
-  "visits",
-  "actors",
-];
+import { keysOfSites, siteRoles, supernodeRoles } from "../SiteSchema.ts";
 
 /** @param raw the file before defaults were filled in */
 export function supernodeRules(file: SiteFile, raw: unknown): ReadonlyArray<Finding> {
@@ -24,7 +11,7 @@ export function supernodeRules(file: SiteFile, raw: unknown): ReadonlyArray<Find
 
 function onlyOfSites(raw: unknown): ReadonlyArray<Finding> {
   const given = isRecord(raw) ? raw : {};
-  return ofSites
+  return keysOfSites
     .filter((key) => key in given)
     .map((key) => ({
       path: [key],

@@ -196,10 +196,27 @@ describe("the JSON Schema for editors", () => {
       $schema: "https://json-schema.org/draft/2020-12/schema",
       type: "object",
       additionalProperties: false,
-      required: ["name", "lanes"],
+      required: ["name"],
     });
     const undescribed = propertiesOf(schema).filter(([, property]) => !("description" in property));
     expect(undescribed.map(([name]) => name)).toEqual([]);
+  });
+
+  it.each([
+    ["a site with lanes", { name: "a", lanes: {} }, []],
+    ["a site that says it is no supernode", { name: "a", supernode: false, lanes: {} }, []],
+    ["a site without lanes", { name: "a" }, ["lanes is missing"]],
+    ["a site without lanes that says so", { name: "a", supernode: false }, ["lanes is missing"]],
+    ["a supernode", { name: "hub", supernode: true, nats: {} }, []],
+    ["a supernode without a name", { supernode: true }, ["name is missing"]],
+    [
+      "a supernode with lanes",
+      { name: "hub", supernode: true, lanes: {}, jobs: {} },
+      ["lanes is refused", "jobs is refused"],
+    ],
+    ["an unknown key", { name: "hub", supernode: true, lane: {} }, ["lane is refused"]],
+  ])("of the keys it wants and refuses: %s", (_what, value, faults) => {
+    expect(keyFaults(schema, value)).toEqual(faults);
   });
 
   it("is JSON, with the defaults as the file would write them", () => {
@@ -220,6 +237,33 @@ it("docs/site-file.md has a row for every key, with its default and what it is f
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** What is wrong with the keys of the value itself: the part of JSON Schema that is about these, and no more. */
+function keyFaults(schema: Json, value: Json): ReadonlyArray<string> {
+  const { required, properties, additionalProperties, propertyNames } = schema as {
+    readonly required?: ReadonlyArray<string>;
+    readonly properties?: Readonly<Record<string, Json>>;
+    readonly additionalProperties?: boolean;
+    readonly propertyNames?: { readonly not: { readonly enum: ReadonlyArray<string> } };
+  };
+  const known = Object.keys(properties ?? {});
+  const branch = !("if" in schema)
+    ? undefined
+    : keyFaults(schema["if"] as Json, value).length === 0
+      ? schema["then"]
+      : schema["else"];
+  return [
+    ...(required ?? []).filter((key) => !(key in value)).map((key) => `${key} is missing`),
+    ...Object.keys(value).flatMap((key) => {
+      const property = properties?.[key];
+      if (property !== undefined && "const" in property && property["const"] !== value[key])
+        return [`${key} is another`];
+      const unknown = additionalProperties === false && !known.includes(key);
+      return unknown || propertyNames?.not.enum.includes(key) === true ? [`${key} is refused`] : [];
+    }),
+    ...(branch === undefined ? [] : keyFaults(branch as Json, value)),
+  ];
+}
+
 /** Every property of every object in a JSON Schema. */
 function propertiesOf(schema: unknown): ReadonlyArray<readonly [string, Json]> {
   if (Array.isArray(schema)) return schema.flatMap(propertiesOf);
@@ -227,7 +271,8 @@ function propertiesOf(schema: unknown): ReadonlyArray<readonly [string, Json]> {
   return Object.entries(schema).flatMap(([key, value]: [string, unknown]) =>
     key === "properties" && typeof value === "object" && value !== null
       ? [...Object.entries(value as Readonly<Record<string, Json>>), ...propertiesOf(Object.values(value))]
-      : key === "default"
+      : // A condition describes no key.
+        key === "default" || key === "if"
         ? []
         : propertiesOf(value),
   );
