@@ -1,4 +1,4 @@
-# The nodes of one role at one site. All roles are the same program, so their job exists once; a role is a file of what
+# The nodes of one role at one site, or at the supernode. All roles are the same program, so their job exists once; a role is a file of what
 # differs:
 #
 #   nomad job run -var-file=vars/SITE.hcl -var-file=roles/ROLE.hcl node.nomad.hcl
@@ -16,6 +16,7 @@ variable "site" {
     user        = string
     site_file   = string
     scratch     = string
+    secrets     = map(string)
     nodes       = map(object({ min = number, max = number }))
   })
 }
@@ -25,6 +26,7 @@ variable "role" {
     name    = string
     actors  = string
     canary  = number
+    apart   = bool
     scratch = bool
     query   = string
     cpu     = number
@@ -42,14 +44,9 @@ locals {
 
   args = ["start", "$${NOMAD_TASK_DIR}/site.yaml", "--http-port", "$${NOMAD_PORT_http}"]
 
-  # Files under secrets/, and the items of the job's own Nomad variable that they hold.
-  secrets = {
-    "node.creds" = "credentials"
-    "ca.pem"     = "ca"
-    "s3.id"      = "s3_id"
-    "s3.key"     = "s3_key"
-    "notify"     = "notify"
-  }
+  # Files under secrets/, and the items of the job's own Nomad variable that they hold: those of every node, and the site's.
+  always  = { "node.creds" = "credentials", "ca.pem" = "ca" }
+  secrets = merge(local.always, var.site.secrets)
 }
 
 job "orrery-node" {
@@ -81,6 +78,15 @@ job "orrery-node" {
       lost_after = "168h"
       replace    = false
       reconcile  = "keep_original"
+    }
+
+    dynamic "constraint" {
+      for_each = var.role.apart ? ["distinct_hosts"] : []
+
+      content {
+        operator = constraint.value
+        value    = "true"
+      }
     }
 
     restart {

@@ -16,6 +16,7 @@ import { childrenOf, Modeller, textOf } from "./model.ts";
 import type { Refusal } from "./refusal.ts";
 import { inOrder } from "./refusal.ts";
 import { rules } from "./rules.ts";
+import { concerns, goTogether, unmatchedRoles } from "./sitesAndRoles.ts";
 import { kindFault, levelOf, structureFaults } from "./structure.ts";
 import type { Declared, Type } from "./variables.ts";
 import { declaredIn, typeFault, variableFaults } from "./variables.ts";
@@ -59,7 +60,9 @@ export async function checkDeployment(files: ReadonlyMap<string, string>): Promi
     if (faults.length > 0) broken.add(file);
     refusals.push(...faults, ...variableFaults(file, tree));
   }
-  refusals.push(...variables.flatMap((each) => givenFaults(each, jobs)));
+  const concerned = (each: Parsed) => jobs.filter((job) => concerns(each, job, files));
+  refusals.push(...variables.flatMap((each) => givenFaults(each, concerned(each))));
+  refusals.push(...unmatchedRoles(variables));
   const done: Array<Checked["jobs"][number]> = [];
   const functions: Functions = {
     file: (path) => {
@@ -69,7 +72,11 @@ export async function checkDeployment(files: ReadonlyMap<string, string>): Promi
     },
   };
   for (const job of jobs.filter(({ file }) => !broken.has(file))) {
-    for (const chosen of choices(job, variables)) {
+    for (const chosen of choices(
+      job,
+      variables.filter((each) => concerned(each).includes(job)),
+    )) {
+      if (!goTogether(chosen)) continue;
       const modeller = new Modeller(job.file, functions);
       const scope = Object.assign({}, ...chosen.map(({ json }) => json)) as Scope;
       const model = await modeller.job(job.tree, job.json, scope);

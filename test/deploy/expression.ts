@@ -187,6 +187,8 @@ function call(name: string, given: ReadonlyArray<Value>, functions: Functions): 
       return asText(first).replaceAll(asText(second), asText(third));
     case "join":
       return isList(second) ? second.map(asText).join(asText(first)) : "";
+    case "merge":
+      return Object.assign({}, ...given.filter(isObject)) as Value;
     case "keys":
       return isObject(first) ? Object.keys(first) : [];
     case "values":

@@ -38,6 +38,7 @@ describe("the Nomad files", () => {
     const { refusals, jobs } = await checked;
     expect(refusals.map(renderRefusal)).toEqual([]);
     expect(jobs.map(combination).toSorted()).toEqual([
+      "node.nomad.hcl vars/hub.hcl roles/keepers.hcl",
       "node.nomad.hcl vars/summit.hcl roles/followers.hcl",
       "node.nomad.hcl vars/summit.hcl roles/front.hcl",
       "node.nomad.hcl vars/summit.hcl roles/ingesters.hcl",
@@ -54,7 +55,8 @@ describe("the Nomad files", () => {
       const [other] = changed("vars/summit.hcl", 'driver  = "docker"', `driver  = "${driver}"`);
       const { refusals, jobs } = await checkDeployment(other);
       expect(refusals.map(renderRefusal)).toEqual([]);
-      for (const { job } of jobs.filter(({ file }) => /^(?:node|run)\./.test(file))) {
+      const ofSummit = jobs.filter(({ variables }) => variables.includes("vars/summit.hcl"));
+      for (const { job } of ofSummit.filter(({ file }) => /^(?:node|run)\./.test(file))) {
         const [config] = within(job, "config");
         expect(config?.settings.get("command")?.value).toBe("/usr/local/bin/orrery");
         expect(config?.settings.has("image")).toBe(false);
@@ -65,7 +67,7 @@ describe("the Nomad files", () => {
     },
   );
 
-  it("are what they say: three servers apart, canaries in front, runs of one try", async () => {
+  it("are what they say: three servers apart, two keepers apart, canaries in front, runs of one try", async () => {
     const byId = new Map((await checked).jobs.map(({ job }) => [textOf(job, "id"), job]));
     const job = (id: string) => byId.get(id) ?? expect.fail(`there is no job ${id}`);
     const [hub] = childrenOf(job("orrery-supernode"), "group");
@@ -73,8 +75,20 @@ describe("the Nomad files", () => {
     expect(within(job("orrery-supernode"), "constraint").map((each) => textOf(each, "operator"))).toContain(
       "distinct_hosts",
     );
-    const [update] = childrenOf(job("orrery-summit-front"), "update");
-    expect(update === undefined ? null : settingOf(update, "auto_promote")).toBe(true);
+    const [keepers] = childrenOf(job("orrery-hub-keepers"), "group");
+    expect(keepers === undefined ? null : numberOf(keepers, "count")).toBe(2);
+    const apart = (id: string) => within(job(id), "constraint").map((each) => textOf(each, "operator"));
+    expect([apart("orrery-hub-keepers"), apart("orrery-summit-front")]).toEqual([["distinct_hosts"], []]);
+    for (const id of ["orrery-summit-front", "orrery-hub-keepers"]) {
+      const [update] = childrenOf(job(id), "update");
+      expect(update === undefined ? null : settingOf(update, "auto_promote")).toBe(true);
+      expect(update === undefined ? null : settingOf(update, "auto_revert")).toBe(true);
+    }
+    const secretsOf = (id: string) =>
+      within(job(id), "template").flatMap(
+        (each) => /^secrets\/(.*)/.exec(textOf(each, "destination"))?.[1] ?? [],
+      );
+    expect(secretsOf("orrery-hub-keepers").toSorted()).toEqual(["ca.pem", "node.creds"]);
     const queries = ["ingesters", "runners"].map((role) =>
       within(job(`orrery-summit-${role}`), "check").map((check) => textOf(check, "query")),
     );
@@ -128,14 +142,14 @@ describe("the Nomad files", () => {
   });
 
   it("bring a site file that a node of each role starts with", async () => {
-    const task = mkdtempSync(join(tmpdir(), "orrery-task-"));
+    const folderOfTasks = mkdtempSync(join(tmpdir(), "orrery-task-"));
     try {
-      for (const name of ["local", "secrets"]) mkdirSync(join(task, name));
-      writeFileSync(join(task, "local/site.yaml"), files.get("sites/summit.yaml") ?? "");
       for (const { job } of (await checked).jobs.filter(({ file }) => file === "node.nomad.hcl")) {
+        const task = join(folderOfTasks, textOf(job, "id"));
+        for (const name of ["local", "secrets"]) mkdirSync(join(task, name), { recursive: true });
         for (const template of within(job, "template")) {
           const to = textOf(template, "destination");
-          if (to.startsWith("secrets/")) writeFileSync(join(task, to), "secret");
+          writeFileSync(join(task, to), to === "local/site.yaml" ? textOf(template, "data") : "secret");
         }
         const env = within(job, "task").map((each) => settingOf(each, "env"))[0] as Record<string, string>;
         const surroundings = { ...env, ORRERY_NODE: "front-1234abcd" };
@@ -143,7 +157,7 @@ describe("the Nomad files", () => {
         expect([...site.roles].toSorted()).toEqual(env["ORRERY_ROLES"]?.split(",").toSorted());
       }
     } finally {
-      rmSync(task, { recursive: true, force: true });
+      rmSync(folderOfTasks, { recursive: true, force: true });
     }
   });
 });

@@ -9,6 +9,7 @@ import type { Value } from "./expression.ts";
 import { isList } from "./expression.ts";
 import type { Block } from "./model.ts";
 import { childrenOf, durationOf, lineOf, numberOf, settingOf, textOf, within } from "./model.ts";
+import { nodeRules } from "./nodeRules.ts";
 import type { Refusal } from "./refusal.ts";
 
 type Rule = (job: Block) => ReadonlyArray<Refusal>;
@@ -308,4 +309,5 @@ export const rules: ReadonlyArray<Rule> = [
   edge,
   dispatched,
   images,
+  ...nodeRules,
 ];

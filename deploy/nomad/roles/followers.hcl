@@ -4,6 +4,7 @@ role = {
   name    = "followers"
   actors  = "reclaimer,resolver,notifier,visits"
   canary  = 0
+  apart   = false
   scratch = false
   query   = ""
   cpu     = 500

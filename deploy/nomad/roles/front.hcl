@@ -4,6 +4,7 @@ role = {
   name    = "front"
   actors  = "enqueuer,presence"
   canary  = 1
+  apart   = false
   scratch = false
   query   = ""
   cpu     = 500

@@ -5,6 +5,7 @@ role = {
   name    = "ingesters"
   actors  = "ingester"
   canary  = 1
+  apart   = false
   scratch = false
   query   = "ceil(max(orrery_backlog{site=\"SITE\"}) / 20000)"
   cpu     = 1000

@@ -4,6 +4,7 @@ role = {
   name    = "runners"
   actors  = "runner"
   canary  = 0
+  apart   = false
   scratch = true
   query   = "ceil(sum(max by (lane) (orrery_runs_backlog{site=\"SITE\"})) / 8)"
   cpu     = 500

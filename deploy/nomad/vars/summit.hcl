@@ -14,6 +14,10 @@ site = {
   # As seen from the folder of the job files.
   site_file = "sites/summit.yaml"
 
+  # What it reads from secrets/ beside node.creds and ca.pem, which every node has: files, and the items that they hold of the Nomad
+  # variable of each of its jobs.
+  secrets = { "s3.id" = "s3_id", "s3.key" = "s3_key", "notify" = "notify" }
+
   # On a file system that the runners and all hosts of runs share, under one path.
   scratch = "/scratch/orrery"
 
