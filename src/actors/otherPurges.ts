@@ -2,7 +2,11 @@
  * Days that other sites have purged, purged from what is held of them here. No job is decided by it: files of lanes with names are kept
  * for good. It is for all that such a site's other lanes bring, which would otherwise grow without end.
  *
- * A site says in `purged.file.<lane>` what it purges, behind everything that it speaks of: so whatever stands before that key goes.
+ * A site says in `purged.file.<lane>` what it purges, behind everything that it speaks of: so whatever stands before that key goes, and
+ * what comes of such a day afterwards stays. Not exactly up to `upTo`, as the keeper does: a message here says which sequence it had at
+ * the supernode, and no more which at its site. What came between the two goes here at once, and at its site an hour later.
+ *
+ * Done once for each time that it is told: a site tells it every hour, and a node that starts hears it again. A purged value can come back.
  */
 import * as Effect from "effect/Effect";
 import type { Change } from "../jetstream/follower.ts";

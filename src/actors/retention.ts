@@ -74,10 +74,11 @@ export const purgeOldDays = (
     yield* scan(node.nats, ledgerBucket, ["due.>", "waiting.>", "parked.>"], (entry) => {
       for (const day of entry.key.match(/\.\d{8}\./g) ?? []) open.add(day.slice(1, -1));
     });
+    // All of it before anything is purged: where another site holds files of this one, what stands before the word of it goes, so what
+    // comes between `upTo` and the word goes there sooner than here.
+    for (const rule of rules) yield* tellPurged(node, rule, expiredDays(now, rule.days), open, upTo);
     for (const rule of rules) {
-      const days = expiredDays(now, rule.days);
-      yield* tellPurged(node, rule, days, open, upTo);
-      for (const day of days) {
+      for (const day of expiredDays(now, rule.days)) {
         if (open.has(day)) continue;
         if (!rule.exposures) yield* noteFiles(node, rule.lane, day, upTo);
         for (const filter of rule.exposures ? ofNoLane(day) : ofLane(rule, day)) {
