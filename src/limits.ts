@@ -26,6 +26,9 @@ export const nodeRenewEveryMs = 500;
 /** A lease is believed to have run out only after the observer's own renewals were answered for this long. */
 export const believeAfterMs = 1 * nodeLeaseMs;
 
+/** How often a node looks whether the streams that it needs are there. */
+export const streamsEveryMs = 5_000;
+
 /** Sweep of the reclaimer: leases, due, waiting. */
 export const reclaimEveryMs = 500;
 /** Most due items one tick puts back. */

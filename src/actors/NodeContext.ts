@@ -3,6 +3,7 @@ import * as Context from "effect/Context";
 import type { ReclaimRules } from "../jetstream/claims.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import type { Counters } from "./counters.ts";
+import type { Streams } from "./streams.ts";
 import type { Troubles } from "./troubles.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -19,6 +20,7 @@ export class NodeContext extends Context.Service<
     readonly counters: Counters;
     readonly log: Log;
     readonly troubles: Troubles;
+    readonly streams: Streams;
     /** How items of a mailbox are put back; null for a mailbox that this node does not know. */
     readonly reclaimRules: (mailbox: string) => ReclaimRules | null;
   }

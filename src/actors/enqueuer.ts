@@ -226,7 +226,7 @@ async function admitAll(
     if (admission.type === "failed") {
       return refusal(
         503,
-        admission.error.message,
+        await door.fault(admission.error),
         "send the notification again; what is stored already is not stored twice",
       );
     }

@@ -87,6 +87,12 @@ export class FrontDoor {
     return null;
   }
 
+  /** Why nothing could be stored, for who sent it: a stream that somebody deleted answers no more than a NATS that is away. */
+  async fault(error: JetStreamError): Promise<string> {
+    if (!this.#node.nats.link().connected) return error.message;
+    return (await this.#node.streams.look()) ?? error.message;
+  }
+
   /** The lane whose backlog is over its limit, among those that the records would go to. */
   fullLane(buckets: Iterable<string>): string | null {
     for (const bucket of buckets) {

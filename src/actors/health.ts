@@ -15,16 +15,18 @@ export interface Readiness {
 const answerWithinMs = 1_000;
 const running = "running";
 
-/** Ready: connected, JetStream answers within a second, every actor is running. */
+/** Ready: connected, JetStream answers within a second and holds the streams that are needed, every actor is running. */
 export const readinessOf =
   (
-    node: Pick<NodeContextService, "nats">,
+    node: Pick<NodeContextService, "nats" | "streams">,
     actors: () => ReadonlyArray<{ readonly name: string; readonly status: string }>,
   ): (() => Promise<Readiness>) =>
   async () => {
     const link = node.nats.link();
     const nats = { ok: link.connected, detail: link.server };
-    const jetstream = link.connected ? await askJetStream(node) : { ok: false, detail: "not connected" };
+    const answers = link.connected ? await askJetStream(node) : { ok: false, detail: "not connected" };
+    const missing = node.streams.fault;
+    const jetstream = answers.ok && missing !== null ? { ok: false, detail: missing } : answers;
     const states = actors().map(({ name, status }) => ({ name, status }));
     const ready = nats.ok && jetstream.ok && states.every(({ status }) => status === running);
     return { ready, nats, jetstream, actors: states };

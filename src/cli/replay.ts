@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope";
 import { makeCounters } from "../actors/counters.ts";
 import { FrontDoor } from "../actors/frontDoor.ts";
 import type { Admission } from "../actors/frontDoor.ts";
+import { Streams } from "../actors/streams.ts";
 import { Troubles } from "../actors/troubles.ts";
 import { didYouMean } from "../config/nearMiss.ts";
 import type { Lane, Site } from "../config/Site.ts";
@@ -18,7 +19,7 @@ import { mailboxState } from "../jetstream/survey.ts";
 import { replaysConsumer } from "../jetstream/topology.ts";
 import { openStorages } from "../node/storages.ts";
 import { replayed } from "../protocol/arrival.ts";
-import { arrivalsStream, isEncodable, ledgerBucket, recordKey } from "../protocol/keys.ts";
+import { arrivalsStream, isEncodable, kvStream, ledgerBucket, recordKey } from "../protocol/keys.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import type { ObjectInfo, StorageDriver } from "../storage/Storage.ts";
@@ -366,6 +367,7 @@ export const replay = (
       counters,
       log,
       troubles: new Troubles(counters, log),
+      streams: new Streams(nats, [arrivalsStream, kvStream(ledgerBucket)], null, log),
       reclaimRules: () => null,
     };
     const tally: Tally = before?.tally ?? fresh();

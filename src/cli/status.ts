@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { CommandFailed } from "./failures.ts";
-import { misused, ofJetStream } from "./failures.ts";
+import { misused, no, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { sayJson, tell } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
@@ -13,7 +13,11 @@ import { readSupernodeStatus, renderSupernodeStatus } from "./supernodeStatus.ts
 import type { SiteStatus } from "./survey.ts";
 import { readStatus } from "./survey.ts";
 import type { TableOptions } from "./table.ts";
-import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
+import { missingStreams, missingWords } from "../jetstream/missing.ts";
+import { siteTopology } from "../node/link.ts";
+import { JetStreamRejected } from "../protocol/errors.ts";
+import type { NatsUnavailable } from "../protocol/errors.ts";
+import { kvStream, ledgerBucket, nodesBucket } from "../protocol/keys.ts";
 
 export interface StatusOptions {
   readonly site: string | null;
@@ -32,11 +36,23 @@ function redraw(io: IoService, text: string): void {
 }
 
 interface Look {
-  readonly seen: SiteStatus | SupernodeStatus;
+  readonly seen: (SiteStatus | SupernodeStatus) & { readonly missing: ReadonlyArray<string> };
   readonly text: () => string;
+  /** Streams that somebody deleted; null: all are there. */
+  readonly fault: string | null;
 }
 
-const lookAt = (io: IoService, link: SiteLink): Effect.Effect<Look, NatsUnavailable | JetStreamRejected> => {
+const streamNotFound = 10059;
+/** Without these nothing can be told. */
+const needed = [kvStream(ledgerBucket), kvStream(nodesBucket)];
+
+const read = (
+  io: IoService,
+  link: SiteLink,
+): Effect.Effect<
+  { readonly seen: SiteStatus | SupernodeStatus; readonly text: () => string },
+  NatsUnavailable | JetStreamRejected
+> => {
   const options = (): TableOptions => ({ color: io.out.color, columns: io.out.columns() });
   return link.site.supernode
     ? Effect.map(readSupernodeStatus(link), (seen) => ({
@@ -45,6 +61,24 @@ const lookAt = (io: IoService, link: SiteLink): Effect.Effect<Look, NatsUnavaila
       }))
     : Effect.map(readStatus(link), (seen) => ({ seen, text: () => renderStatus(seen, options()) }));
 };
+
+const lookAt = (io: IoService, link: SiteLink): Effect.Effect<Look, CommandFailed> =>
+  Effect.gen(function* () {
+    const { site, nats } = link;
+    const names = siteTopology(site, []).streams.map(({ name }) => name);
+    const missing = yield* missingStreams(nats, names).pipe(Effect.mapError(ofJetStream));
+    if (missing.length === names.length) {
+      const detail = "stream not found";
+      return yield* ofJetStream(
+        new JetStreamRejected({ operation: "look at the site", code: streamNotFound, detail }),
+      );
+    }
+    const fault = missing.length === 0 ? null : missingWords(missing, site.supernode ? site.name : null);
+    if (fault !== null && missing.some((name) => site.supernode || needed.includes(name)))
+      return yield* no(fault);
+    const { seen, text } = yield* read(io, link).pipe(Effect.mapError(ofJetStream));
+    return { seen: { ...seen, missing }, text, fault };
+  });
 
 export const status = (
   io: IoService,
@@ -55,11 +89,13 @@ export const status = (
       return yield* misused(`--every ${options.every}: it may be 0.2 to ${everySecondsMax} seconds`);
     }
     const link = yield* openSite(io, options.site);
-    const look = lookAt(io, link).pipe(Effect.mapError(ofJetStream));
+    const look = lookAt(io, link);
     if (!options.watch) {
-      const { seen, text } = yield* look;
-      if (options.json) return sayJson(io, seen);
-      return io.out.write(text());
+      const { seen, text, fault } = yield* look;
+      if (options.json) sayJson(io, seen);
+      else io.out.write(text());
+      if (fault !== null) return yield* no(options.json ? "" : fault);
+      return undefined;
     }
     // ^C is how one stops watching.
     io.run.onSignal = 0;
@@ -77,8 +113,9 @@ export const status = (
         );
         if (found !== null && options.json) io.out.write(`${JSON.stringify(found.seen)}\n`);
         else if (found !== null) {
-          if (terminal) redraw(io, found.text());
-          else io.out.write(`${found.text()}\n`);
+          const fault = found.fault === null ? "" : `\n${found.fault}\n`;
+          if (terminal) redraw(io, `${found.text()}${fault}`);
+          else io.out.write(`${found.text()}${fault}\n`);
         }
         yield* Effect.sleep(Math.round(options.every * 1_000));
       }),

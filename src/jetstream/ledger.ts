@@ -2,11 +2,12 @@
  * Reading the site's buckets. Reads that decide something go through the stream's leader; listings and followers may lag.
  * Writing is `transaction.ts`: there is no other way in.
  */
-import { DeliverPolicy } from "@nats-io/jetstream";
+import { DeliverPolicy, JetStreamApiError } from "@nats-io/jetstream";
 import type { Msg } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
 import { requestDeadlineMs } from "../limits.ts";
-import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
+import { JetStreamRejected } from "../protocol/errors.ts";
+import type { NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
 import { decodeRecord, slotOrIdle } from "../protocol/records.ts";
 import type { ClaimSlot, LedgerRecord } from "../protocol/records.ts";
@@ -83,8 +84,12 @@ const isMarkerMessage = ({ headers }: Msg): boolean =>
 
 type ReadError = NatsUnavailable | JetStreamRejected;
 
+const streamNotFound = 10059;
+
 const asReadError = (cause: unknown): ReadError => {
   const tagged = cause as { readonly _tag?: string };
+  if (cause instanceof JetStreamApiError && cause.code === streamNotFound)
+    return new JetStreamRejected({ operation: "read", code: cause.code, detail: cause.message });
   return tagged._tag === "NatsUnavailable" || tagged._tag === "JetStreamRejected"
     ? (cause as ReadError)
     : unavailable("read")(cause);

@@ -9,6 +9,7 @@ import type { Counters } from "../actors/counters.ts";
 import { queuesOf, runnerJobs } from "../actors/runJob.ts";
 import { RunsInHand } from "../actors/RunsInHand.ts";
 import type { Log, NodeContextService } from "../actors/NodeContext.ts";
+import { Streams } from "../actors/streams.ts";
 import { Troubles } from "../actors/troubles.ts";
 import type { Site } from "../config/Site.ts";
 import { readDurability } from "../jetstream/embedded.ts";
@@ -175,12 +176,16 @@ export const openLink = (
     const { aroundClock } = settings;
     const nats = aroundClock === null ? connected : { ...connected, now: () => aroundClock(connected.now()) };
     if (!site.supernode) yield* untilAnswered(log, checkFormat(nats));
-    yield* settleTopology(nats, site, siteTopology(site, settings.actors), log);
+    const topology = siteTopology(site, settings.actors);
+    yield* settleTopology(nats, site, topology, log);
     yield* untilAnswered(log, nats.setClock);
     const durability = yield* Effect.promise(() => readDurability(settings.monitor));
     const epoch = `${Date.now().toString(36)}${randomBytes(4).toString("hex")}`;
     const startedAt = new Date().toISOString();
     const troubles = new Troubles(settings.counters, log);
+    const names = topology.streams.map(({ name }) => name);
+    const streams = new Streams(nats, names, site.supernode ? site.name : null, log);
+    yield* Effect.forkScoped(streams.watch);
     const runs = new RunsInHand();
     const describe = (): NodeRecord => ({
       v: recordVersion,
@@ -211,6 +216,7 @@ export const openLink = (
         counters: settings.counters,
         log,
         troubles,
+        streams,
         reclaimRules: mailboxes.reclaim,
       },
     };

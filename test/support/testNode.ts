@@ -2,8 +2,10 @@
 import * as Effect from "effect/Effect";
 import { makeCounters } from "../../src/actors/counters.ts";
 import type { Log, LogLevel, NodeContextService } from "../../src/actors/NodeContext.ts";
+import { Streams } from "../../src/actors/streams.ts";
 import { Troubles } from "../../src/actors/troubles.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
+import { arrivalsStream, kvStream, ledgerBucket } from "../../src/protocol/keys.ts";
 import { saidLine } from "./said.ts";
 
 export interface LogLine {
@@ -31,6 +33,7 @@ export function testNode(nats: NatsService, name = "test"): TestNode {
     counters,
     log,
     troubles: new Troubles(counters, log),
+    streams: new Streams(nats, [arrivalsStream, kvStream(ledgerBucket)], null, log),
     reclaimRules: () => null,
     lines,
   };

@@ -1,0 +1,89 @@
+/** Somebody deletes a stream under a site that runs: it is named wherever one looks, and is no NATS that is away. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { CliResult } from "../support/cli.ts";
+import { runCli } from "../support/cli.ts";
+import type { TestNats } from "../support/nats.ts";
+import { startNats } from "../support/nats.ts";
+import type { TestSite } from "../support/testSite.ts";
+import { ask, startSite, until } from "../support/testSite.ts";
+
+let nats: TestNats;
+let cwd: string;
+let site: TestSite;
+
+const orrery = (...argv: ReadonlyArray<string>): Promise<CliResult> =>
+  runCli([...argv], { cwd, env: { ORRERY_SITE: join(cwd, "site.yaml") } });
+const ready = () => ask(site, { method: "GET", path: "/readyz" });
+
+beforeAll(async () => {
+  nats = await startNats({ topology: null });
+  cwd = mkdtempSync(join(tmpdir(), "orrery-missing-"));
+  const text = `
+name: gone
+node: { name: one }
+nats: { mode: external, servers: ["${nats.server.url}"] }
+http: { host: 127.0.0.1, port: 0 }
+lanes: { raw: { kind: object, buckets: [raw], metadata: key } }
+`;
+  writeFileSync(join(cwd, "site.yaml"), text);
+  site = await startSite(text);
+});
+afterAll(async () => {
+  await site?.stop();
+  rmSync(cwd, { recursive: true, force: true });
+  await nats?.stop();
+});
+
+const notification = (key: string) => ({
+  Records: [
+    { eventName: "ObjectCreated:Put", s3: { bucket: { name: "raw" }, object: { key, size: 1, eTag: key } } },
+  ],
+});
+const words = "stream ARRIVALS is missing: orrery topology apply";
+
+it("is said by the webhook, /readyz, the log and status, until topology apply has made it anew", async () => {
+  expect((await ready()).status).toBe(200);
+  expect(await orrery("status")).toMatchObject({ exit: 0, stderr: "" });
+  await nats.nats.jsm.streams.delete("ARRIVALS");
+
+  const refused = await ask(site, { body: notification("a") });
+  expect([refused.status, refused.body]).toMatchObject([503, { error: words }]);
+  expect(await ready()).toMatchObject({
+    status: 503,
+    body: { ready: false, nats: { ok: true }, jetstream: { ok: false, detail: words } },
+  });
+  expect(site.log).toContainEqual({ level: "error", message: words, fields: { streams: ["ARRIVALS"] } });
+  const status = await orrery("status");
+  expect([status.exit, status.stderr]).toEqual([3, expect.stringContaining(words)]);
+  expect(status.stdout).toContain("NODE");
+  const json = await orrery("status", "--json");
+  expect([json.exit, JSON.parse(json.stdout)]).toMatchObject([3, { missing: ["ARRIVALS"] }]);
+
+  expect((await orrery("topology", "apply")).exit).toBe(0);
+  await until(ready, ({ status: code }) => code === 200, 8_000);
+  expect((await orrery("status")).exit).toBe(0);
+  expect((await ask(site, { body: notification("b") })).status).toBe(200);
+  await until(
+    () => orrery("file", "get", "raw/b"),
+    ({ stdout }) => stdout.includes("known"),
+  );
+});
+
+it("without the ledger nothing else is told, and without any stream there is no site", async () => {
+  const { streams } = nats.nats.jsm;
+  await site.stop();
+  await streams.delete("KV_ledger");
+  const ledgerless = await orrery("status");
+  expect([ledgerless.exit, ledgerless.stderr]).toEqual([
+    3,
+    expect.stringContaining("stream KV_ledger is missing: orrery topology apply"),
+  ]);
+  expect((await orrery("topology", "destroy", "--yes", "gone", "--while-nodes-run")).exit).toBe(0);
+  for (const argv of [["status"], ["file", "get", "raw/b"], ["file", "ls"]]) {
+    const { exit, stderr } = await orrery(...argv);
+    expect([argv, exit, stderr]).toEqual([argv, 1, expect.stringContaining("holds no Orrery site yet")]);
+  }
+});
