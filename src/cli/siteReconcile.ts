@@ -9,7 +9,7 @@ import { failed, misused, no, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
 import type { SourcesOptions } from "./siteSources.ts";
-import { opened } from "./siteSources.ts";
+import { opened, rebuiltOf } from "./siteSources.ts";
 import { count, harmless, plural } from "./words.ts";
 
 export interface ReconcileOptions extends SourcesOptions {
@@ -26,7 +26,9 @@ export const reconcile = (
   options: ReconcileOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { nats } = yield* opened(io, options);
+    const at = yield* opened(io, options);
+    const { nats } = at;
+    const rebuiltBy = yield* rebuiltOf(at, options);
     const states = yield* sourceStates(nats).pipe(Effect.mapError(ofJetStream));
     const source = states.find(({ site }) => site === options.name);
     if (source === undefined) {
@@ -48,7 +50,7 @@ export const reconcile = (
     else show(io, found, options);
     const open = found.missing + found.differs + (found.gone - found.dropped > 0 && !options.dryRun ? 1 : 0);
     if (open === 0 && !(options.dryRun && found.gone > 0)) return undefined;
-    return yield* no(options.json ? "" : advice(found, options));
+    return yield* no(options.json ? "" : advice(found, options, rebuiltBy(source)));
   });
 
 function show(io: IoService, found: Reconciled, { supernode, dryRun }: ReconcileOptions): void {
@@ -69,9 +71,11 @@ function show(io: IoService, found: Reconciled, { supernode, dryRun }: Reconcile
 function advice(
   { refused, missing, differs, site }: Reconciled,
   { dryRun, supernode }: ReconcileOptions,
+  rebuilt: string | null,
 ): string {
+  if (rebuilt !== null) return `${site} was rebuilt, and what is here is of its former life: ${rebuilt}`;
   if (missing + differs > 0) {
-    return `${site} has other keys than came to ${supernode}, as after a restore from a backup: give it a new epoch, and run orrery site apply`;
+    return `${site} has other keys than came to ${supernode}, as when a copy of its store was put back: at the site orrery backup, topology destroy and restore give it a new epoch, which orrery topology apply --supernode ${supernode} takes over`;
   }
   if (refused) return `more than half would go: if ${site} has really lost it, say --even-most`;
   return dryRun ? "without --dry-run they are dropped" : "not all was dropped: run it again";

@@ -16,6 +16,7 @@ import { folderOf, theDeployment } from "./siteFolder.ts";
 import type { Folder } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
 import { newLives, noteLives } from "./siteLife.ts";
+import type { Rebuilt } from "./sourced.ts";
 import { readSourced, sourcedTable } from "./sourced.ts";
 import { plural } from "./words.ts";
 
@@ -86,19 +87,43 @@ export const apply = (
     return undefined;
   });
 
+const applyWords = ({ supernode, dir }: SourcesOptions): string =>
+  `orrery topology apply --supernode ${supernode}${dir === null ? "" : ` --dir ${dir}`}`;
+
+/** By the folder, which tells of lives that the supernode has not taken over yet. */
+export const rebuiltOf = ({ folder, deployment }: Opened, options: SourcesOptions) =>
+  Effect.tryPromise({
+    try: async (): Promise<Rebuilt> => {
+      const lives = await newLives({ folder, deployment });
+      return ({ site, epoch }) => {
+        const present = lives.get(site) ?? deployment.members[site]?.epoch;
+        return present === undefined || present === epoch ? null : applyWords(options);
+      };
+    },
+    catch: ofCause,
+  });
+
 /** Ends with "no" when a site is not heard of, by name: its lag would not tell. */
 export const sources = (
   io: IoService,
   options: SourcesOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { nats } = yield* opened(io, options);
-    const rows = yield* readSourced(nats).pipe(Effect.mapError(ofJetStream));
+    const at = yield* opened(io, options);
+    const rebuilt = yield* rebuiltOf(at, options);
+    const rows = yield* readSourced(at.nats, rebuilt).pipe(Effect.mapError(ofJetStream));
     if (options.json) sayJson(io, { supernode: options.supernode, sites: rows });
     else io.out.write(sourcedTable(rows, { color: io.out.color, columns: io.out.columns() }));
-    const silent = rows.filter((row) => row.silent || row.groupsSilent).map(({ site }) => site);
-    if (silent.length === 0) return undefined;
-    return yield* no(
-      options.json ? "" : `${plural(silent.length, "site")} not heard of: ${silent.join(", ")}`,
-    );
+    const former = rows.filter((row) => row.rebuilt !== null).map(({ site }) => site);
+    const silent = rows
+      .filter((row) => row.rebuilt === null && (row.silent || row.groupsSilent))
+      .map(({ site }) => site);
+    const words = [
+      ...(former.length === 0
+        ? []
+        : [`${plural(former.length, "site")} rebuilt: ${former.join(", ")}; ${applyWords(options)}`]),
+      ...(silent.length === 0 ? [] : [`${plural(silent.length, "site")} not heard of: ${silent.join(", ")}`]),
+    ];
+    if (words.length === 0) return undefined;
+    return yield* no(options.json ? "" : words.join("; "));
   });

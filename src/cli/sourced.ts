@@ -21,7 +21,12 @@ export interface Sourced extends SourceState {
   readonly groups: SourceState | null;
   /** As {@link silent}, of its groups. */
   readonly groupsSilent: boolean;
+  /** What takes over the site's present life, where this is a former one. */
+  readonly rebuilt: string | null;
 }
+
+/** Of a site whose epoch is another by now, the command that has it taken over. */
+export type Rebuilt = (source: Pick<SourceState, "site" | "epoch">) => string | null;
 
 const isSilent = ({ silentMs, error }: SourceState): boolean =>
   error !== null || silentMs === null || silentMs > sourceSilentMsMax;
@@ -36,8 +41,10 @@ const groupStates = (nats: NatsService) =>
     ),
   );
 
+/** @param rebuilt told from the folder of deployments, where there is one */
 export const readSourced = (
   nats: NatsService,
+  rebuilt: Rebuilt = () => null,
 ): Effect.Effect<ReadonlyArray<Sourced>, NatsUnavailable | JetStreamRejected> =>
   Effect.gen(function* () {
     const states = yield* sourceStates(nats);
@@ -47,13 +54,22 @@ export const readSourced = (
       const groupsSilent = groups === null || isSilent(groups);
       return Effect.map(
         countSince(nats, kvStream(sitesBucket), siteSubjects(state.site, state.epoch, "file"), 0),
-        (files) => ({ ...state, files, silent: isSilent(state), groups, groupsSilent }),
+        (files) => ({
+          ...state,
+          files,
+          silent: isSilent(state),
+          groups,
+          groupsSilent,
+          rebuilt: rebuilt(state),
+        }),
       );
     });
   });
 
 function heard(row: Sourced): Cell {
-  const { silentMs, error, lag, groups } = row;
+  const { silentMs, error, lag, groups, rebuilt } = row;
+  // All of a former life may be here, and nothing of the present one.
+  if (rebuilt !== null) return { text: `rebuilt: ${rebuilt}`, style: "red" };
   const ago = silentMs === null ? "never" : `${duration(silentMs)} ago`;
   if (row.silent) return { text: error === null ? `not heard of: ${ago}` : `${ago}: ${error}`, style: "red" };
   if (row.groupsSilent) {

@@ -179,7 +179,19 @@ it("a site that was destroyed lives anew under another epoch, and what it knew b
   await mended(summit);
   const nats = await deployment.connect("summit", "admin");
   await Effect.runPromise(commit(nats, "a file", [ledgerPut("file.files.-.new", Buffer.from("{}"))]));
+  // Until it is taken over: nothing of the present life is here, however much of the former one is.
+  const folder = ["--supernode", "hub", "--dir", deployment.folder];
+  const sources = await deployment.cli("site", "sources", ...folder);
+  const apply = `orrery topology apply ${folder.join(" ")}`;
+  expect([sources.exit, sources.stdout, sources.stderr]).toEqual([
+    3,
+    expect.stringMatching(/summit .*rebuilt: orrery topology apply --supernode hub/),
+    expect.stringContaining(`1 site rebuilt: summit; ${apply}`),
+  ]);
+  const compared = await deployment.cli("site", "reconcile", "summit", "--dry-run", ...folder);
+  expect([compared.exit, compared.stderr]).toEqual([3, expect.stringContaining(`former life: ${apply}`)]);
   const changes = words(await mended(atHub));
+  expect((await deployment.cli("site", "sources", ...folder)).stdout).not.toContain("rebuilt");
   expect(changes).toContain(`site summit: it was rebuilt; epoch ${before} → ${epoch}`);
   expect(changes.join("\n")).toContain(`$KV.sites.summit.${epoch}.file.>`);
   const found = await until(

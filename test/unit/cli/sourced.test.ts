@@ -10,6 +10,7 @@ const row = (more: Partial<Sourced>): Sourced => ({
   silent: false,
   groups: state,
   groupsSilent: false,
+  rebuilt: null,
   ...more,
 });
 const stateOf = (more: Partial<Sourced>): string =>
@@ -26,4 +27,7 @@ it("says of each site what is the matter, its groups last", () => {
     "its groups: no such stream",
   );
   expect(stateOf({ groupsSilent: true, groups: null })).toBe("its groups: not sourced: apply");
+  expect(stateOf({ silent: true, rebuilt: "orrery topology apply --supernode hub" })).toBe(
+    "rebuilt: orrery topology apply --supernode hub",
+  );
 });
