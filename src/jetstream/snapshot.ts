@@ -9,7 +9,7 @@
  * stored.
  */
 import type { Msg, Subscription } from "@nats-io/transport-node";
-import { createInbox } from "@nats-io/transport-node";
+import { createInbox, errors } from "@nats-io/transport-node";
 import { archiveFinishMsMax, archivePieceBytes, archiveWindowBytes, requestDeadlineMs } from "../limits.ts";
 import { JetStreamRejected } from "../protocol/errors.ts";
 import type { NatsService } from "./Nats.ts";
@@ -39,6 +39,7 @@ interface ApiAnswer {
 const ended = 204;
 /** Without a piece for so long it is given up. */
 const silentMsMax = 20_000;
+const listensAgainMs = 50;
 
 function answered(operation: string, message: Msg): ApiAnswer {
   const answer = JSON.parse(new TextDecoder().decode(message.data)) as ApiAnswer;
@@ -183,6 +184,10 @@ export async function archiveUnsafe(
   }
 }
 
+const isNobodyThere = (cause: unknown): boolean =>
+  cause instanceof errors.NoRespondersError ||
+  (cause instanceof errors.RequestError && cause.isNoResponders());
+
 /** Pieces on their way at once: the server answers each when it has it. */
 const piecesInFlight = Math.max(1, Math.floor(archiveWindowBytes / archivePieceBytes / 4));
 
@@ -213,18 +218,37 @@ export async function unarchiveUnsafe(
     throw new JetStreamRejected({ operation: what, code: 0, detail: "the answer does not say where to" });
   }
   const underWay: Array<Promise<void>> = [];
-  const send = async (piece: Uint8Array): Promise<void> => {
-    const answer = await nats.connection
-      .request(subject, piece, { timeout: silentMsMax })
-      .catch((cause: unknown) => {
-        throw unavailable(what)(cause);
-      });
+  const request = (piece: Uint8Array): Promise<Msg> =>
+    nats.connection.request(subject, piece, { timeout: silentMsMax });
+  const send = async (piece: Uint8Array, ask = request): Promise<void> => {
+    const answer = await ask(piece).catch((cause: unknown) => {
+      throw unavailable(what)(cause);
+    });
     // Flow control is empty; anything else is why it does not go on.
     if (answer.data.length > 0) answered(what, answer);
     each(piece.length);
   };
+  // In a cluster the server that this client is connected to hears of the subject a moment after another one listens on it.
+  const heard = async (piece: Uint8Array): Promise<Msg> => {
+    const until = performance.now() + requestDeadlineMs;
+    for (;;) {
+      try {
+        return await request(piece);
+      } catch (cause) {
+        // Nobody had it, so that it may be sent again.
+        if (!isNobodyThere(cause) || performance.now() >= until) throw cause;
+        await new Promise((resolve) => setTimeout(resolve, listensAgainMs));
+      }
+    }
+  };
+  let first = true;
   for await (const piece of pieces) {
     if (signal.aborted) throw unavailable(what)(new Error("interrupted"));
+    if (first) {
+      first = false;
+      await send(piece, heard);
+      continue;
+    }
     const sent = send(piece);
     sent.catch(() => undefined);
     underWay.push(sent);
