@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
-import type { NatsService } from "../jetstream/Nats.ts";
+import type { ConnectSettings, NatsService } from "../jetstream/Nats.ts";
 import { connectNats } from "../jetstream/Nats.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import type { Deployment } from "../sites/deployment.ts";
@@ -12,17 +12,19 @@ import type { Folder } from "./siteFolder.ts";
 import { credsFile } from "./siteFolder.ts";
 import { urlsOf } from "./siteInit.ts";
 
+/** All but where: by which credentials, and whose certificates are taken. */
+export const settingsOf = (folder: Folder, role: "admin" | "system"): Omit<ConnectSettings, "servers"> => ({
+  name: `orrery site (${role})`,
+  credentialsFile: credsFile(folder, role),
+  tls: { caFile: certificateFiles(join(folder.path, "tls")).ca, certFile: null, keyFile: null },
+});
+
 export const connectDeployment = (
   folder: Folder,
   deployment: Deployment,
   role: "admin" | "system",
 ): Effect.Effect<NatsService, NatsUnavailable, Scope.Scope> =>
   connectNats(
-    {
-      servers: urlsOf(deployment.servers),
-      name: `orrery site (${role})`,
-      credentialsFile: credsFile(folder, role),
-      tls: { caFile: certificateFiles(join(folder.path, "tls")).ca, certFile: null, keyFile: null },
-    },
+    { ...settingsOf(folder, role), servers: urlsOf(deployment.servers) },
     { firstMs: connectFirstMs },
   );

@@ -2,9 +2,7 @@
 import { copyFile } from "node:fs/promises";
 import { join as joinPath } from "node:path";
 import * as Effect from "effect/Effect";
-import type * as Scope from "effect/Scope";
 import { isName } from "../config/rules/names.ts";
-import { pushAccount } from "../jetstream/accounts.ts";
 import { newUser } from "../jetstream/trust.ts";
 import { hostPort } from "../sites/deployment.ts";
 import type { Deployment } from "../sites/deployment.ts";
@@ -12,11 +10,11 @@ import { leafSubjects } from "../sites/leaf.ts";
 import { leafFilesSubjects } from "../sites/leafFiles.ts";
 import { fill, quoted } from "../sites/template.ts";
 import { certificateFiles } from "./certificates.ts";
+import { namesOf } from "./eachServer.ts";
 import type { CommandFailed } from "./failures.ts";
-import { misused, no, ofCause, ofJetStream, unreachable } from "./failures.ts";
+import { failed, misused, no, ofCause, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
-import { connectDeployment } from "./siteConnect.ts";
 import type { Folder } from "./siteFolder.ts";
 import {
   credsFile,
@@ -31,6 +29,8 @@ import {
 } from "./siteFolder.ts";
 import { rootOf, urlsOf, writeTrust } from "./siteInit.ts";
 import { table } from "./table.ts";
+import { tellEach } from "./topologyAccount.ts";
+import { plural } from "./words.ts";
 
 export interface MemberOptions {
   readonly name: string;
@@ -190,33 +190,43 @@ function stateOf({ name, kind, supernode, members }: Deployment, all: ReadonlyAr
     : `revoked by ${supernode} ${member.revokedAt}`;
 }
 
-/** Written down first and pushed then: a push that fails is made by the next call, or by the servers' next start. */
+/** Written down first and pushed then, to each server: who was not told is by the next call, or by its next start. */
 export const revoke = (
   io: IoService,
   { name, supernode, dir, json }: MemberOptions,
-): Effect.Effect<void, CommandFailed, Scope.Scope> =>
+): Effect.Effect<void, CommandFailed> =>
   Effect.gen(function* () {
     const hub = folderOf(rootOf(io, dir), supernode);
     const { deployment, jwt } = yield* Effect.tryPromise({
       try: () => noteRevoked(hub, name),
       catch: ofCause,
     });
-    const urls = urlsOf(deployment.servers);
-    const nats = yield* connectDeployment(hub, deployment, "system").pipe(
-      Effect.mapError((error) =>
-        unreachable(
-          `${name} is revoked in ${hub.path}, and not yet at the servers: none of ${urls.join(", ")} answers (${error.detail}). Do it again when they do`,
-        ),
-      ),
+    const found = yield* tellEach({ folder: hub, deployment }, jwt);
+    const told = found.filter(({ answer }) => answer?.length === 0);
+    const untold = found.filter(({ answer }) => answer?.length !== 0);
+    if (json && told.length > 0) {
+      const named = { told: told.map((each) => each.name), untold: untold.map((each) => each.name) };
+      sayJson(io, { site: name, supernode, user: deployment.members[name]?.user, ...named });
+    }
+    const servers = plural(found.length, "server");
+    if (untold.length === 0) {
+      if (json) return undefined;
+      return say(
+        io,
+        `${name} is out of ${supernode}, as ${found.length === 1 ? "its server knows" : `all of its ${servers} know`}: its connection is ended, and it cannot come back with the key it had`,
+      );
+    }
+    const why = untold.map((each) => `${each.name} (${each.url}): ${each.detail || "not told"}`).join("; ");
+    if (told.length === 0) {
+      return yield* unreachable(
+        `${name} is revoked in ${hub.path}, and not yet at the servers: none of ${servers} knows (${why}). Do it again when they answer`,
+      );
+    }
+    return yield* failed(
+      json
+        ? ""
+        : `${name} is revoked in ${hub.path}; ${told.length} of ${servers} ${told.length === 1 ? "knows" : "know"}: ${name} may be linked to the others, or come back to them, for minutes. Do it again when ${namesOf(untold)} ${untold.length === 1 ? "is" : "are"} back (${why})`,
     );
-    yield* pushAccount(nats, jwt).pipe(Effect.mapError(ofJetStream));
-    const user = deployment.members[name]?.user;
-    if (json) return sayJson(io, { site: name, supernode, user });
-    say(
-      io,
-      `${name} is out of ${supernode}: its connection is ended, and it cannot come back with the key it had`,
-    );
-    return undefined;
   });
 
 async function noteRevoked(

@@ -43,6 +43,14 @@ export function show(io: IoService, changes: ReadonlyArray<Change>): void {
   }
 }
 
+/** No difference that was found: a server of which nothing is known. */
+const isUnheard = ({ asset }: Change): boolean => asset.startsWith("server ");
+
+function unheardWords(unheard: ReadonlyArray<Change>): ReadonlyArray<string> {
+  const names = unheard.map(({ asset }) => asset.slice("server ".length)).join(", ");
+  return unheard.length === 0 ? [] : [`${names} did not answer: do it again when all do`];
+}
+
 const agrees = ({ kind, name, url }: Target): string => `${url} has all that ${kind} ${name} needs`;
 
 const applyWords = (options: TargetOptions): string =>
@@ -79,11 +87,12 @@ export const plan = (
     else if (changes.length === 0) say(io, agrees(target));
     else show(io, changes);
     if (changes.length === 0) return undefined;
-    const refused = changes.filter((change) => change.kind === "refuse").length;
+    const unheard = changes.filter(isUnheard);
+    const found = changes.length - unheard.length;
+    const refused = changes.filter((change) => change.kind === "refuse").length - unheard.length;
     const rest = refused === 0 ? "" : `, ${refused} of which it will not make`;
-    return yield* no(
-      options.json ? "" : `${plural(changes.length, "change")}: ${applyWords(options)} makes them${rest}`,
-    );
+    const made = found === 0 ? [] : [`${plural(found, "change")}: ${applyWords(options)} makes them${rest}`];
+    return yield* no(options.json ? "" : [...made, ...unheardWords(unheard)].join("; "));
   });
 
 export const apply = (
@@ -105,9 +114,11 @@ export const apply = (
       say(io, `${plural(changes.length - refused.length, "change")} made at ${target.url}`);
     }
     if (refused.length === 0) return undefined;
-    return yield* failed(
-      options.json ? "" : `${plural(refused.length, "change")} (marked !) not made: something would be lost`,
-    );
+    const unheard = refused.filter(isUnheard);
+    const left = refused.length - unheard.length;
+    const lost = refused.some(({ loses }) => loses !== undefined) ? ": something would be lost" : "";
+    const notMade = left === 0 ? [] : [`${plural(left, "change")} (marked !) not made${lost}`];
+    return yield* failed(options.json ? "" : [...notMade, ...unheardWords(unheard)].join("; "));
   });
 
 const columns = [

@@ -30,11 +30,21 @@ export const pushAccount = (
     },
   );
 
-/** What a cluster's servers know of an account. @returns its JWT; empty where they know none */
-export const lookUpAccount = (nats: NatsService, account: string): Effect.Effect<string, NatsUnavailable> =>
+interface AccountAnswer {
+  readonly data?: { readonly account_detail?: { readonly jwt?: string } };
+}
+
+/**
+ * What the very server of this connection goes by for an account. A look-up of claims would do for none: any server answers it, from
+ * what it has on disk. @returns the account's JWT; empty where the server knows none
+ */
+export const accountHere = (nats: NatsService, account: string): Effect.Effect<string, NatsUnavailable> =>
   Effect.map(
-    nats.request("look up an account", `$SYS.REQ.ACCOUNT.${account}.CLAIMS.LOOKUP`, "", {
-      deadlineMs: requestDeadlineMs,
-    }),
-    (answer) => answer.string(),
+    nats.request(
+      "ask for an account",
+      `$SYS.REQ.SERVER.${nats.connection.info?.server_id ?? ""}.ACCOUNTZ`,
+      JSON.stringify({ account }),
+      { deadlineMs: requestDeadlineMs },
+    ),
+    (answer) => (JSON.parse(answer.string()) as AccountAnswer).data?.account_detail?.jwt ?? "",
   );

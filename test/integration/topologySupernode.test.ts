@@ -245,7 +245,7 @@ it("a site that was put out while no server answered is told of by plan, and out
   noted.revoked[base?.user ?? ""] = Math.floor(Date.now() / 1_000);
   writeFileSync(file, JSON.stringify(noted));
   const changes = words(await mended(atHub));
-  expect(changes).toContain("account hub: its servers do not know that base was put out");
+  expect(changes).toContain("account hub: hub-0, hub-1 and hub-2 do not know that base was put out");
   expect(changes.join("\n")).toContain("source base/KV_ledger: there → none");
   await until(
     () => deployment.leaves("hub"),
