@@ -2,7 +2,8 @@
  * Whom a request comes from, as the limits by address mean it: the peer of the connection, or whom a trusted proxy says that it passes on.
  *
  * An IPv6 address stands for its /64: a single machine has all of one. What stands in `X-Forwarded-For` is believed from its end backwards,
- * for as long as it was trusted proxies that wrote it: whatever a sender itself puts there stands before that.
+ * for as long as it was trusted proxies that wrote it: whatever a sender itself puts there stands before that. Who is passed on is
+ * limited also as an address of this machine.
  */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
@@ -56,7 +57,8 @@ export class SourceAddresses {
     const peer = this.#peerOf(request.socket);
     if (!peer.isTrusted) return peer.key;
     const header = request.headers["x-forwarded-for"];
-    const hops = (typeof header === "string" ? header : (header ?? []).join(",")).split(",");
+    if (header === undefined) return peer.key;
+    const hops = (typeof header === "string" ? header : header.join(",")).split(",");
     let sender = peer.address;
     for (const hop of hops.toReversed().slice(0, hopsMax)) {
       const text = hop.trim();
@@ -66,7 +68,8 @@ export class SourceAddresses {
       sender = address;
       if (!this.#is(this.#trusted, address)) break;
     }
-    return this.#keyOf(sender);
+    // Written by somebody: only a connection itself shows that it comes from this machine.
+    return sender === "" ? null : limitedAs(sender);
   }
 
   #peerOf(socket: Socket): Peer {

@@ -14,11 +14,17 @@ export function parseNetwork(
   return count > most ? null : { address, bits: count, family };
 }
 
-const mapped = "::ffff:";
+/** `::ffff:7f00:1` as any other spelling of it is written at last. */
+const mapped = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/;
 
-/** An IPv4 address that came over an IPv6 socket is one of IPv4. */
-export const plain = (address: string): string =>
-  address.startsWith(mapped) && isIPv4(address.slice(mapped.length)) ? address.slice(mapped.length) : address;
+/** An IPv4 address that came over an IPv6 socket, or is written so, is one of IPv4. */
+export function plain(address: string): string {
+  if (!address.includes(":") || !isIPv6(address)) return address;
+  const [, high, low] = mapped.exec(URL.parse(`http://[${address}]`)?.hostname ?? "") ?? [];
+  if (high === undefined || low === undefined) return address;
+  const [a, b] = [Number.parseInt(high, 16), Number.parseInt(low, 16)];
+  return [a >> 8, a & 255, b >> 8, b & 255].join(".");
+}
 
 /** The first four groups of an IPv6 address, `2001:db8:0:1::/64`; an IPv4 address as it is. */
 export function limitedAs(address: string): string {

@@ -89,6 +89,15 @@ describe("a request", () => {
     ["127.0.0.1", "198.51.100.1", "198.51.100.1"],
     ["127.0.0.9", "198.51.100.1", null],
     ["::1", undefined, null],
+    // A proxy writes what somebody else may have told it: only a connection itself comes from this machine.
+    ["10.0.0.5", "127.0.0.1", "127.0.0.1"],
+    ["10.0.0.5", "127.0.0.1, 10.1.0.6", "127.0.0.1"],
+    ["10.0.0.5", "::1", "0:0:0:0::/64"],
+    ["10.0.0.5", "::ffff:7f00:1", "127.0.0.1"],
+    ["10.0.0.5", "0:0:0:0:0:FFFF:7F00:0001", "127.0.0.1"],
+    ["10.0.0.5", "[::ffff:127.0.0.1]:80", "127.0.0.1"],
+    ["10.0.0.5", "::ffff:198.51.100.1, ::ffff:0a01:6", "198.51.100.1"],
+    ["::ffff:7f00:1", undefined, null],
     ["", undefined, null],
   ])("of %s that says %j comes from %j", (peer, forwarded, from) =>
     expect(behind.ofRequest(requestFrom(peer, forwarded))).toBe(from),
