@@ -107,9 +107,14 @@ export const sitesWatchedMax = 2_000;
 export const sitesWaitersMax = 20_000;
 /** Records of another site's files that the supernode sends ahead of their being stored here. */
 export const filesOfInHandMax = 5_000;
-/** Nothing more came for so long from a site that was rebuilt: it has told of all its files, and those of its former life are gone. */
+/**
+ * So long a site that was rebuilt has been heard of without break, and nothing more has come: it has told of all that it has, and what
+ * only its former life had is gone, unless that is most of it.
+ */
 export const siteSettledMs = 10_000;
 /** A run whose input lies at another site, whose storage does not answer, is tried again after this. */
+/** Of another site's files something is heard every second, if only that there is nothing. */
+export const filesHeardMsMax = 3_000;
 export const otherSiteAgainMs = 5_000;
 
 /** The supernode looks which sites it sources, and when each was last heard of, this often; unanswered for so long it knows nothing. */

@@ -7,6 +7,7 @@
 import type { JobCatalogue } from "../config/JobCatalogue.ts";
 import type { Site } from "../config/Site.ts";
 import type { Change } from "../jetstream/follower.ts";
+import type { SourceState } from "../jetstream/sitesBucket.ts";
 import type { Fact, RunFact, RunState } from "../jobs/fact.ts";
 import type { Place, StandingFile } from "../jobs/places.ts";
 import type { IndexedFile } from "../jobs/indexed.ts";
@@ -23,7 +24,7 @@ import { decodeRecord, LedgerCorrupt } from "../protocol/records.ts";
 import type { RunBody, RunInput } from "../protocol/runs.ts";
 import { decodeRun } from "../protocol/runs.ts";
 import { FilePlaces, placeOf } from "./filePlaces.ts";
-import type { OtherFile } from "./otherFiles.ts";
+import type { OtherFile, Over } from "./otherFiles.ts";
 import { OtherFiles } from "./otherFiles.ts";
 
 /** A table whose rows are in its content: somebody has to read it. */
@@ -206,13 +207,18 @@ export class CatalogueFacts {
     }
   }
 
-  /** What sites that were rebuilt do not have any more. @param now epoch ms, by the site's server */
-  formerLives(now: number): {
-    readonly learnt: ReadonlyArray<Learnt>;
-    readonly lives: ReadonlyArray<{ readonly site: string; readonly epoch: string }>;
-  } {
-    const { files, lives } = this.#others.over(now);
-    return { learnt: files.map((file) => this.#other(file)), lives };
+  /** Whether something stands of a life before a site was rebuilt. */
+  get hasFormerLives(): boolean {
+    return this.#others.hasFormer;
+  }
+
+  /** What sites that were rebuilt do not have any more: see {@link OtherFiles.over}. @param now epoch ms, by the site's server */
+  formerLives(
+    now: number,
+    sources: ReadonlyArray<SourceState>,
+  ): Pick<Over, "lives" | "kept"> & { readonly learnt: ReadonlyArray<Learnt> } {
+    const { files, lives, kept } = this.#others.over(now, sources);
+    return { learnt: files.map((file) => this.#other(file)), lives, kept };
   }
 
   #other({ site, name, place, receivedAt }: OtherFile): Learnt {

@@ -17,7 +17,7 @@ export interface FilesElsewhere {
   readonly node: NodeContextService;
   /** Goes on from life to life. */
   readonly alarm: SourceAlarm;
-  readonly facts: Pick<CatalogueFacts, "applyOther" | "formerLives">;
+  readonly facts: Pick<CatalogueFacts, "applyOther" | "formerLives" | "hasFormerLives">;
   readonly sites: ReadonlyArray<string>;
   readonly purges: OtherPurges;
   /** Takes in what was learnt of a key. */
@@ -44,7 +44,13 @@ export const followOthers = ({ node, facts, sites, purges, learn }: FilesElsewhe
 export const tidyOthers = ({ node, facts, purges, learn }: FilesElsewhere): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { nats, log } = node;
-    const { learnt, lives } = facts.formerLives(nats.now());
+    const sources = facts.hasFormerLives ? yield* sourceStates(nats) : [];
+    const { learnt, lives, kept } = facts.formerLives(nats.now(), sources);
+    for (const { site, epoch, gone, has } of kept) {
+      const words =
+        "a site has much less than before it was rebuilt: what it had then stays an input until it has grown";
+      log("error", words, { of: site, epoch, gone, has });
+    }
     for (const one of learnt) learn(one, "");
     for (const { site, epoch } of lives) {
       log("info", "a site was rebuilt: what only its former life had is no input any more", {

@@ -70,22 +70,63 @@ describe("files of other sites", () => {
     expect(() => others.apply(wrong)).toThrow(LedgerCorrupt);
   });
 
+  const whole = { site: "summit", epoch: ">", lag: 0, silentMs: 500, error: null };
+
   it("of a former life stand until the present one has told of all it has, and go then if it has not got them", () => {
     const others = new OtherFiles(["summit"]);
+    const over = (now: number) => others.over(now, [whole]);
     others.apply(known("summit", "e1", "a.cdf", 1_000));
     others.apply(known("summit", "e1", "b.cdf", 1_000));
-    expect(others.over(1_000_000)).toEqual({ files: [], lives: [] });
+    expect(over(1_000_000)).toEqual({ files: [], lives: [], kept: [] });
     others.apply(known("summit", "e2", "a.cdf", 2_000_000));
-    expect(others.over(2_000_000 + siteSettledMs - 1)).toEqual({ files: [], lives: [] });
+    expect(over(2_000_000 + siteSettledMs - 1)).toEqual({ files: [], lives: [], kept: [] });
     others.apply(known("summit", "e2", "c.cdf", 2_000_500));
-    expect(others.over(2_000_000 + siteSettledMs)).toEqual({ files: [], lives: [] });
-    const over = others.over(2_000_500 + siteSettledMs);
-    expect(over.files).toEqual([{ site: "summit", name: "b.cdf", place: null, receivedAt: null }]);
-    expect(over.lives).toEqual([{ site: "summit", epoch: "e1" }]);
-    expect(others.over(3_000_000)).toEqual({ files: [], lives: [] });
+    expect(over(2_000_000 + siteSettledMs)).toEqual({ files: [], lives: [], kept: [] });
+    const done = over(2_000_500 + siteSettledMs);
+    expect(done.files).toEqual([{ site: "summit", name: "b.cdf", place: null, receivedAt: null }]);
+    expect(done.lives).toEqual([{ site: "summit", epoch: "e1" }]);
+    expect(over(3_000_000)).toEqual({ files: [], lives: [], kept: [] });
     // A word of it that comes late says nothing, and its end ends nothing of the present one.
     expect(others.apply(known("summit", "e1", "b.cdf", 3_000_000))).toBe(null);
     expect(others.apply(ended("summit", "e1", "a.cdf", 3_000_000))).toBe(null);
+  });
+
+  /** In a first life so many files, of which the second one has told the first ones. */
+  const rebuilt = (files: number, told: number): OtherFiles => {
+    const others = new OtherFiles(["summit"]);
+    for (let i = 0; i < files; i++) others.apply(known("summit", "e1", `${i}.cdf`, 1_000));
+    for (let i = 0; i < told; i++) others.apply(known("summit", "e2", `${i}.cdf`, 2_000));
+    return others;
+  };
+
+  it.each([
+    ["a silence", [{ ...whole, silentMs: 12_000 }]],
+    ["an error", [{ ...whole, error: "no such consumer" }]],
+    ["what is held back", [{ ...whole, lag: 390 }]],
+    ["not being known", [{ ...whole, silentMs: null }]],
+    ["not being sourced", []],
+  ])("of a former life stand through %s, and until all has come without one", (_, broken) => {
+    const others = rebuilt(1_000, 610);
+    const none = { files: [], lives: [], kept: [] };
+    expect(others.over(5_000, [whole])).toEqual(none);
+    expect(others.over(10_000, broken)).toEqual(none);
+    expect(others.over(100_000, broken)).toEqual(none);
+    expect(others.over(100_500, [whole])).toEqual(none);
+    expect(others.over(100_499 + siteSettledMs, [whole])).toEqual(none);
+    expect(others.over(100_500 + siteSettledMs, [whole]).files).toHaveLength(390);
+  });
+
+  it("of a former life stand while most of them would go: a cut beyond the supernode is not seen from here", () => {
+    const others = rebuilt(1_000, 10);
+    others.over(5_000, [whole]);
+    const { files, lives, kept } = others.over(5_000 + siteSettledMs, [whole]);
+    expect([files, lives]).toEqual([[], []]);
+    expect(kept).toEqual([{ site: "summit", epoch: "e2", gone: 990, has: 10 }]);
+    // Told once.
+    expect(others.over(60_000, [whole])).toEqual({ files: [], lives: [], kept: [] });
+    for (let i = 10; i < 500; i++) others.apply(known("summit", "e2", `${i}.cdf`, 60_000));
+    expect(others.over(60_000 + siteSettledMs, [whole]).files).toHaveLength(500);
+    expect(others.hasFormer).toBe(false);
   });
 });
 
