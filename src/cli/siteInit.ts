@@ -18,6 +18,7 @@ import { failed, misused, ofCause } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
 import type { Folder } from "./siteFolder.ts";
+import { epochAfter, knownEpochs } from "./siteLife.ts";
 import {
   credsFile,
   defaultRoot,
@@ -78,7 +79,7 @@ async function make(io: IoService, options: InitOptions): Promise<void> {
     name,
     kind,
     madeAt: new Date().toISOString(),
-    epoch: Date.now().toString(36),
+    epoch: epochAfter(await knownEpochs(folder.root, name)),
     operator: keys.operator.publicKey,
     account: keys.account.publicKey,
     system: keys.system.publicKey,

@@ -6,6 +6,7 @@
  */
 import { dirname, resolve } from "node:path";
 import type { Site } from "../config/Site.ts";
+import { compareEpochs } from "../protocol/filesOf.ts";
 import type { Deployment } from "../sites/deployment.ts";
 import type { Folder } from "./siteFolder.ts";
 import { folderOf, listDeployments, readDeployment, writeDeployment } from "./siteFolder.ts";
@@ -24,12 +25,18 @@ export async function homeOf(site: Pick<Site, "name">, siteFile: string): Promis
   return deployment === null || deployment.name !== site.name ? null : { folder, deployment };
 }
 
-let last = 0;
+/**
+ * Later than any of the former ones, whatever the clock says: others take the later one for the present life.
+ * @param former epochs; those that are no times are not compared
+ */
+export function epochAfter(former: ReadonlyArray<string>, now = Date.now()): string {
+  const times = former.map((epoch) => (/^[0-9a-z]{1,10}$/.test(epoch) ? Number.parseInt(epoch, 36) : 0));
+  return Math.max(now, ...times.map((time) => time + 1)).toString(36);
+}
 
-/** Later than any before, and in the order of time as text of the same length is. */
-function newEpoch(): string {
-  last = Math.max(Date.now(), last + 1);
-  return last.toString(36);
+/** Epochs by which the supernodes of the folder know a site of that name, put out ones as well. */
+export async function knownEpochs(root: string, site: string): Promise<ReadonlyArray<string>> {
+  return (await listDeployments(root)).flatMap(({ members }) => members[site]?.epoch ?? []);
 }
 
 /**
@@ -37,9 +44,9 @@ function newEpoch(): string {
  * @returns the new epoch
  */
 export async function beginNewLife({ folder, deployment }: Home, ledger: string | null): Promise<string> {
-  let epoch = newEpoch();
-  while (epoch === deployment.epoch) epoch = newEpoch();
-  const { ledger: _former, ...rest } = deployment;
+  const known = await knownEpochs(folder.root, deployment.name);
+  const epoch = epochAfter([deployment.epoch, ...known]);
+  const { ledger: _former, restoring: _ended, ...rest } = deployment;
   await writeDeployment(folder, { ...rest, epoch, ...(ledger === null ? {} : { ledger }) });
   return epoch;
 }
@@ -55,18 +62,26 @@ export async function noteLedger(home: Home, ledger: string | null): Promise<voi
   else await writeDeployment(home.folder, { ...home.deployment, ledger });
 }
 
-/** Sites of the folder whose epoch is no more the one under which the supernode has them; by name, the new epoch. */
+/**
+ * Sites of the folder whose epoch is no more the one under which the supernode has them; by name, the new epoch. Of a site whose own
+ * epoch is before that one, as where its folder was made by a clock that was behind, one that is after both.
+ */
 export async function newLives(supernode: Home): Promise<ReadonlyMap<string, string>> {
   const { folder, deployment } = supernode;
   const found = new Map<string, string>();
   for (const site of await listDeployments(folder.root)) {
     const member = deployment.members[site.name];
     if (site.kind !== "site" || member === undefined || member.revokedAt !== null) continue;
-    if (site.supernode === deployment.name && site.epoch !== member.epoch) found.set(site.name, site.epoch);
+    if (site.supernode !== deployment.name || site.epoch === member.epoch) continue;
+    // A part of it only may be there.
+    if (site.restoring !== undefined) continue;
+    const isLater = compareEpochs(site.epoch, member.epoch) > 0;
+    found.set(site.name, isLater ? site.epoch : epochAfter([member.epoch]));
   }
   return found;
 }
 
+/** In the supernode's file, and where a site's epoch was put after its own, in the site's. */
 export async function noteLives(supernode: Home, lives: ReadonlyMap<string, string>): Promise<Deployment> {
   const { folder, deployment } = supernode;
   if (lives.size === 0) return deployment;
@@ -77,6 +92,12 @@ export async function noteLives(supernode: Home, lives: ReadonlyMap<string, stri
     }),
   );
   const noted = { ...deployment, members };
+  // The site's first: broken off between the two, the next call goes on from there.
+  for (const site of await listDeployments(folder.root)) {
+    const epoch = lives.get(site.name);
+    if (site.kind === "site" && epoch !== undefined && site.epoch !== epoch)
+      await writeDeployment(folderOf(folder.root, site.name), { ...site, epoch });
+  }
   await writeDeployment(folder, noted);
   return noted;
 }

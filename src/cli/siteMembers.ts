@@ -4,6 +4,7 @@ import { join as joinPath } from "node:path";
 import * as Effect from "effect/Effect";
 import { isName } from "../config/rules/names.ts";
 import { newUser } from "../jetstream/trust.ts";
+import { compareEpochs } from "../protocol/filesOf.ts";
 import { hostPort } from "../sites/deployment.ts";
 import type { Deployment } from "../sites/deployment.ts";
 import { leafSubjects } from "../sites/leaf.ts";
@@ -28,6 +29,7 @@ import {
   writeWhole,
 } from "./siteFolder.ts";
 import { rootOf, urlsOf, writeTrust } from "./siteInit.ts";
+import { epochAfter } from "./siteLife.ts";
 import { table } from "./table.ts";
 import { tellEach } from "./topologyAccount.ts";
 import { plural } from "./words.ts";
@@ -92,11 +94,14 @@ async function joinSite(io: IoService, options: JoinOptions): Promise<void> {
     subscribe: [...own.subscribe, ...files.subscribe],
     leaf: true,
   }));
+  // One that was put out, and is another life now, comes after the one that the supernode knew: whatever clock made its folder.
+  const isBefore = before !== undefined && compareEpochs(of.epoch, before.epoch) < 0;
+  const epoch = isBefore ? epochAfter([before.epoch]) : of.epoch;
   // The supernode's list comes first: a user that it does not know of could not be revoked.
   const joinedAt = new Date().toISOString();
   const members = {
     ...to.members,
-    [name]: { user: made.publicKey, epoch: of.epoch, joinedAt, revokedAt: null, filesOf, ...withSees(sees) },
+    [name]: { user: made.publicKey, epoch, joinedAt, revokedAt: null, filesOf, ...withSees(sees) },
   };
   await writeDeployment(hub, { ...to, members });
   await writeCreds(site, "leaf", made.creds);
@@ -114,7 +119,7 @@ async function joinSite(io: IoService, options: JoinOptions): Promise<void> {
       ca: quoted(ca),
     }),
   );
-  await writeDeployment(site, { ...of, supernode });
+  await writeDeployment(site, { ...of, epoch, supernode });
   if (json) return sayJson(io, { site: name, supernode, user: made.publicKey, configuration: file });
   say(
     io,
