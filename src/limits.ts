@@ -103,8 +103,9 @@ export const sitesAsksQueuedMax = 20_000;
 /** A look-up with `wait` has the supernode hold its answer back for this at most, and then again; groups so asked for at once. */
 export const sitesWatchMs = 5_000;
 export const sitesWatchedMax = 2_000;
-/** The same at the supernode, of all sites together. */
-export const sitesWaitersMax = 20_000;
+/** Look-ups that wait at one of the supernode's nodes: of each site that asks, and of all who ask there. More are told that it is not known. */
+export const siteWaitersMax = 4_000;
+export const sitesWaitersHereMax = 10_000;
 /** Records of another site's files that the supernode sends ahead of their being stored here. */
 export const filesOfInHandMax = 5_000;
 /**
@@ -112,9 +113,9 @@ export const filesOfInHandMax = 5_000;
  * only its former life had is gone, unless that is most of it.
  */
 export const siteSettledMs = 10_000;
-/** A run whose input lies at another site, whose storage does not answer, is tried again after this. */
 /** Of another site's files something is heard every second, if only that there is nothing. */
 export const filesHeardMsMax = 3_000;
+/** A run whose input lies at another site, whose storage does not answer, is tried again after this. */
 export const otherSiteAgainMs = 5_000;
 
 /** The supernode looks which sites it sources, and when each was last heard of, this often; unanswered for so long it knows nothing. */
@@ -281,11 +282,21 @@ export const siteCountEveryMs = 30_000;
 export const keepAgainEveryMs = 600_000;
 /** Days that one record of a site's purges may name. */
 export const purgedDaysMax = 400;
+/** Records of purges that a site may have: one a lane. Beyond them, and of one that is larger, comparisons find what the site purged. */
+export const purgedKeysMax = 256;
+export const purgedBytesMax = 65_536;
+/** Filters of days in one look at the supernode (the server compares each with each), and keys that one look goes through. */
+export const purgedFiltersAtOnce = 100;
+export const purgedKeysAtOnce = 100_000;
+/** A site's purges are followed at the supernode for so long, and then those of the next site; begun is finished. */
+export const purgeSliceMs = 1_000;
 /** What the supernode has of a site is compared with the site this often, and when it could not be, again after the second. */
 export const reconcileEveryMs = 6 * 3_600_000;
 export const reconcileAgainMs = 600_000;
-/** Without a message for so long the listing of a site's ledger is given up. */
+/** Without a key for so long the listing of a site's ledger is given up; heartbeats are none. */
 export const siteListingSilentMsMax = 20_000;
+/** One comparison with a site is given up after this, so that the other sites have their turn. */
+export const siteComparedMsMax = 900_000;
 /** Days by which two ledgers are compared before their keys are. */
 export const reconcileGroupsMax = 20_000;
 /** Single keys that are dropped by one comparison, and those that it names. */
@@ -371,7 +382,10 @@ assert(
   presenceWaitersMax <= sitesAsksQueuedMax,
   "presenceWaitersMax <= sitesAsksQueuedMax (waiters that give up together can all ask once more)",
 );
-assert(sitesWatchedMax <= sitesWaitersMax, "sitesWatchedMax <= sitesWaitersMax");
+assert(
+  sitesWatchedMax * 2 <= siteWaitersMax,
+  "sitesWatchedMax × 2 <= siteWaitersMax (two nodes of a site may ask the same one of the supernode)",
+);
 assert(sitesWatchMs <= presenceWaitSecondsMax * 1_000, "sitesWatchMs <= presenceWaitSecondsMax");
 assert(sitesLookEveryMs * 3 <= sitesLookOldMs, "sitesLookEveryMs × 3 <= sitesLookOldMs");
 assert(

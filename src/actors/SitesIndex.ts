@@ -7,7 +7,7 @@
  */
 import type { Change } from "../jetstream/follower.ts";
 import type { SitesStanding, SourceState } from "../jetstream/sitesBucket.ts";
-import { sitesLookOldMs, sitesWaitersMax, sourceSilentMsMax } from "../limits.ts";
+import { sitesLookOldMs, siteWaitersMax, sitesWaitersHereMax, sourceSilentMsMax } from "../limits.ts";
 import type { SitesAnswer } from "../protocol/sitesPresence.ts";
 import { nobodyAsked } from "../protocol/sitesPresence.ts";
 
@@ -42,6 +42,8 @@ export interface SitesStats {
 /** As {@link Held.until} beyond the lifetime: clocks may differ, and the end is heard a little later. */
 const endMarginMs = 60_000;
 export const notReady = "the supernode has only just started: ask again";
+/** Who asked to wait is not told of an absence that nobody waited for. */
+export const tooManyWait = "too many look-ups wait here: ask again, or without waiting";
 const stopping = "the supernode's node is stopping: ask again";
 const nothing: Leave = () => undefined;
 const slash = 0x2f;
@@ -60,7 +62,8 @@ export class SitesIndex {
   readonly #held = new Map<string, Map<string, Held>>();
   readonly #folders = new Map<string, string>();
   readonly #waiters = new Map<string, Set<Waiter>>();
-  #waiting = 0;
+  /** Who waits, by who asks; null: at the supernode. Each has room of its own, so that none takes it from the others. */
+  readonly #waiting = new Map<string | null, number>();
   #standing: SitesStanding | null = null;
   /** On the clock of `performance.now()`. */
   #stoodAt = 0;
@@ -134,18 +137,27 @@ export class SitesIndex {
       return nothing;
     }
     const found = this.#find(asker, key);
-    if (found !== null || waitMs <= 0 || this.#waiting >= sitesWaitersMax) {
+    if (found !== null || waitMs <= 0) {
       this.#answer(asker, found, done);
+      return nothing;
+    }
+    if (this.#waitingOf(asker) >= (asker === null ? sitesWaitersHereMax : siteWaitersMax)) {
+      // A refusal would be taken for a supernode that is away.
+      done(asker === null ? tooManyWait : nobodyAsked);
       return nothing;
     }
     const waiter: Waiter = { key, asker, done, timer: null, settled: false };
     const waiters = this.#waiters.get(key) ?? new Set();
     this.#waiters.set(key, waiters.add(waiter));
-    this.#waiting++;
+    this.#waiting.set(asker, this.#waitingOf(asker) + 1);
     waiter.timer = setTimeout(() => {
       if (this.#forget(waiter)) this.#answer(asker, this.#find(asker, key), done);
     }, waitMs);
     return () => this.#forget(waiter);
+  }
+
+  #waitingOf(asker: string | null): number {
+    return this.#waiting.get(asker) ?? 0;
   }
 
   #refusalOf(asker: string | null): string | null {
@@ -199,7 +211,9 @@ export class SitesIndex {
     if (waiter.settled) return false;
     waiter.settled = true;
     if (waiter.timer !== null) clearTimeout(waiter.timer);
-    this.#waiting--;
+    const left = this.#waitingOf(waiter.asker) - 1;
+    if (left > 0) this.#waiting.set(waiter.asker, left);
+    else this.#waiting.delete(waiter.asker);
     const waiters = this.#waiters.get(waiter.key);
     waiters?.delete(waiter);
     if (waiters?.size === 0) this.#waiters.delete(waiter.key);
@@ -233,6 +247,8 @@ export class SitesIndex {
   stats(): SitesStats {
     let groups = 0;
     for (const of of this.#held.values()) groups += of.size;
-    return { lookups: this.#present + this.#absent, groups, waiting: this.#waiting };
+    let waiting = 0;
+    for (const count of this.#waiting.values()) waiting += count;
+    return { lookups: this.#present + this.#absent, groups, waiting };
   }
 }

@@ -8,11 +8,11 @@
  * Emits     metrics a site.
  * Fails     never for good: what a tick could not do, the next one does.
  */
+import * as Clock from "effect/Clock";
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import { liveNodes } from "../jetstream/lease.ts";
-import type { SourceState } from "../jetstream/sitesBucket.ts";
 import { sourceStates } from "../jetstream/sitesBucket.ts";
 import { countSince } from "../jetstream/survey.ts";
 import { keepAgainEveryMs, siteCountEveryMs, sourceLookEveryMs } from "../limits.ts";
@@ -41,8 +41,6 @@ export const keeperActor = (
     const watch: Watch = {
       alarm: new SourceAlarm(node.log),
       groups: new SourceAlarm(node.log, ofGroups),
-      lives: new SiteLives(node),
-      purges,
       compared: new SiteReconcile(node),
       wakers: {
         ledgers: new SourceWaker(wakingOf(node, sitesBucket), node.log),
@@ -54,9 +52,11 @@ export const keeperActor = (
     };
     yield* look(node, watch);
     yield* ready;
+    const mayAct = (): boolean => watch.hasTurn;
     return yield* Effect.raceAllFirst([
-      tickLoop(node, watch),
-      watch.compared.run(() => watch.hasTurn),
+      watchLoop(node, watch),
+      ...keptOf(node, new SiteLives(node), purges).map((kept) => keepLoop(node, kept, mayAct)),
+      watch.compared.run(mayAct),
       Effect.flatMap(Fiber.join(follower), () => Effect.never),
     ]);
   });
@@ -64,8 +64,6 @@ export const keeperActor = (
 interface Watch {
   readonly alarm: SourceAlarm;
   readonly groups: SourceAlarm;
-  readonly lives: SiteLives;
-  readonly purges: SitePurges;
   readonly compared: SiteReconcile;
   readonly wakers: { readonly ledgers: SourceWaker; readonly groups: SourceWaker };
   /** Keys of files, by their subjects, as last counted: each count makes a consumer. */
@@ -74,21 +72,11 @@ interface Watch {
   hasTurn: boolean;
 }
 
-const tickLoop = (node: NodeContextService, watch: Watch): Effect.Effect<never> =>
+/** Names who is not heard of, and wakes who is back. Nothing else is done here: what a site has written must not hold up an alarm. */
+const watchLoop = (node: NodeContextService, watch: Watch): Effect.Effect<never> =>
   Effect.gen(function* () {
-    const { lives, purges } = watch;
-    let againAt = performance.now() + keepAgainEveryMs;
-    let { reconnects } = node.nats.link();
     for (;;) {
-      // What a purge displaced may have come back with a server's restart: a new connection tells of one, of the others nothing does.
-      const link = node.nats.link();
-      if (link.reconnects !== reconnects || performance.now() >= againAt) {
-        reconnects = link.reconnects;
-        againAt = performance.now() + keepAgainEveryMs;
-        lives.again();
-        purges.again();
-      }
-      const states = yield* guarded(node, "look at how the sites' ledgers come in", look(node, watch), []);
+      yield* guarded(node, "look at how the sites' ledgers come in", look(node, watch), undefined);
       watch.hasTurn = yield* guarded(node, "look whose turn it is", hasTurn(node), false);
       if (watch.hasTurn) {
         for (const waker of Object.values(watch.wakers))
@@ -98,15 +86,63 @@ const tickLoop = (node: NodeContextService, watch: Watch): Effect.Effect<never> 
             waker.tick(performance.now()),
             undefined,
           );
-        yield* guarded(node, "drop former lives of sites", lives.tick(states), undefined);
-        const epochs = new Map(states.map(({ site, epoch }) => [site, epoch]));
-        yield* guarded(node, "purge what sites have purged", purges.tick(epochs), undefined);
       }
       yield* Effect.sleep(sourceLookEveryMs);
     }
   });
 
-const look = (node: NodeContextService, watch: Watch): Effect.Effect<ReadonlyArray<SourceState>, Error> =>
+/** What is dropped for one reason, in a loop of its own. */
+export interface Kept {
+  readonly what: string;
+  /** The next tick does all of it once more. */
+  readonly again: () => void;
+  readonly tick: Effect.Effect<void, Error>;
+}
+
+/** Each looks for itself how the sites stand: by a look that is old, a life that has just begun would be a former one. */
+export const keptOf = (
+  { nats }: Pick<NodeContextService, "nats">,
+  lives: Pick<SiteLives, "again" | "tick">,
+  purges: Pick<SitePurges, "again" | "tick">,
+): ReadonlyArray<Kept> => [
+  {
+    what: "drop former lives of sites",
+    again: () => lives.again(),
+    tick: Effect.flatMap(sourceStates(nats), (states) => lives.tick(states)),
+  },
+  {
+    what: "purge what sites have purged",
+    again: () => purges.again(),
+    tick: Effect.flatMap(sourceStates(nats), (states) =>
+      purges.tick(new Map(states.map(({ site, epoch }) => [site, epoch]))),
+    ),
+  },
+];
+
+/** Runs until interrupted. */
+export const keepLoop = (
+  node: Pick<NodeContextService, "nats" | "log">,
+  { what, again, tick }: Kept,
+  mayAct: () => boolean,
+): Effect.Effect<never> =>
+  Effect.gen(function* () {
+    const now = Effect.map(Clock.currentTimeNanos, (ns) => Number(ns / 1_000_000n));
+    let againAt = (yield* now) + keepAgainEveryMs;
+    let { reconnects } = node.nats.link();
+    for (;;) {
+      // What a purge displaced may have come back with a server's restart: a new connection tells of one, of the others nothing does.
+      const link = node.nats.link();
+      if (link.reconnects !== reconnects || (yield* now) >= againAt) {
+        reconnects = link.reconnects;
+        againAt = (yield* now) + keepAgainEveryMs;
+        again();
+      }
+      if (mayAct()) yield* guarded(node, what, tick, undefined);
+      yield* Effect.sleep(sourceLookEveryMs);
+    }
+  });
+
+const look = (node: NodeContextService, watch: Watch): Effect.Effect<void, Error> =>
   Effect.gen(function* () {
     const { alarm, groups, compared, wakers } = watch;
     const states = yield* sourceStates(node.nats);
@@ -126,7 +162,6 @@ const look = (node: NodeContextService, watch: Watch): Effect.Effect<ReadonlyArr
       watch.files.set(subjects, files);
       node.counters.site(site, { silentSeconds: silentForMs / 1_000, stalled, lag, files });
     }
-    return states;
   });
 
 /** Of all nodes whose keeper runs, the first by name; undefined where there is none. */
@@ -141,7 +176,7 @@ const hasTurn = (node: NodeContextService): Effect.Effect<boolean, Error> =>
   Effect.map(liveNodes(node.nats), (live) => nodeWithTurn(live) === node.name);
 
 const guarded = <A, E>(
-  node: NodeContextService,
+  node: Pick<NodeContextService, "log">,
   what: string,
   effect: Effect.Effect<A, E>,
   otherwise: A,

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Msg } from "@nats-io/transport-node";
-import { requestDeadlineMs, siteListingSilentMsMax } from "../limits.ts";
+import { requestDeadlineMs, siteComparedMsMax, siteListingSilentMsMax } from "../limits.ts";
 import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
 import { listingAnswers, listingDelivery } from "../protocol/sites.ts";
 import type { NatsService } from "./Nats.ts";
@@ -45,8 +45,16 @@ interface Created {
   readonly error?: { readonly err_code?: number; readonly description?: string };
 }
 
+export interface SiteListingLimits {
+  /** On the clock of `performance.now()`: given up then, however much still comes. Left out: the time of a comparison from now. */
+  readonly until?: number;
+  /** Given up when no key came for so long. */
+  readonly silentMsMax?: number;
+}
+
 /**
- * Calls `each` with every key of the site that matches. Whole, or it rejects: when the site is not reached, or it breaks off.
+ * Calls `each` with every key of the site that matches. Whole, or it rejects: when the site is not reached, or it breaks off, also
+ * because what was still to come is purged meanwhile.
  * @param filters key patterns of the site's ledger
  */
 export async function listSiteUnsafe(
@@ -54,9 +62,10 @@ export async function listSiteUnsafe(
   site: string,
   filters: ReadonlyArray<string>,
   each: (key: SiteKey) => void,
+  limits: SiteListingLimits = {},
 ): Promise<void> {
   const id = randomBytes(9).toString("base64url");
-  const listing = new Listing(nats, `list the ledger of ${site}`, each);
+  const listing = new Listing(nats, `list the ledger of ${site}`, each, limits);
   const delivered = nats.connection.subscribe(listingDelivery(site, id), {
     callback: (error, message) => (error === null ? listing.take(message) : listing.broke(error.message)),
   });
@@ -77,6 +86,11 @@ export async function listSiteUnsafe(
   }
 }
 
+/**
+ * Invariant: it ends, whatever the site sends. Only keys keep it from being given up as silent: heartbeats come for ever where what was
+ * still to come is gone, and from a site that means harm. A heartbeat that says how far the consumer has come is no end either: it is
+ * sent also while a server looks for what is next, and what was then left out would be dropped at the supernode.
+ */
 class Listing {
   readonly whole: Promise<void>;
   readonly #nats: NatsService;
@@ -86,8 +100,17 @@ class Listing {
   #begun = false;
   #seen = 0;
   #end: (error: unknown) => void = () => undefined;
+  readonly #silentMsMax: number;
+  readonly #until: number;
 
-  constructor(nats: NatsService, operation: string, each: (key: SiteKey) => void) {
+  constructor(
+    nats: NatsService,
+    operation: string,
+    each: (key: SiteKey) => void,
+    { until, silentMsMax = siteListingSilentMsMax }: SiteListingLimits,
+  ) {
+    this.#silentMsMax = silentMsMax;
+    this.#until = until ?? this.#heardAt + siteComparedMsMax;
     this.#nats = nats;
     this.#operation = operation;
     this.#each = each;
@@ -101,13 +124,16 @@ class Listing {
   }
 
   watch(): void {
-    const silentMs = performance.now() - this.#heardAt;
-    if (!this.#begun && silentMs > requestDeadlineMs) this.broke("the site does not answer");
-    else if (silentMs > siteListingSilentMsMax)
-      this.broke(`nothing came for ${siteListingSilentMsMax / 1_000} s`);
+    const now = performance.now();
+    const silentMs = now - this.#heardAt;
+    if (now > this.#until) this.broke("it took too long");
+    else if (!this.#begun && silentMs > requestDeadlineMs) this.broke("the site does not answer");
+    else if (silentMs > this.#silentMsMax) this.broke(`no key came for ${this.#silentMsMax / 1_000} s`);
   }
 
   begin(message: Msg): void {
+    // Once: an answer that is said again is no sign of life.
+    if (this.#begun) return undefined;
     this.#heardAt = performance.now();
     this.#begun = true;
     // What is no answer of the site: the server says that nobody hears the question.
@@ -120,7 +146,6 @@ class Listing {
   }
 
   take(message: Msg): void {
-    this.#heardAt = performance.now();
     const { reply = "", headers } = message;
     if (headers?.code === heartbeat) {
       const asked = reply === "" ? (headers.get("Nats-Consumer-Stalled") ?? "") : reply;
@@ -134,6 +159,7 @@ class Listing {
       this.broke("messages were lost on the way");
       return;
     }
+    this.#heardAt = performance.now();
     try {
       this.#each({
         key: message.subject.slice(kvSubject(ledgerBucket, "").length),

@@ -23,7 +23,7 @@ export const purgedKey = (lane: string | null): string =>
 /** What the supernode has of a purged day, as key patterns. Null for a key that is none of these. */
 export function purgedFilters(key: string): ((day: string) => ReadonlyArray<string>) | null {
   const [kind, of, lane, ...more] = key.split(".");
-  if (kind !== "purged" || more.length > 0) return null;
+  if (kind !== "purged" || more.length > 0 || /[*>]/.test(key)) return null;
   if (of === "exposure" && lane === undefined)
     return (day) => ["exposure", "visit", "job", "run"].map((each) => `${each}.*.${day}.>`);
   return of === "file" && lane !== undefined ? (day) => [`file.${lane}.${day}.>`] : null;

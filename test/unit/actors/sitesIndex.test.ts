@@ -1,9 +1,14 @@
 /** What the supernode answers from what it has followed, without a server. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { notReady, SitesIndex } from "../../../src/actors/SitesIndex.ts";
+import { notReady, SitesIndex, tooManyWait } from "../../../src/actors/SitesIndex.ts";
 import type { Change } from "../../../src/jetstream/follower.ts";
 import type { Sees, SourceState } from "../../../src/jetstream/sitesBucket.ts";
-import { sitesLookOldMs, sourceSilentMsMax } from "../../../src/limits.ts";
+import {
+  siteWaitersMax,
+  sitesLookOldMs,
+  sitesWaitersHereMax,
+  sourceSilentMsMax,
+} from "../../../src/limits.ts";
 import type { SitesAnswer } from "../../../src/protocol/sitesPresence.ts";
 import { nobodyAsked } from "../../../src/protocol/sitesPresence.ts";
 
@@ -204,5 +209,25 @@ describe("who waits", () => {
     expect(stays.answers).toEqual([expect.stringContaining("stopping")]);
     vi.advanceTimersByTime(10_000);
     expect(stays.answers).toHaveLength(1);
+  });
+
+  it("takes no room from others: a site that has all of its own is told that nothing is known, and never of an absence", () => {
+    const index = ready();
+    const asked: Array<ReturnType<typeof look>> = [];
+    const waits = (asker: string | null) => look(index, asker, 60_000, `L.g${asked.length}.0.R22_S11`);
+    for (let i = 0; i < siteWaitersMax; i++) asked.push(waits("archive"));
+    expect(waits("archive").answers).toEqual([nobodyAsked]);
+    // Who does not wait is answered as ever, and the others wait.
+    expect(answerOf(index, "archive")).toEqual(absent);
+    expect([waits("base").answers, waits("summit").answers]).toEqual([[], []]);
+    for (let i = 0; i < sitesWaitersHereMax; i++) asked.push(waits(null));
+    expect(asked.every(({ answers }) => answers.length === 0)).toBe(true);
+    expect(waits(null).answers).toEqual([tooManyWait]);
+    expect(answerOf(index, null)).toEqual(absent);
+    asked[0]?.leave();
+    asked.at(-1)?.leave();
+    expect([waits("archive").answers, waits(null).answers]).toEqual([[], []]);
+    vi.advanceTimersByTime(60_000);
+    expect(index.stats().waiting).toBe(0);
   });
 });
