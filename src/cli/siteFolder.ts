@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema";
 import { chmod, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { didYouMean } from "../config/nearMiss.ts";
 import { Deployment } from "../sites/deployment.ts";
 import { failed, misused } from "./failures.ts";
 
@@ -58,8 +59,13 @@ export async function theDeployment(folder: Folder, kind: Deployment["kind"]): P
   const found = await readDeployment(folder);
   if (found === null) {
     const flag = kind === "supernode" ? " --supernode" : "";
+    const others = (await listDeployments(folder.root)).flatMap((each) =>
+      each.kind === kind ? [each.name] : [],
+    );
+    const are =
+      others.length === 0 ? "" : `; there ${others.length === 1 ? "is" : "are"} ${others.join(", ")}`;
     throw misused(
-      `there is no ${kind} ${folder.name} in ${folder.root}: orrery site init ${folder.name}${flag} makes it`,
+      `there is no ${kind} ${folder.name}${didYouMean(folder.name, others)} in ${folder.root}${are}: orrery site init ${folder.name}${flag} makes it`,
     );
   }
   if (found.kind !== kind) throw misused(`${folder.name} is a ${found.kind}, and no ${kind}`);

@@ -2,7 +2,6 @@
 import { copyFile } from "node:fs/promises";
 import { join as joinPath } from "node:path";
 import * as Effect from "effect/Effect";
-import { isName } from "../config/rules/names.ts";
 import { newUser } from "../jetstream/trust.ts";
 import { compareEpochs } from "../protocol/filesOf.ts";
 import { hostPort } from "../sites/deployment.ts";
@@ -30,6 +29,7 @@ import {
 } from "./siteFolder.ts";
 import { rootOf, urlsOf, writeTrust } from "./siteInit.ts";
 import { epochAfter } from "./siteLife.ts";
+import { readFilesOf, readSees } from "./siteNames.ts";
 import { table } from "./table.ts";
 import { tellEach } from "./topologyAccount.ts";
 import { plural } from "./words.ts";
@@ -48,25 +48,6 @@ export interface JoinOptions extends MemberOptions {
   readonly filesOf: string | null;
 }
 
-function readFilesOf({ name, filesOf }: JoinOptions): ReadonlyArray<string> {
-  const sites = filesOf === null || filesOf === "none" ? [] : filesOf.split(",");
-  for (const site of sites) {
-    if (!isName(site)) throw misused(`--files-of: ${quoted(site)} is no name of a site`);
-    if (site === name) throw misused(`--files-of: ${name} has its own files already`);
-  }
-  return [...new Set(sites)].toSorted();
-}
-
-/** Null: all. */
-function readSees(text: string): ReadonlyArray<string> | null {
-  if (text === "all") return null;
-  const names = text === "none" ? [] : text.split(",");
-  for (const name of names)
-    if (!isName(name))
-      throw misused(`${name} is no site's name: write all, none, or names with commas between`);
-  return [...new Set(names)].toSorted();
-}
-
 const withSees = (sees: ReadonlyArray<string> | null) => (sees === null ? {} : { sees });
 const seesWords = (sees: ReadonlyArray<string> | undefined): string =>
   sees === undefined ? "all sites" : sees.length === 0 ? "no other site" : sees.join(", ");
@@ -76,8 +57,6 @@ export const join = (io: IoService, options: JoinOptions): Effect.Effect<void, C
 
 async function joinSite(io: IoService, options: JoinOptions): Promise<void> {
   const { name, supernode, dir, json } = options;
-  const sees = readSees(options.sees ?? "all");
-  const filesOf = readFilesOf(options);
   const root = rootOf(io, dir);
   const site = folderOf(root, name);
   const hub = folderOf(root, supernode);
@@ -87,6 +66,8 @@ async function joinSite(io: IoService, options: JoinOptions): Promise<void> {
   if (before !== undefined && before.revokedAt === null) {
     throw misused(`${name} has joined ${supernode} already; to give it a new key revoke it first`);
   }
+  const sees = await readSees(options.sees ?? "all", root, to);
+  const filesOf = await readFilesOf(name, options.filesOf, root, to);
   const own = leafSubjects(name);
   const files = leafFilesSubjects(name, supernode, filesOf);
   const made = await newUser(`leaf ${name}`, await readSeed(hub, "account"), () => ({
@@ -123,7 +104,9 @@ async function joinSite(io: IoService, options: JoinOptions): Promise<void> {
   if (json) return sayJson(io, { site: name, supernode, user: made.publicKey, configuration: file });
   say(
     io,
-    `${name} may join ${supernode}: its server does when it is started with ${file}. With presence: { scope: all } in its site file look-ups there answer for other sites, too`,
+    `${name} may join ${supernode}: its server does at its next start with ${joinPath(site.path, "nats.conf")}, which includes ${file}
+  next: orrery site apply --supernode ${supernode}${dir === null ? "" : ` --dir ${dir}`}   has what it knows taken over
+With presence: { scope: all } in its site file look-ups there answer for other sites, too`,
   );
   return undefined;
 }
@@ -139,13 +122,14 @@ async function noteSees(
   io: IoService,
   { name, supernode, dir, json, sites }: MemberOptions & { readonly sites: string },
 ): Promise<void> {
-  const hub = folderOf(rootOf(io, dir), supernode);
+  const root = rootOf(io, dir);
+  const hub = folderOf(root, supernode);
   const of = await theDeployment(hub, "supernode");
   const member = of.members[name];
   if (member === undefined)
     throw misused(`${name} has not joined ${supernode}; orrery site ls shows who has`);
   const { sees: _before, ...rest } = member;
-  const now = { ...rest, ...withSees(readSees(sites)) };
+  const now = { ...rest, ...withSees(await readSees(sites, root, of)) };
   await writeDeployment(hub, { ...of, members: { ...of.members, [name]: now } });
   if (json) return sayJson(io, { site: name, supernode, sees: now.sees ?? "all" });
   say(

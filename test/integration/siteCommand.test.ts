@@ -96,3 +96,31 @@ it("the file of a supernode's nodes is one that they take, and nothing of a site
     },
   ]);
 });
+
+it("a name that is no site's lets nobody in, and the one that was meant is named", async () => {
+  await site("init", "hub", "--supernode", ...given);
+  for (const name of ["summit", "base"]) await site("init", name, ...given);
+  const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
+    [["join", "summit", "--supernode", "hubb"], 'no supernode hubb (did you mean "hub"?) in'],
+    [["join", "summit", "--supernode", "other"], "; there is hub: orrery site init other --supernode"],
+    [["join", "sumit", "--supernode", "hub"], 'no site sumit (did you mean "summit"?)'],
+    [
+      ["join", "summit", "--supernode", "hub", "--files-of", "bse"],
+      '--files-of: there is no site bse (did you mean "base"?); there are base, summit',
+    ],
+    [["join", "summit", "--supernode", "hub", "--sees", "base,nosuch"], "there is no site nosuch; there are"],
+  ];
+  for (const [argv, words] of cases) {
+    const { exit, stderr } = await site(...argv);
+    expect([argv, exit, stderr]).toEqual([argv, 2, expect.stringContaining(words)]);
+  }
+  const joined = await site("join", "summit", "--supernode", "hub", "--files-of", "base");
+  expect([joined.exit, joined.stdout]).toEqual([
+    0,
+    expect.stringMatching(/nats\.conf, which includes .*leaf\.conf/),
+  ]);
+  expect(joined.stdout).toContain("next: orrery site apply --supernode hub");
+  const slip = await site("sees", "summit", "nosuch", "--supernode", "hub");
+  expect([slip.exit, slip.stderr]).toEqual([2, expect.stringContaining("sees: there is no site nosuch")]);
+  expect((await site("sees", "summit", "base", "--supernode", "hub")).exit).toBe(0);
+});
