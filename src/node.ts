@@ -147,6 +147,7 @@ export const startNode = (options: NodeOptions): Effect.Effect<RunningNode, Node
             // Another process has our name: going on, or trying again, would only disturb it.
             error._tag === "NodeSuperseded" ||
             error._tag === "NodeNameTaken" ||
+            error._tag === "RestoreUnfinished" ||
             error._tag === "FormatNewer" ||
             error._tag === "FormatOlder"
               ? Deferred.fail(fatal, fail(error))

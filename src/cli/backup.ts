@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { checkFormat } from "../jetstream/format.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
+import { checkRestored } from "../jetstream/restoring.ts";
 import { archiveUnsafe } from "../jetstream/snapshot.ts";
 import { tailUnsafe } from "../jetstream/tail.ts";
 import { ourStreams } from "../jetstream/topologySurplus.ts";
@@ -175,9 +176,9 @@ const make = (io: IoService, options: BackupOptions): Effect.Effect<void, Comman
     const folder = resolve(io.cwd, options.dir);
     const { site, nats, url } = yield* openSite(io, options.site);
     yield* nats.setClock.pipe(Effect.mapError(ofJetStream));
-    yield* checkFormat(nats).pipe(
+    yield* Effect.andThen(checkRestored(nats, Effect.void), checkFormat(nats)).pipe(
       Effect.mapError((error) =>
-        error._tag === "FormatNewer" || error._tag === "FormatOlder"
+        error._tag === "FormatNewer" || error._tag === "FormatOlder" || error._tag === "RestoreUnfinished"
           ? failed(error.message)
           : ofJetStream(error),
       ),

@@ -1,21 +1,28 @@
 /**
  * `orrery restore DIR`: a site's streams and buckets as a backup holds them. Everything is read and held against its checksums before
  * anything is written; no node may run; what is there is replaced only when that is said.
+ *
+ * A restored stream can be read while it is being restored, and the process can be killed anywhere. So the first thing that is written
+ * is the mark that the restore is unfinished (`jetstream/restoring.ts`), the last thing is its end, and while it stands nothing takes
+ * the site for a whole one.
  */
 import { resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import * as Effect from "effect/Effect";
+import * as Exit from "effect/Exit";
 import type * as Scope from "effect/Scope";
 import { liveNodes } from "../jetstream/lease.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { managed } from "../jetstream/Nats.ts";
 import { mendSequencesUnsafe } from "../jetstream/restored.ts";
+import { endUnfinished, markUnfinished, readUnfinished } from "../jetstream/restoring.ts";
 import type { Archived } from "../jetstream/snapshot.ts";
 import { unarchiveUnsafe } from "../jetstream/snapshot.ts";
 import { writeTailUnsafe } from "../jetstream/tail.ts";
 import { ourStreams } from "../jetstream/topologySurplus.ts";
 import { hasStream, madeAt } from "../jetstream/survey.ts";
-import { kvStream, ledgerBucket, nodesBucket } from "../protocol/keys.ts";
-import { ledgerFormat } from "../protocol/records.ts";
+import { kvStream, ledgerBucket, nodesBucket, unfinishedStream } from "../protocol/keys.ts";
+import { isoTime, ledgerFormat } from "../protocol/records.ts";
 import { progress, readWhole } from "./backup.ts";
 import type { BackedStream, Manifest } from "./backupFolder.ts";
 import { archivedOf, readPieces, readTail } from "./backupFolder.ts";
@@ -25,7 +32,9 @@ import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
 import { findSite, openSite } from "./site.ts";
+import type { Home } from "./siteLife.ts";
 import { beginNewLife, homeOf } from "./siteLife.ts";
+import { noteRestoring } from "./siteRestoring.ts";
 import { bytes, count, plural } from "./words.ts";
 
 export interface RestoreOptions {
@@ -64,7 +73,10 @@ const occupied = (nats: NatsService, manifest: Manifest) =>
       }));
   });
 
-/** The ledger last: a site whose restore broke off has none, and no node takes it for a whole one. */
+/**
+ * The ledger last: what it speaks of stands when it can be read. That it is the last to come makes no half of a restore a site: the
+ * ledger itself is there in part while it is restored.
+ */
 const order = (stream: string): number => (stream === kvStream(ledgerBucket) ? 1 : 0);
 
 async function restoreStream(
@@ -89,7 +101,7 @@ async function restoreStream(
     throw failed(`${name} was restored up to sequence ${state.last_seq}, and not ${stream.lastSequence}`);
   }
   if (stream.tail !== null) {
-    const written = await writeTailUnsafe(nats, name, readTail(folder, stream.tail));
+    const written = await writeTailUnsafe(nats, name, untilAborted(readTail(folder, stream.tail), signal));
     if (written !== stream.tail.messages)
       throw failed(`of ${name} ${written} of ${stream.tail.messages} messages were in ${stream.tail.file}`);
   }
@@ -104,6 +116,13 @@ async function restoreStream(
   return messages;
 }
 
+async function* untilAborted<A>(all: AsyncIterable<A>, signal: AbortSignal): AsyncIterable<A> {
+  for await (const each of all) {
+    if (signal.aborted) throw failed("interrupted");
+    yield each;
+  }
+}
+
 /** What expires by age may be less by now; what was written while it was archived may be more or less. */
 function keepsAll({ name, tail, config }: BackedStream): boolean {
   const expires = Number(config["max_age"] ?? 0) > 0 || name !== kvStream(ledgerBucket);
@@ -115,28 +134,132 @@ interface Restored {
   readonly messages: number;
 }
 
-const writeAll = (io: IoService, link: SiteLink, folder: string, manifest: Manifest) =>
+/** What a restore has begun: to be undone where it does not end. */
+interface Begun {
+  readonly streams: Set<string>;
+  underWay: Promise<unknown>;
+}
+
+const writeAll = (io: IoService, link: SiteLink, folder: string, manifest: Manifest, begun: Begun) =>
   Effect.gen(function* () {
     const restored: Array<Restored> = [];
     for (const stream of manifest.streams.toSorted((a, b) => order(a.name) - order(b.name))) {
       const messages = yield* Effect.tryPromise({
-        try: (signal) => restoreStream(io, link, folder, stream, signal),
+        try: (signal) => {
+          begun.streams.add(stream.name);
+          const writing = restoreStream(io, link, folder, stream, signal);
+          begun.underWay = writing;
+          return writing;
+        },
         catch: ofCause,
       });
       restored.push({ name: stream.name, messages });
       tell(io, `${stream.name}: ${plural(messages, "message")} restored`);
     }
     return restored;
-  }).pipe(
-    Effect.onError(() =>
-      Effect.sync(() =>
-        tell(
-          io,
-          "the site is not restored, and no node may be started on it: restore it anew with --replace",
+  });
+
+/** What is on its way to the server is waited for so long; it might come behind the deletion of its stream. */
+const underWayMsMax = 10_000;
+
+/** Deletes what was restored, the ledger first. The mark stays: what was there before is gone. */
+async function undo(io: IoService, { nats }: SiteLink, folder: string, begun: Begun): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([
+    begun.underWay.catch(() => undefined),
+    setTimeout(underWayMsMax, undefined, { signal: timer.signal }).catch(() => undefined),
+  ]);
+  timer.abort();
+  const left: Array<string> = [];
+  for (const name of [...begun.streams].toSorted((a, b) => order(b) - order(a))) {
+    const gone = await Effect.runPromise(
+      Effect.exit(
+        Effect.andThen(hasStream(nats, name), (there) =>
+          there ? managed(`end ${name}`, () => nats.jsm.streams.delete(name)) : Effect.succeed(true),
         ),
       ),
-    ),
+    );
+    if (Exit.isFailure(gone)) left.push(name);
+  }
+  tell(
+    io,
+    left.length === 0
+      ? "the site is not restored: what was written is deleted again"
+      : `the site is not restored, and what was written of ${left.join(", ")} could not be deleted`,
   );
+  tell(
+    io,
+    `the stream ${unfinishedStream} marks it as unfinished, and as long as it stands no node starts: run orrery restore ${folder} again`,
+  );
+}
+
+interface Done {
+  readonly restored: ReadonlyArray<Restored>;
+  /** Records that were mended. */
+  readonly mended: number;
+  /** Null: none was begun. */
+  readonly epoch: string | null;
+}
+
+/** All between the mark and its end. */
+const replaceAll = (
+  io: IoService,
+  link: SiteLink,
+  folder: string,
+  manifest: Manifest,
+  home: Home | null,
+  begun: Begun,
+): Effect.Effect<Done, CommandFailed> =>
+  Effect.gen(function* () {
+    const { nats } = link;
+    for (const { name } of yield* occupied(nats, manifest)) {
+      yield* managed(`end ${name}`, () => nats.jsm.streams.delete(name)).pipe(Effect.mapError(ofJetStream));
+    }
+    const restored = yield* writeAll(io, link, folder, manifest, begun);
+    const reached = new Map(manifest.streams.map(({ name, lastSequence }) => [name, lastSequence]));
+    const mended = yield* Effect.tryPromise({
+      try: () => mendSequencesUnsafe(nats, reached),
+      catch: ofCause,
+    });
+    const ledger = yield* madeAt(nats, kvStream(ledgerBucket)).pipe(Effect.mapError(ofJetStream));
+    const epoch =
+      home === null
+        ? null
+        : yield* Effect.tryPromise({ try: () => beginNewLife(home, ledger), catch: ofCause });
+    return { restored, mended, epoch };
+  });
+
+const restoreMarked = (
+  io: IoService,
+  link: SiteLink,
+  folder: string,
+  manifest: Manifest,
+  home: Home | null,
+): Effect.Effect<Done, CommandFailed> =>
+  Effect.gen(function* () {
+    const { nats, site } = link;
+    const attempt = (run: () => Promise<void>) => Effect.tryPromise({ try: run, catch: ofCause });
+    const before = yield* readUnfinished(nats).pipe(Effect.mapError(ofJetStream));
+    const mark = before ?? { since: isoTime(nats.now()), from: folder };
+    yield* markUnfinished(nats, site.name, mark, site.nats.replicas).pipe(Effect.mapError(ofJetStream));
+    // A node that looked for the mark before it stood has its lease by now, or sees the mark when it has it.
+    yield* noNodes(nats, "before its data are replaced").pipe(
+      Effect.andThen(home === null ? Effect.void : attempt(() => noteRestoring(home, mark.since))),
+      // Nothing was replaced yet.
+      Effect.tapError(() => (before === null ? Effect.ignore(endUnfinished(nats)) : Effect.void)),
+    );
+    const begun: Begun = { streams: new Set(), underWay: Promise.resolve() };
+    const done = yield* replaceAll(io, link, folder, manifest, home, begun).pipe(
+      Effect.onExit((exit) =>
+        Exit.isSuccess(exit) ? Effect.void : Effect.promise(() => undo(io, link, folder, begun)),
+      ),
+    );
+    yield* endUnfinished(nats).pipe(Effect.mapError(ofJetStream));
+    return done;
+  });
+
+const noEpochWords = (site: string, folder: string): string =>
+  `no new epoch was begun: the site file is not in the folder of its deployment (NAME/site.yaml beside NAME/deployment.json). If site ${site} has joined a supernode, that goes on with the life before and would mix both: run orrery restore ${folder} --replace --site SITES/${site}/site.yaml, with the file of that folder, before a node is started`;
 
 export const restore = (
   io: IoService,
@@ -156,28 +279,21 @@ export const restore = (
     if (manifest.site !== site.name) {
       return yield* failed(`${folder} is a backup of site ${manifest.site}, and ${url} is site ${site.name}`);
     }
+    yield* nats.setClock.pipe(Effect.mapError(ofJetStream));
     yield* noNodes(nats, "before its data are replaced");
-    const there = yield* occupied(nats, manifest);
-    const used = there.filter((stream) => stream.used);
-    if (used.length > 0 && !options.replace) {
+    const used = (yield* occupied(nats, manifest)).filter((stream) => stream.used);
+    const unfinished = yield* readUnfinished(nats).pipe(Effect.mapError(ofJetStream));
+    // Of an unfinished one it was said before the mark was set.
+    if (used.length > 0 && !options.replace && unfinished === null) {
       const words = used.map(({ name, messages }) => `${name} (${plural(messages, "message")})`).join(", ");
       return yield* failed(`${url} holds ${words}: --replace puts what the backup holds in their place`);
     }
-    for (const { name } of there) {
-      yield* managed(`end ${name}`, () => nats.jsm.streams.delete(name)).pipe(Effect.mapError(ofJetStream));
-    }
-    const restored = yield* writeAll(io, link, folder, manifest);
-    const reached = new Map(manifest.streams.map(({ name, lastSequence }) => [name, lastSequence]));
-    const mended = yield* Effect.tryPromise({
-      try: () => mendSequencesUnsafe(nats, reached),
-      catch: ofCause,
-    });
+    if (unfinished !== null)
+      tell(io, `a restore from ${unfinished.from} began at ${unfinished.since} and has not ended: all anew`);
     const home = yield* Effect.tryPromise({ try: () => homeOf(site, resolve(io.cwd, file)), catch: ofCause });
-    const ledger = yield* madeAt(nats, kvStream(ledgerBucket)).pipe(Effect.mapError(ofJetStream));
-    const epoch =
-      home === null
-        ? null
-        : yield* Effect.tryPromise({ try: () => beginNewLife(home, ledger), catch: ofCause });
+    const { restored, mended, epoch } = yield* restoreMarked(io, link, folder, manifest, home);
+    const warnings = home === null ? [noEpochWords(site.name, folder)] : [];
+    for (const warning of warnings) tell(io, `! ${warning}`);
     if (options.json) {
       return sayJson(io, {
         site: site.name,
@@ -186,6 +302,7 @@ export const restore = (
         streams: restored,
         mended,
         epoch,
+        warnings,
       });
     }
     const messages = restored.reduce((sum, each) => sum + each.messages, 0);

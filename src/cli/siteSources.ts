@@ -16,6 +16,7 @@ import { folderOf, theDeployment } from "./siteFolder.ts";
 import type { Folder } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
 import { newLives, noteLives } from "./siteLife.ts";
+import { unfinishedChanges } from "./siteRestoring.ts";
 import type { Rebuilt } from "./sourced.ts";
 import { readSourced, sourcedTable } from "./sourced.ts";
 import { plural } from "./words.ts";
@@ -75,9 +76,14 @@ export const apply = (
     const wanted = sitesTopology(sites, deployment.servers.length);
     const changes = yield* applyTopology(nats, wanted).pipe(Effect.mapError(ofJetStream));
     const sent = yield* applyFilesOf(nats, takersOf(deployment)).pipe(Effect.mapError(ofJetStream));
-    const refused = changes.filter((change) => change.kind === "refuse");
+    const unfinished = yield* Effect.tryPromise({
+      try: () => unfinishedChanges({ folder, deployment }),
+      catch: ofCause,
+    });
+    const refused = [...unfinished, ...changes.filter((change) => change.kind === "refuse")];
     const names = sites.map(({ name }) => name).join(", ");
-    if (options.json) sayJson(io, { supernode: deployment.name, sites, changes, sent });
+    if (options.json)
+      sayJson(io, { supernode: deployment.name, sites, changes: [...unfinished, ...changes], sent });
     else {
       for (const words of sent) say(io, words);
       if (changes.length === 0 && sent.length === 0) say(io, `nothing to do: ${names}`);

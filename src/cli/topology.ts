@@ -2,12 +2,14 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { managed } from "../jetstream/Nats.ts";
+import { endUnfinished, readUnfinished } from "../jetstream/restoring.ts";
 import type { Change } from "../jetstream/topologyDiff.ts";
 import { ourStreams } from "../jetstream/topologySurplus.ts";
+import { unfinishedStream } from "../protocol/keys.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
-import { say, sayJson } from "./Io.ts";
+import { say, sayJson, tell } from "./Io.ts";
 import { noNodes } from "./restore.ts";
 import { beginNewLife } from "./siteLife.ts";
 import { paint, table } from "./table.ts";
@@ -146,6 +148,12 @@ export const destroy = (
       bytes: state.bytes,
     }));
     const messages = streams.reduce((sum, stream) => sum + stream.messages, 0);
+    const unfinished = yield* readUnfinished(nats).pipe(Effect.mapError(ofJetStream));
+    if (unfinished !== null)
+      tell(
+        io,
+        `a restore from ${unfinished.from} began at ${unfinished.since} and has not ended: orrery restore does it again`,
+      );
     if (streams.length === 0) {
       if (options.json) sayJson(io, { [kind]: name, nats: url, streams, destroyed: false });
       return yield* no(options.json ? "" : `${url} holds nothing of ${kind} ${name}`);
@@ -169,7 +177,8 @@ export const destroy = (
           : `${plural(streams.length, "stream")} with ${plural(messages, "message")} of ${kind} ${name} would be lost: --yes ${name} destroys them. orrery backup DIR keeps a copy`,
       );
     }
-    for (const stream of streams)
+    // The mark of an unfinished restore goes when nothing is left that it speaks of.
+    for (const stream of streams.filter((each) => each.name !== unfinishedStream))
       yield* managed(`remove ${stream.name}`, () => nats.jsm.streams.delete(stream.name)).pipe(
         Effect.mapError(ofJetStream),
       );
@@ -177,6 +186,7 @@ export const destroy = (
       home === null || kind !== "site"
         ? null
         : yield* Effect.tryPromise({ try: () => beginNewLife(home, null), catch: ofCause });
+    yield* endUnfinished(nats).pipe(Effect.mapError(ofJetStream));
     if (options.json) return sayJson(io, { [kind]: name, nats: url, streams, destroyed: true, epoch });
     say(
       io,

@@ -6,6 +6,7 @@ import { applyFilesOf } from "../jetstream/filesOf.ts";
 import type { Taker } from "../jetstream/filesOf.ts";
 import { checkFormat } from "../jetstream/format.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
+import { checkRestored } from "../jetstream/restoring.ts";
 import { objectsStream } from "../jetstream/objects.ts";
 import { sitesTopology, supernodeTopology } from "../jetstream/sitesBucket.ts";
 import type { Topology } from "../jetstream/topology.ts";
@@ -29,6 +30,7 @@ import { folderOf, theDeployment } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
 import type { Home } from "./siteLife.ts";
 import { homeOf, isOtherLedger, newLives, noteLedger, noteLives } from "./siteLife.ts";
+import { unfinishedChanges } from "./siteRestoring.ts";
 import { applyAccount, planAccount } from "./topologyAccount.ts";
 import { applyUsers, planUsers } from "./topologyUsers.ts";
 
@@ -63,6 +65,13 @@ function wholeTopology(site: Site, actors: ReadonlyArray<Actor>): Topology {
   return { ...topology, streams: [...topology.streams, ...objects] };
 }
 
+const refusesUnfinished = (nats: NatsService): Effect.Effect<void, CommandFailed> =>
+  checkRestored(nats, Effect.void).pipe(
+    Effect.mapError((error) =>
+      error._tag === "RestoreUnfinished" ? failed(error.message) : ofJetStream(error),
+    ),
+  );
+
 const refusesFormat = (nats: NatsService): Effect.Effect<void, CommandFailed> =>
   checkFormat(nats).pipe(
     Effect.mapError((error) =>
@@ -93,6 +102,7 @@ const siteTarget = (io: IoService, named: string | null): Effect.Effect<Target, 
       topology,
       plan: (mayLose) =>
         Effect.gen(function* () {
+          yield* refusesUnfinished(nats);
           const found = yield* plan(nats, topology, { mayLose, surplus: true }).pipe(
             Effect.mapError(ofJetStream),
           );
@@ -100,6 +110,7 @@ const siteTarget = (io: IoService, named: string | null): Effect.Effect<Target, 
         }),
       apply: (mayLose) =>
         Effect.gen(function* () {
+          yield* refusesUnfinished(nats);
           if (!site.supernode) yield* refusesFormat(nats);
           const made = yield* apply(nats, topology, { mayLose, surplus: true }).pipe(
             Effect.mapError(ofJetStream),
@@ -177,6 +188,7 @@ const supernodeTarget = (
   Effect.gen(function* () {
     const { home, nats, url } = yield* openSupernode(io, name, dir);
     const lives = yield* attempt(() => newLives(home));
+    const unfinished = yield* attempt(() => unfinishedChanges(home));
     const asNoted = { ...home, deployment: withLives(home.deployment, lives) };
     const { topology, takers } = supernodeWants(asNoted.deployment);
     const rebuilt = lifeWords(home.deployment, lives);
@@ -194,7 +206,7 @@ const supernodeTarget = (
           );
           const sent = yield* planFilesOf(nats, takers).pipe(Effect.mapError(ofJetStream));
           const users = yield* attempt(() => planUsers(home));
-          return [...rebuilt, ...found, ...sent, ...users, ...(yield* planAccount(home))];
+          return [...unfinished, ...rebuilt, ...found, ...sent, ...users, ...(yield* planAccount(home))];
         }),
       apply: (mayLose) =>
         Effect.gen(function* () {
@@ -205,7 +217,7 @@ const supernodeTarget = (
           const sent = yield* planFilesOf(nats, takers).pipe(Effect.mapError(ofJetStream));
           yield* applyFilesOf(nats, takers).pipe(Effect.mapError(ofJetStream));
           const users = yield* attempt(() => applyUsers(asNoted));
-          return [...rebuilt, ...made, ...sent, ...users, ...(yield* applyAccount(asNoted))];
+          return [...unfinished, ...rebuilt, ...made, ...sent, ...users, ...(yield* applyAccount(asNoted))];
         }),
     };
   });

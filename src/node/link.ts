@@ -18,6 +18,7 @@ import type { NodeLease } from "../jetstream/lease.ts";
 import { acquireLease } from "../jetstream/lease.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { connectNats } from "../jetstream/Nats.ts";
+import { checkRestored } from "../jetstream/restoring.ts";
 import { supernodeTopology } from "../jetstream/sitesBucket.ts";
 import type { Topology } from "../jetstream/topology.ts";
 import { apply, plan, topologyOf } from "../jetstream/topology.ts";
@@ -27,6 +28,7 @@ import type {
   NodeNameTaken,
   NatsUnavailable,
   JetStreamRejected,
+  RestoreUnfinished,
 } from "../protocol/errors.ts";
 import type { NodeRecord } from "../protocol/records.ts";
 import { recordVersion } from "../protocol/records.ts";
@@ -167,7 +169,7 @@ export const openLink = (
   settings: LinkSettings,
 ): Effect.Effect<
   Link,
-  NatsUnavailable | JetStreamRejected | NodeNameTaken | FormatNewer | FormatOlder,
+  NatsUnavailable | JetStreamRejected | NodeNameTaken | FormatNewer | FormatOlder | RestoreUnfinished,
   Scope.Scope
 > =>
   Effect.gen(function* () {
@@ -175,6 +177,14 @@ export const openLink = (
     const connected = yield* connectSite(site, settings.servers, `orrery ${site.name}/${site.node}`);
     const { aroundClock } = settings;
     const nats = aroundClock === null ? connected : { ...connected, now: () => aroundClock(connected.now()) };
+    const unseen = Effect.sync(() =>
+      log(
+        "warn",
+        "these credentials do not allow to see an unfinished restore: orrery topology apply renews them",
+      ),
+    );
+    const whole = site.supernode ? Effect.void : untilAnswered(log, checkRestored(nats, unseen));
+    yield* whole;
     if (!site.supernode) yield* untilAnswered(log, checkFormat(nats));
     const topology = siteTopology(site, settings.actors);
     yield* settleTopology(nats, site, topology, log);
@@ -202,6 +212,8 @@ export const openLink = (
       runs: runs.present(),
     });
     const lease = yield* untilAnswered(log, acquireLease(nats, site.node, epoch, describe));
+    // A restore that began meanwhile sees the lease, or its mark is seen here.
+    yield* whole;
     const mailboxes = mailboxesOf(nats, site, settings.actors);
     return {
       lease,

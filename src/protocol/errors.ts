@@ -83,6 +83,18 @@ export class FormatOlder extends Schema.TaggedError<FormatOlder>()("FormatOlder"
   }
 }
 
+/** A restore of the site was begun and has not ended: what stands on the server may be a part of it. Nothing was changed. */
+export class RestoreUnfinished extends Schema.TaggedError<RestoreUnfinished>()("RestoreUnfinished", {
+  /** ISO 8601, by the server's clock. */
+  since: Schema.String,
+  /** The backup's folder, as the machine that restores it names it. */
+  from: Schema.String,
+}) {
+  override get message(): string {
+    return `a restore of this site began at ${this.since} and has not ended: a part of it only may be here. Let it end, or run it again (orrery restore ${this.from}); to give it up, orrery topology destroy`;
+  }
+}
+
 /** A newer process has taken this node's name. This one must stop: its claims are being recovered. */
 export class NodeSuperseded extends Schema.TaggedError<NodeSuperseded>()("NodeSuperseded", {
   node: Schema.String,

@@ -241,6 +241,8 @@ export const kvStream = (bucket: string): string => `KV_${bucket}`;
 export const kvSubject = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
 
 export const arrivalsStream = "ARRIVALS";
+/** Stands while a restore has begun and not ended: no node starts, and nothing takes the site for a whole one. */
+export const unfinishedStream = "RESTORE_UNFINISHED";
 export const itemsStream = "ITEMS";
 
 /** `arrive.<lane>.<instrument>.<day>`: subject counts are the statistics of what was received. */

@@ -33,6 +33,8 @@ export const Deployment = Schema.Struct({
   epoch: Schema.String,
   /** Of a site: when its server made the ledger of this epoch, as that tells it; left out while there is none, or none was seen. */
   ledger: Schema.optionalKey(Schema.String),
+  /** Of a site: since when a restore of it has begun and not ended (ISO 8601); left out where none has. The supernode is not to take it over. */
+  restoring: Schema.optionalKey(Schema.String),
   operator: Schema.String,
   account: Schema.String,
   system: Schema.String,

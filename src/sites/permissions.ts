@@ -8,6 +8,7 @@
  */
 
 import { filesOfStream } from "../protocol/filesOf.ts";
+import { unfinishedStream } from "../protocol/keys.ts";
 import { runsBucket } from "../protocol/runs.ts";
 import { sitesAnswerPrefix, sitesAskSubject } from "../protocol/sites.ts";
 
@@ -105,7 +106,7 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
     {
       may: "see that streams and consumers are as they should be, and change none",
       publish: [
-        ...api(...streams.map((stream) => `STREAM.INFO.${stream}`)),
+        ...api(...[...streams, unfinishedStream].map((stream) => `STREAM.INFO.${stream}`)),
         ...api(...[...mailStreams, "KV_ledger"].map((stream) => `CONSUMER.INFO.${stream}.*`)),
       ],
     },
