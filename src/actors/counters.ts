@@ -57,6 +57,8 @@ export interface Counters {
   readonly site: (site: string, gauges: SiteGauges) => void;
   /** Keys that a supernode dropped because the site no longer has them. */
   readonly dropped: (site: string, why: "epoch" | "day" | "gone", count: number) => void;
+  /** Keys that a supernode keeps of former lives of a site, because the present one has much less. */
+  readonly formerKeys: (site: string, count: number) => void;
   /** Totals by name, for `$SRV.STATS` and the live view. */
   readonly totals: () => Readonly<Record<string, number>>;
 }
@@ -140,6 +142,10 @@ const sites = {
   files: Metric.gauge("orrery_site_files", { description: "Keys of a site's files at the supernode" }),
 };
 
+const formerKeys = Metric.gauge("orrery_site_former_keys", {
+  description: "Keys that the supernode keeps of a site's former lives: the present one has much less",
+});
+
 /** Metrics live in a registry of their context: the same one must be given to the exporter. */
 export const makeCounters = Effect.map(Effect.context(), (context): Counters => {
   const totals: Record<string, number> = {};
@@ -195,6 +201,7 @@ export const makeCounters = Effect.map(Effect.context(), (context): Counters => 
         Metric.withAttributes(sites[name], { site }).updateUnsafe(Number(gauges[name]), context);
     },
     dropped: (site, why, count) => add("dropped", { site, why }, count),
+    formerKeys: (site, count) => Metric.withAttributes(formerKeys, { site }).updateUnsafe(count, context),
     totals: () => ({ ...totals }),
   };
 });

@@ -1,18 +1,37 @@
 /**
- * Former lives of sites: when a site was rebuilt, what came of its life before is dropped. Only once the present one is heard of: until
- * then what was is all there is. Of a site that is not sourced any more everything stays.
+ * Former lives of sites: when a site was rebuilt, what came of its life before is dropped. Only once the present one has been heard of
+ * for a while, all of it is here, and it is about as big: until then what was is all there is. A site that was destroyed and never
+ * filled again is as alive as any other, and what is here of it is the last of it. Of a site that is not sourced any more everything
+ * stays.
  */
 import * as Effect from "effect/Effect";
 import type { SourceState } from "../jetstream/sitesBucket.ts";
-import { drop, formerLives } from "../jetstream/sitesDrop.ts";
+import { drop, hasFormerLives, isAsBig, livesOf } from "../jetstream/sitesDrop.ts";
+import { siteCountEveryMs, siteSettledMs, sourceLookEveryMs } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import { lifeSubjects } from "../protocol/sites.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 
+/** Of a source that sends something every few seconds: it has not broken off. */
+const heardMsMax = 2 * sourceLookEveryMs;
+/** Whoever has not looked for so long does not know what was meanwhile. */
+const lookedMsMax = 4 * sourceLookEveryMs;
+
+interface Watched {
+  readonly epoch: string;
+  readonly heardSince: number;
+  /** Its lives are counted by reading all of its keys. */
+  countedAt: number;
+  /** Nothing was found beside it. */
+  alone: boolean;
+  /** It was said that a former life is kept. */
+  told: boolean;
+}
+
 export class SiteLives {
   readonly #node: NodeContextService;
-  /** Epochs beside which nothing was found. */
-  readonly #alone = new Map<string, string>();
+  readonly #sites = new Map<string, Watched>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(node: NodeContextService) {
     this.#node = node;
@@ -20,27 +39,76 @@ export class SiteLives {
 
   /** All sites are looked at once more at the next tick. */
   again(): void {
-    this.#alone.clear();
+    for (const watched of this.#sites.values()) watched.alone = false;
   }
 
-  tick(states: ReadonlyArray<SourceState>): Effect.Effect<void, NatsUnavailable | JetStreamRejected> {
+  /** @param now milliseconds of any clock that only goes on, always the same one */
+  tick(
+    states: ReadonlyArray<SourceState>,
+    now = performance.now(),
+  ): Effect.Effect<void, NatsUnavailable | JetStreamRejected> {
+    return Effect.gen({ self: this }, function* () {
+      const forgotten = now - this.#lookedAt > lookedMsMax;
+      this.#lookedAt = now;
+      for (const state of states) {
+        const watched = this.#watch(state, now, forgotten);
+        if (watched === null || watched.alone) continue;
+        const found = yield* hasFormerLives(this.#node.nats, state.site, state.epoch);
+        if (found === false) {
+          watched.alone = true;
+          watched.told = false;
+          this.#node.counters.formerKeys(state.site, 0);
+        }
+        if (found !== true || state.lag > 0 || now - watched.heardSince < siteSettledMs) continue;
+        if (now - watched.countedAt < siteCountEveryMs) continue;
+        watched.countedAt = now;
+        yield* this.#judge(state, watched);
+      }
+    });
+  }
+
+  /** Null while it is not heard of. */
+  #watch({ site, epoch, silentMs, error }: SourceState, now: number, forgotten: boolean): Watched | null {
+    const before = this.#sites.get(site);
+    const same = before?.epoch === epoch ? before : undefined;
+    if (silentMs === null || silentMs > heardMsMax || error !== null) {
+      // Told stays told: a link that comes and goes makes no second line.
+      if (same !== undefined) this.#sites.set(site, { ...same, heardSince: Number.POSITIVE_INFINITY });
+      return null;
+    }
+    const countedAt = Number.NEGATIVE_INFINITY;
+    const known = same ?? { epoch, heardSince: now, countedAt, alone: false, told: false };
+    const anew = forgotten || known.heardSince === Number.POSITIVE_INFINITY;
+    const watched = anew ? { ...known, heardSince: now } : known;
+    this.#sites.set(site, watched);
+    return watched;
+  }
+
+  #judge({ site, epoch }: SourceState, watched: Watched) {
     return Effect.gen({ self: this }, function* () {
       const { nats, counters, log } = this.#node;
-      for (const { site, epoch, silentMs, error } of states) {
-        if (silentMs === null || error !== null || this.#alone.get(site) === epoch) continue;
-        const former = yield* formerLives(nats, site, epoch);
-        for (const life of former ?? []) {
+      const lives = yield* livesOf(nats, site);
+      const present = lives.get(epoch) ?? { keys: 0, files: 0 };
+      let kept = 0;
+      for (const [life, former] of lives) {
+        if (life === epoch) continue;
+        if (isAsBig(present, former)) {
           const keys = yield* drop(nats, lifeSubjects(site, life));
           counters.dropped(site, "epoch", keys);
-          log("info", "dropped what a site knew before it was rebuilt", {
-            site,
-            epoch: life,
-            now: epoch,
-            keys,
-          });
+          const words = "dropped what a site knew before it was rebuilt";
+          log("info", words, { site, epoch: life, now: epoch, keys });
+          continue;
         }
-        if (former !== null && former.length === 0) this.#alone.set(site, epoch);
+        kept += former.keys;
+        if (watched.told) continue;
+        log(
+          "error",
+          "a site has much less than before it was rebuilt: what it knew then is kept here until it has grown, or orrery site forget lets go of it",
+          { site, epoch: life, now: epoch, keys: former.keys, files: former.files, has: present },
+        );
       }
+      watched.told = kept > 0;
+      counters.formerKeys(site, kept);
     });
   }
 }

@@ -18,6 +18,8 @@ interface Planned {
   behind: boolean;
   /** Since when it is heard of again; under load something is always on its way. */
   heardSince: number | null;
+  /** Its sequences went back once: it is another life, also when they have grown past where they were. */
+  wentBack: boolean;
 }
 
 export class SiteReconcile {
@@ -38,7 +40,7 @@ export class SiteReconcile {
       const planned =
         before?.epoch === epoch
           ? before
-          : { epoch, dueAt: Number.POSITIVE_INFINITY, behind: true, heardSince: null };
+          : { epoch, dueAt: Number.POSITIVE_INFINITY, behind: true, heardSince: null, wentBack: false };
       this.#planned.set(site, planned);
       if (stalled) {
         planned.behind = true;
@@ -79,7 +81,9 @@ export class SiteReconcile {
   #compare(site: { readonly name: string; readonly epoch: string }): Effect.Effect<void> {
     const { nats, log, counters } = this.#node;
     const next = (ms: number) => Effect.sync(() => this.done(site.name, performance.now() + ms));
-    return Effect.matchEffect(reconcile(nats, site), {
+    const planned = this.#planned.get(site.name);
+    const lookOnly = planned?.epoch === site.epoch && planned.wentBack;
+    return Effect.matchEffect(reconcile(nats, site, { lookOnly }), {
       onFailure: (error) => {
         log("warn", "could not compare a site with what is held of it; it is tried again", {
           site: site.name,
@@ -90,7 +94,14 @@ export class SiteReconcile {
       onSuccess: ({ named, ...found }) => {
         counters.dropped(site.name, "gone", found.dropped);
         const names = named.map(({ key, is }) => `${key} (${is})`).slice(0, 10);
-        if (found.refused || found.missing + found.differs > 0)
+        if (found.wentBack && planned !== undefined) planned.wentBack = true;
+        if (found.wentBack || lookOnly)
+          log(
+            "error",
+            "a site's sequences went back, as after a restore: orrery site apply takes it up anew, and until then nothing of it is dropped",
+            { ...found, names },
+          );
+        else if (found.refused || found.missing + found.differs > 0)
           log("error", "a site has not what is held of it: orrery site reconcile says what to do", {
             ...found,
             names,

@@ -161,12 +161,36 @@ const reconcile = Command.make(
   Command.withShortDescription("Compare a site with what is held of it"),
 );
 
+const forget = Command.make(
+  "forget",
+  {
+    name: argument("SITE", "The site"),
+    supernode,
+    epoch: Flag.String("epoch").pipe(
+      Flag.withMetavar("EPOCH"),
+      Flag.withDescription("The life, as the keeper's log names it; not the present one"),
+    ),
+    dir,
+    json,
+  },
+  (given) =>
+    run(
+      () => import("./siteForget.ts"),
+      (module, io) => module.forget(io, plain(given)),
+    ),
+).pipe(
+  Command.withDescription(
+    "Drop what the supernode keeps of a former life of a site: the keeper does so by itself once the present one has grown to about as much.",
+  ),
+  Command.withShortDescription("Drop a former life of a site"),
+);
+
 export const site = Command.make("site").pipe(
   Command.withDescription(
     "Sites and the supernode: keys, credentials and server configurations, and who has joined.",
   ),
   Command.withShortDescription("Sites and the supernode: init, join, ls, …"),
-  Command.withSubcommands([init, join, sees, ls, revoke, apply, sources, reconcile]),
+  Command.withSubcommands([init, join, sees, ls, revoke, apply, sources, reconcile, forget]),
   Command.withExamples([
     { command: "orrery site init summit" },
     { command: "orrery site init hub --supernode" },

@@ -48,7 +48,11 @@ export const reconcile = (
     );
     if (options.json) sayJson(io, { supernode: options.supernode, ...found, dryRun: options.dryRun });
     else show(io, found, options);
-    const open = found.missing + found.differs + (found.gone - found.dropped > 0 && !options.dryRun ? 1 : 0);
+    const open =
+      found.missing +
+      found.differs +
+      (found.wentBack ? 1 : 0) +
+      (found.gone - found.dropped > 0 && !options.dryRun ? 1 : 0);
     if (open === 0 && !(options.dryRun && found.gone > 0)) return undefined;
     return yield* no(options.json ? "" : advice(found, options, rebuiltBy(source)));
   });
@@ -65,17 +69,22 @@ function show(io: IoService, found: Reconciled, { supernode, dryRun }: Reconcile
     );
   if (missing > 0) say(io, `${plural(missing, "key")} should be at ${supernode} and are not`);
   if (differs > 0) say(io, `${plural(differs, "key")} are not as ${site} has them`);
-  if (gone + missing + differs + behind === 0) say(io, "all as it should be");
+  if (found.wentBack) say(io, `the ledger of ${site} ends before what came of it: its sequences went back`);
+  else if (gone + missing + differs + behind === 0) say(io, "all as it should be");
 }
 
 function advice(
-  { refused, missing, differs, site }: Reconciled,
+  { refused, wentBack, missing, differs, gone, site }: Reconciled,
   { dryRun, supernode }: ReconcileOptions,
   rebuilt: string | null,
 ): string {
   if (rebuilt !== null) return `${site} was rebuilt, and what is here is of its former life: ${rebuilt}`;
+  if (wentBack) {
+    return `${site} was restored or made anew: run orrery site apply where its folder has its new epoch; until then nothing of it is dropped`;
+  }
   if (missing + differs > 0) {
-    return `${site} has other keys than came to ${supernode}, as when a copy of its store was put back: at the site orrery backup, topology destroy and restore give it a new epoch, which orrery topology apply --supernode ${supernode} takes over`;
+    const kept = refused && gone > 0 ? "; nothing was dropped, which --even-most does all the same" : "";
+    return `${site} has other keys than came to ${supernode}, as when a copy of its store was put back: at the site orrery backup, topology destroy and restore give it a new epoch, which orrery topology apply --supernode ${supernode} takes over${kept}`;
   }
   if (refused) return `more than half would go: if ${site} has really lost it, say --even-most`;
   return dryRun ? "without --dry-run they are dropped" : "not all was dropped: run it again";

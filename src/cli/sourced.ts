@@ -7,14 +7,22 @@ import { countSince } from "../jetstream/survey.ts";
 import { sourceSilentMsMax } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream } from "../protocol/keys.ts";
-import { sitesBucket, sitesPresenceBucket, siteSubjects } from "../protocol/sites.ts";
+import {
+  allSubjects,
+  lifeSubjects,
+  sitesBucket,
+  sitesPresenceBucket,
+  siteSubjects,
+} from "../protocol/sites.ts";
 import type { Cell, TableOptions } from "./table.ts";
 import { table } from "./table.ts";
-import { count, duration } from "./words.ts";
+import { count, duration, plural } from "./words.ts";
 
 export interface Sourced extends SourceState {
   /** Keys of files. */
   readonly files: number;
+  /** Keys of its former lives that are kept here. */
+  readonly former: number;
   /** Nothing was heard of its ledger for too long, or it cannot be sourced. */
   readonly silent: boolean;
   /** How its groups come; null: they are not sourced, which `orrery site apply` puts right. */
@@ -52,11 +60,18 @@ export const readSourced = (
     return yield* Effect.forEach(states, (state) => {
       const groups = ofGroups.get(state.site) ?? null;
       const groupsSilent = groups === null || isSilent(groups);
+      const countOf = (subjects: string) => countSince(nats, kvStream(sitesBucket), subjects, 0);
       return Effect.map(
-        countSince(nats, kvStream(sitesBucket), siteSubjects(state.site, state.epoch, "file"), 0),
-        (files) => ({
+        Effect.all([
+          countOf(siteSubjects(state.site, state.epoch, "file")),
+          countOf(allSubjects(state.site)),
+          // Behind the count of all: what comes meanwhile is of the present life.
+          countOf(lifeSubjects(state.site, state.epoch)),
+        ]),
+        ([files, all, present]) => ({
           ...state,
           files,
+          former: Math.max(0, all - present),
           silent: isSilent(state),
           groups,
           groupsSilent,
@@ -75,6 +90,9 @@ function heard(row: Sourced): Cell {
   if (row.groupsSilent) {
     const why = groups === null ? "not sourced: apply" : (groups.error ?? "not heard of");
     return { text: `its groups: ${why}`, style: "red" };
+  }
+  if (row.former > 0 && lag === 0) {
+    return { text: `all is here; of former lives ${plural(row.former, "key")}`, style: "yellow" };
   }
   return lag === 0 ? { text: "all is here", style: "green" } : { text: "catching up", style: "yellow" };
 }

@@ -15,9 +15,10 @@ import { kvStream } from "../protocol/keys.ts";
 import { lifeSubjects, sharedKinds, sitesBucket } from "../protocol/sites.ts";
 import { listUnsafe } from "./listing.ts";
 import type { NatsService } from "./Nats.ts";
+import { endOfSiteUnsafe } from "./siteEnd.ts";
 import { listSiteUnsafe } from "./siteListing.ts";
 import type { SourcedSite } from "./sitesBucket.ts";
-import { drop, lastOf, originOf } from "./sitesDrop.ts";
+import { drop, isEnd, lastOf, originOf } from "./sitesDrop.ts";
 import { unavailable } from "./wire.ts";
 
 type Difference = "gone" | "missing" | "differs";
@@ -38,14 +39,16 @@ export interface Reconciled {
   readonly differs: number;
   /** Some of the keys that are gone, missing or differ. */
   readonly named: ReadonlyArray<{ readonly key: string; readonly is: Difference }>;
-  /** More would go than a site loses by itself: nothing was dropped. */
+  /** More would go than a site loses by itself, or it is not as it was sourced: nothing was dropped. */
   readonly refused: boolean;
+  /** Its ledger ends before what came of it: this is another life, as after a restore, and nothing of the one that is here is dropped. */
+  readonly wentBack: boolean;
 }
 
 export interface ReconcileOptions {
   /** Drops nothing. */
   readonly lookOnly?: boolean;
-  /** Drops also where most of a site would go. */
+  /** Drops also where most of a site would go, and where keys are missing or differ; never of a site whose ledger went back. */
   readonly evenMost?: boolean;
 }
 
@@ -93,9 +96,7 @@ async function listHere(
     { deliver_policy: DeliverPolicy.All, filter_subject: prefix + filter, headers_only: true },
     ({ message, sequence }) => {
       const { headers, subject } = message;
-      const ended =
-        (headers?.get("KV-Operation") ?? "") !== "" || (headers?.get("Nats-Marker-Reason") ?? "") !== "";
-      each(subject.slice(prefix.length), { sequence, origin: originOf(headers) ?? 0, ended });
+      each(subject.slice(prefix.length), { sequence, origin: originOf(headers) ?? 0, ended: isEnd(headers) });
     },
   );
 }
@@ -172,12 +173,16 @@ const asError =
   (cause: unknown): NatsUnavailable | JetStreamRejected =>
     cause instanceof JetStreamRejected ? cause : unavailable(operation)(cause);
 
-/** Fails where the site is not reached. */
-export const reconcile = (
+interface Compared extends Found {
+  readonly here: number;
+  readonly there: number;
+  readonly wentBack: boolean;
+}
+
+const compare = (
   nats: NatsService,
   { name, epoch }: SourcedSite,
-  options: ReconcileOptions = {},
-): Effect.Effect<Reconciled, NatsUnavailable | JetStreamRejected> =>
+): Effect.Effect<Compared, NatsUnavailable | JetStreamRejected> =>
   Effect.gen(function* () {
     const prefix = lifeSubjects(name, epoch).slice(0, -1);
     const position = (yield* lastOf(nats, `${prefix}>`))?.origin ?? 0;
@@ -187,28 +192,41 @@ export const reconcile = (
       named: [],
       counts: { gone: 0, missing: 0, differs: 0, behind: 0 },
     };
-    yield* Effect.tryPromise({
+    const end = yield* Effect.tryPromise({
       try: async () => {
         await listHere(nats, prefix, ">", (key, { origin }) => here.add(key, origin));
         const kinds = sharedKinds.map((kind) => `${kind}.>`);
         await listSiteUnsafe(nats, name, kinds, ({ key, sequence }) => there.add(key, sequence));
         for (const filter of here.differing(there))
           await compareKeys(nats, { name, prefix }, filter, position, found);
+        return endOfSiteUnsafe(nats, name);
       },
       catch: asError(`compare the ledger of ${name}`),
     });
-    const { counts, named } = found;
-    const most = counts.gone > Math.max(reconcileNamedMax, here.count * dropShareMax);
-    const refused = most && options.evenMost !== true;
-    const drops = options.lookOnly === true || refused ? 0 : yield* dropGone(nats, prefix, found);
-    return {
-      site: name,
-      epoch,
-      here: here.count,
-      there: there.count,
-      ...counts,
-      dropped: drops,
-      named,
-      refused,
-    };
+    return { ...found, here: here.count, there: there.count, wentBack: end < position };
+  });
+
+/** Between two looks at what is not as it should be: what was only on its way has come by then. */
+const lookAgainMs = 2_000;
+
+/** Fails where the site is not reached. */
+export const reconcile = (
+  nats: NatsService,
+  site: SourcedSite,
+  options: ReconcileOptions = {},
+): Effect.Effect<Reconciled, NatsUnavailable | JetStreamRejected> =>
+  Effect.gen(function* () {
+    let found = yield* compare(nats, site);
+    const isOther = ({ counts }: Found): boolean => counts.missing + counts.differs > 0;
+    if (isOther(found) && !found.wentBack) {
+      yield* Effect.sleep(lookAgainMs);
+      found = yield* compare(nats, site);
+    }
+    const { counts, named, here, there, wentBack } = found;
+    // Keys that are not what was sourced under the same sequences: whatever else is gone there may be gone with a former life only.
+    const most = counts.gone > Math.max(reconcileNamedMax, here * dropShareMax);
+    const refused = wentBack || ((most || (isOther(found) && counts.gone > 0)) && options.evenMost !== true);
+    const prefix = lifeSubjects(site.name, site.epoch).slice(0, -1);
+    const dropped = options.lookOnly === true || refused ? 0 : yield* dropGone(nats, prefix, found);
+    return { site: site.name, epoch: site.epoch, here, there, ...counts, dropped, named, refused, wentBack };
   });

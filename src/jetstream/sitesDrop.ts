@@ -9,6 +9,7 @@
 import type { MsgHdrs } from "@nats-io/transport-node";
 import { DeliverPolicy } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
+import { dropShareMax } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream } from "../protocol/keys.ts";
 import { allSubjects, lifeSubjects, sitesBucket } from "../protocol/sites.ts";
@@ -26,6 +27,10 @@ export function originOf(headers: MsgHdrs | undefined): number | null {
   const sequence = Number((headers?.get("Nats-Stream-Source") ?? "").split(" ")[1]);
   return Number.isSafeInteger(sequence) && sequence > 0 ? sequence : null;
 }
+
+/** A marker: the key has ended. */
+export const isEnd = (headers: MsgHdrs | undefined): boolean =>
+  (headers?.get("KV-Operation") ?? "") !== "" || (headers?.get("Nats-Marker-Reason") ?? "") !== "";
 
 /** Purges all that matches; of `upTo`, what stands before and at that sequence of the bucket. @returns how many keys went */
 export const drop = (nats: NatsService, filter: string, upTo?: number): Effect.Effect<number, DropError> =>
@@ -67,28 +72,51 @@ export const dropWritten = (
     return upTo === 0 ? 0 : yield* drop(nats, filter, upTo);
   });
 
-/** Epochs under which something of a site is here, other than the one it has; null: not to be told just now, while much comes. */
-export const formerLives = (
+/** Whether something of a site is here under another epoch than the one it has; null: not to be told just now, while much comes. */
+export const hasFormerLives = (
   nats: NatsService,
   site: string,
   epoch: string,
-): Effect.Effect<ReadonlyArray<string> | null, DropError> =>
+): Effect.Effect<boolean | null, DropError> =>
   Effect.gen(function* () {
     const count = (filter: string) => countSince(nats, stream, filter, 0);
     const before = yield* count(lifeSubjects(site, epoch));
     const all = yield* count(allSubjects(site));
     const after = yield* count(lifeSubjects(site, epoch));
-    if (all <= after) return before === after ? [] : null;
-    const found = new Set<string>();
-    yield* managed(`list the lives of ${site}`, () =>
-      listUnsafe(
-        nats,
-        stream,
-        { deliver_policy: DeliverPolicy.All, filter_subject: allSubjects(site), headers_only: true },
-        ({ message }) => void found.add(message.subject.split(".")[3] ?? ""),
-      ),
-    );
-    found.delete(epoch);
-    found.delete("");
-    return [...found];
+    if (all > after) return true;
+    return before === after ? false : null;
   });
+
+/** What is here of one life, without what has ended. */
+export interface LifeSize {
+  keys: number;
+  /** Those of files. */
+  files: number;
+}
+
+/** Every life of a site of which something is here, by its epoch. */
+export const livesOf = (
+  nats: NatsService,
+  site: string,
+): Effect.Effect<ReadonlyMap<string, LifeSize>, DropError> =>
+  managed(`list the lives of ${site}`, async () => {
+    const found = new Map<string, LifeSize>();
+    await listUnsafe(
+      nats,
+      stream,
+      { deliver_policy: DeliverPolicy.All, filter_subject: allSubjects(site), headers_only: true },
+      ({ message: { subject, headers } }) => {
+        const [, , , epoch = "", kind] = subject.split(".", 5);
+        let size = found.get(epoch);
+        if (size === undefined) found.set(epoch, (size = { keys: 0, files: 0 }));
+        if (isEnd(headers)) return;
+        size.keys++;
+        if (kind === "file") size.files++;
+      },
+    );
+    return found;
+  });
+
+/** A site that lost most of what it had may have lost it by mistake, and what is here be the last of it. */
+export const isAsBig = (present: LifeSize, former: LifeSize): boolean =>
+  present.keys >= former.keys * dropShareMax && present.files >= former.files * dropShareMax;

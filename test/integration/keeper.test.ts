@@ -69,6 +69,7 @@ interface Row {
   readonly site: string;
   readonly epoch: string;
   readonly files: number;
+  readonly former: number;
   readonly silent: boolean;
 }
 
@@ -224,12 +225,19 @@ describe("a link that is cut", () => {
     expect(await keysHere(`summit.${epoch}.file.raw.${purged}.>`)).toHaveLength(200);
     link.heal();
     await Promise.all([isAlike("base", 60_000), isAlike("summit", 60_000)]);
-    await until(
-      () => keysHere(`base.${former}.>`),
-      (keys) => keys.length === 0,
+    // It has much less than it had: what is here of that may be the last of it.
+    const kept = await until(
+      () => said(/much less than before/),
+      (lines) => lines.length > 0,
     );
+    expect(kept).toMatchObject([{ site: "base", epoch: former, now, keys: 150, has: { keys: 30 } }]);
+    expect((await rowOf("base"))?.former).toBe(150);
+    const forget = (epoch: string) => deployment.cli("site", "forget", "base", "--epoch", epoch, ...dir);
+    expect(await forget(now)).toMatchObject({ exit: 2, stderr: expect.stringContaining("present life") });
+    expect(await forget("e9")).toMatchObject({ exit: 2, stderr: expect.stringContaining(former) });
+    expect(await keysHere(`base.${former}.>`)).toHaveLength(150);
+    expect(await forget(former)).toMatchObject({ exit: 0, stdout: expect.stringContaining("150 keys") });
     expect(await keysHere("base.>")).toHaveLength(30);
-    expect(said(/before it was rebuilt/)).toMatchObject([{ site: "base", epoch: former, now, keys: 150 }]);
     expect(await keysHere(`summit.${epoch}.file.raw.${purged}.>`)).toHaveLength(5);
     // None of those that came again, although they may come from the site once more when they are taken away.
     const days = said(/^purged a day/).filter(
@@ -272,6 +280,43 @@ describe("a site that joins late", () => {
     expect((await deployment.cli("site", "apply", ...dir)).stderr).toBe("");
     await isAlike("late");
     expect((await rowOf("late"))?.files).toBe(30);
+  }, 60_000);
+});
+
+describe("a site whose ledger went back, with no new epoch yet", () => {
+  it("loses nothing here that came of it, neither at once nor when it has written as much again", async () => {
+    const found = async (...more: ReadonlyArray<string>) => {
+      const { exit, stdout, stderr } = await deployment.cli("site", "reconcile", "late", ...dir, ...more);
+      const { epoch = "" } = (await rowOf("late")) ?? {};
+      return {
+        exit,
+        stdout,
+        stderr,
+        held: (await keysHere(`late.${epoch}.file.raw.${daysAgo(3)}.>`)).length,
+      };
+    };
+    const before = await deployment.connect("late", "admin");
+    await write(before, files(daysAgo(3), 20, "after"));
+    await isAlike("late");
+    await before.jsm.streams.delete("KV_ledger");
+    const late = await made("late");
+    await write(late, files(daysAgo(3), 30));
+    const back = await until(
+      () => found(),
+      ({ exit }) => exit === 3,
+    );
+    expect(back.stdout).toContain("its sequences went back");
+    expect([back.stderr, back.held]).toEqual([expect.stringContaining("nothing of it is dropped"), 50]);
+    expect(await found("--even-most")).toMatchObject({ exit: 3, held: 50 });
+    // Past where it was: what it wrote below is not here, and never comes.
+    await write(late, files(daysAgo(4), 15));
+    await write(late, files(daysAgo(3), 30));
+    const other = await found();
+    expect(other).toMatchObject({
+      exit: 3,
+      held: 50,
+      stderr: expect.stringContaining("other keys than came"),
+    });
   }, 60_000);
 });
 

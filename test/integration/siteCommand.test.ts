@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { compareEpochs } from "../../src/protocol/filesOf.ts";
 import { credentials } from "../../src/sites/permissions.ts";
 import { supernodeCredentials } from "../../src/sites/supernodePermissions.ts";
 import type { CliResult } from "../support/cli.ts";
@@ -82,6 +83,33 @@ it("a supernode that cannot be reached remembers whom it put out", async () => {
   // It may come back, as somebody new.
   expect((await site("join", "summit", "--supernode", "hub")).exit).toBe(0);
   expect((await site("ls")).stdout).toContain("joined: summit");
+});
+
+it("a site that comes back from a machine whose clock is behind comes after the life that was put out", async () => {
+  await site("init", "hub", "--supernode", ...given, "--port", "1");
+  await site("init", "summit", ...given);
+  await site("join", "summit", "--supernode", "hub");
+  await site("revoke", "summit", "--supernode", "hub");
+  const epochOf = (): string => (JSON.parse(read("summit", "deployment.json")) as { epoch: string }).epoch;
+  const atHub = () =>
+    JSON.parse(read("hub", "deployment.json")) as { members: Record<string, { epoch: string }> };
+  const before = epochOf();
+  const behind = (Number.parseInt(before, 36) - 3_600_000).toString(36);
+  const file = join(cwd, "sites", "summit", "deployment.json");
+  writeFileSync(
+    file,
+    JSON.stringify({ ...(JSON.parse(read("summit", "deployment.json")) as object), epoch: behind }),
+  );
+  expect((await site("join", "summit", "--supernode", "hub")).exit).toBe(0);
+  expect(compareEpochs(epochOf(), before)).toBeGreaterThan(0);
+  expect(atHub().members["summit"]?.epoch).toBe(epochOf());
+  // Nor is one behind that is made anew where its supernode is known.
+  const hub = join(cwd, "sites", "hub", "deployment.json");
+  const later = (Date.now() + 3_600_000).toString(36);
+  writeFileSync(hub, read("hub", "deployment.json").replaceAll(epochOf(), later));
+  rmSync(join(cwd, "sites", "summit"), { recursive: true });
+  await site("init", "summit", ...given);
+  expect(compareEpochs(epochOf(), later)).toBeGreaterThan(0);
 });
 
 it("the file of a supernode's nodes is one that they take, and nothing of a site's stands in it", async () => {
