@@ -7,9 +7,11 @@
 import * as Effect from "effect/Effect";
 import type { SourceState } from "../jetstream/sitesBucket.ts";
 import { drop, hasFormerLives, isAsBig, livesOf } from "../jetstream/sitesDrop.ts";
-import { siteCountEveryMs, siteSettledMs, sourceLookEveryMs } from "../limits.ts";
+import { countSince } from "../jetstream/survey.ts";
+import { dropShareMax, siteCountEveryMs, siteSettledMs, sourceLookEveryMs } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
-import { lifeSubjects } from "../protocol/sites.ts";
+import { kvStream } from "../protocol/keys.ts";
+import { lifeSubjects, sitesBucket } from "../protocol/sites.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 
 /** Of a source that sends something every few seconds: it has not broken off. */
@@ -20,8 +22,10 @@ const lookedMsMax = 4 * sourceLookEveryMs;
 interface Watched {
   readonly epoch: string;
   readonly heardSince: number;
-  /** Its lives are counted by reading all of its keys. */
-  countedAt: number;
+  /** Its lives are compared by reading all of its keys: not before it has so many. */
+  least: number;
+  /** Nor too often, where that many were not enough. */
+  comparedAt: number;
   /** Nothing was found beside it. */
   alone: boolean;
   /** It was said that a former life is kept. */
@@ -60,9 +64,13 @@ export class SiteLives {
           this.#node.counters.formerKeys(state.site, 0);
         }
         if (found !== true || state.lag > 0 || now - watched.heardSince < siteSettledMs) continue;
-        if (now - watched.countedAt < siteCountEveryMs) continue;
-        watched.countedAt = now;
-        yield* this.#judge(state, watched);
+        if (now - watched.comparedAt < siteCountEveryMs) continue;
+        if (watched.least > 0) {
+          const subjects = lifeSubjects(state.site, state.epoch);
+          if ((yield* countSince(this.#node.nats, kvStream(sitesBucket), subjects, 0)) < watched.least)
+            continue;
+        }
+        yield* this.#judge(state, watched, now);
       }
     });
   }
@@ -76,20 +84,21 @@ export class SiteLives {
       if (same !== undefined) this.#sites.set(site, { ...same, heardSince: Number.POSITIVE_INFINITY });
       return null;
     }
-    const countedAt = Number.NEGATIVE_INFINITY;
-    const known = same ?? { epoch, heardSince: now, countedAt, alone: false, told: false };
+    const comparedAt = Number.NEGATIVE_INFINITY;
+    const known = same ?? { epoch, heardSince: now, least: 0, comparedAt, alone: false, told: false };
     const anew = forgotten || known.heardSince === Number.POSITIVE_INFINITY;
     const watched = anew ? { ...known, heardSince: now } : known;
     this.#sites.set(site, watched);
     return watched;
   }
 
-  #judge({ site, epoch }: SourceState, watched: Watched) {
+  #judge({ site, epoch }: SourceState, watched: Watched, now: number) {
     return Effect.gen({ self: this }, function* () {
       const { nats, counters, log } = this.#node;
       const lives = yield* livesOf(nats, site);
       const present = lives.get(epoch) ?? { keys: 0, files: 0 };
       let kept = 0;
+      let least = Number.POSITIVE_INFINITY;
       for (const [life, former] of lives) {
         if (life === epoch) continue;
         if (isAsBig(present, former)) {
@@ -100,6 +109,7 @@ export class SiteLives {
           continue;
         }
         kept += former.keys;
+        least = Math.min(least, former.keys * dropShareMax);
         if (watched.told) continue;
         log(
           "error",
@@ -108,6 +118,8 @@ export class SiteLives {
         );
       }
       watched.told = kept > 0;
+      watched.least = kept > 0 ? least : 0;
+      watched.comparedAt = present.keys >= watched.least && kept > 0 ? now : Number.NEGATIVE_INFINITY;
       counters.formerKeys(site, kept);
     });
   }

@@ -80,6 +80,16 @@ it("an empty life takes nothing away, which is said once, and one that has grown
   expect([await held("old"), await held("new")]).toEqual([0, 1_100]);
 });
 
+it("a life that has grown is seen to have at once", async () => {
+  await came("old", 1_000);
+  const { look } = watched();
+  await came("new", 100);
+  await look(2 * siteSettledMs);
+  await came("new", 500);
+  await look(0);
+  expect(await held("old")).toBe(0);
+});
+
 it.each([
   ["not all of it is here", { lag: 3 }],
   ["it is not heard of", { silentMs: 40_000 }],
