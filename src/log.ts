@@ -24,6 +24,20 @@ function prettyLine(level: LogLevel, message: string, fields: Readonly<Record<st
   return `${time} ${level.padEnd(5)} ${oneLine(`${message}${rest === "" ? "" : `  ${rest}`}`)}\n`;
 }
 
+/** A field that stands in every line is said of the node: where a line speaks of another site or node, it does so as `ofSite`, `ofNode`. */
+function besides(
+  base: Readonly<Record<string, unknown>>,
+  fields: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  if (!Object.keys(fields).some((name) => Object.hasOwn(base, name))) return fields;
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([name, value]) => {
+      if (!Object.hasOwn(base, name)) return [[name, value]];
+      return base[name] === value ? [] : [[`of${name[0]?.toUpperCase()}${name.slice(1)}`, value]];
+    }),
+  );
+}
+
 /** @param base fields that stand in every line: the site and the node */
 export function makeLog(
   settings: LogSettings,
@@ -32,9 +46,9 @@ export function makeLog(
 ): Log {
   if (settings.format === "pretty") {
     return (level, message, fields = {}) => {
-      if (order[level] >= order[settings.level]) write(prettyLine(level, message, fields));
+      if (order[level] >= order[settings.level]) write(prettyLine(level, message, besides(base, fields)));
     };
   }
   const logger = pino({ level: settings.level, base, timestamp: pino.stdTimeFunctions.isoTime }, { write });
-  return (level, message, fields = {}) => logger[level](fields, message);
+  return (level, message, fields = {}) => logger[level](besides(base, fields), message);
 }

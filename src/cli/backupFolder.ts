@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, writeSync } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import * as Schema from "effect/Schema";
 import type { Archived } from "../jetstream/snapshot.ts";
@@ -69,7 +69,13 @@ const sha256 = (text: string): string => createHash("sha256").update(text).diges
 
 /** A folder to write into: new, empty, or what an unfinished backup left. */
 export async function openFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  // The folder alone, and none above it: those are missing where a disk is not mounted.
+  await mkdir(folder, { mode: 0o700 }).catch((cause: unknown) => {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT")
+      throw misused(`${dirname(folder)} is not there: make it, or mount the disk that it is on`);
+    if (code !== "EEXIST") throw cause;
+  });
   const names = await readdir(folder);
   if (names.includes(manifestName)) {
     throw failed(`${folder} holds a backup already: give another folder, one a backup`);

@@ -15,6 +15,7 @@ import * as Path from "effect/Path";
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner";
 import * as Stdio from "effect/Stdio";
 import * as Terminal from "effect/Terminal";
+import { nearMiss } from "../config/nearMiss.ts";
 import { version } from "../node/version.ts";
 import { orrery } from "./commands.ts";
 import { CommandFailed, exitCode } from "./failures.ts";
@@ -71,15 +72,31 @@ function presenter(io: IoService): CliOutput.Presenter {
           case "InvalidInvocation": {
             const path = event.commandPath.join(" ");
             const mark = paint(io.err.color, "red", "error");
-            for (const error of event.errors)
-              io.err.write(
-                `${mark} ${harmlessLines(error.message)}${harmlessLines(siteHint(error.message))}\n`,
-              );
+            for (const error of event.errors) {
+              const message = withNearest(error, event.helpDoc);
+              io.err.write(`${mark} ${harmlessLines(message)}${harmlessLines(siteHint(message))}\n`);
+            }
             return io.err.write(`\nusage: ${event.helpDoc.usage}\n       ${path} --help tells more\n`);
           }
         }
       }),
   };
+}
+
+/** The module counts a swap of two letters as two slips, and names only what is nearest by that. */
+function withNearest(error: CliError.CliError, { subcommands = [] }: HelpDoc): string {
+  if (error._tag !== "UnknownSubcommand") return error.message;
+  const { subcommand, parent, suggestions } = error;
+  const near = nearMiss(
+    subcommand,
+    subcommands.flatMap(({ commands }) => commands.map(({ name }) => name)),
+  );
+  const named = near === null || suggestions.includes(near) ? suggestions : [near, ...suggestions];
+  return new CliError.UnknownSubcommand({
+    subcommand,
+    ...(parent === undefined ? {} : { parent }),
+    suggestions: [...named],
+  }).message;
 }
 
 /** Some commands take the site file as an argument, so people try it with the others. */

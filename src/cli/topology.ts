@@ -174,7 +174,7 @@ export const destroy = (
       return yield* no(
         options.json
           ? ""
-          : `${plural(streams.length, "stream")} with ${plural(messages, "message")} of ${kind} ${name} would be lost: --yes ${name} destroys them. orrery backup DIR keeps a copy`,
+          : `${plural(streams.length, "stream")} with ${plural(messages, "message")} of ${kind} ${name} would be lost: --yes ${name} destroys them. ${kind === "site" ? "orrery backup DIR keeps a copy" : "What it holds comes again from the sites, once topology apply has made it anew"}`,
       );
     }
     // The mark of an unfinished restore goes when nothing is left that it speaks of.

@@ -1,14 +1,13 @@
 /** `npm run drill`: the rebuild drill on this machine, below ./.orrery/drill. Exit 0 when both rebuilt ledgers agree with the former. */
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { drill } from "./drill.ts";
+import { readCount, readOptions } from "./options.ts";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-const { values } = parseArgs({ options: { files: { type: "string", default: "6000" } } });
-const files = Number(values.files);
-if (!Number.isInteger(files) || files < 30 || files > 1_000_000)
-  throw new Error("--files: a number from 30 to 1000000");
+const usage = "npm run drill -- [--files N]";
+const values = readOptions({ files: { type: "string", default: "6000" } }, usage);
+const files = readCount("--files", values.files, 30, 1_000_000, usage);
 try {
   const { restored, replayed } = await drill({ folder: resolve(".orrery", "drill"), files, say });
   const agree = restored.exit === 0 && replayed.exit === 0;

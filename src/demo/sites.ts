@@ -11,7 +11,6 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
@@ -25,9 +24,11 @@ import type { NatsService } from "../jetstream/Nats.ts";
 import { kvStream, ledgerBucket } from "../protocol/keys.ts";
 import { ledgerSubjects, sitesBucket, siteSubjects } from "../protocol/sites.ts";
 import { ext } from "./demoSite.ts";
+import { readCount, readOptions } from "./options.ts";
 import type { Group } from "./sitesLookups.ts";
 import { askFor, fileLane, fileOf, instrument } from "./sitesLookups.ts";
 
+const usage = "npm run sites -- [--once] [--files N]";
 const supernode = "hub";
 const sites = ["summit", "base", "archive"] as const;
 const requestRecords = 500;
@@ -302,12 +303,11 @@ async function play(stage: Stage, files: number): Promise<boolean> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { once: { type: "boolean", default: false }, files: { type: "string", default: "20000" } },
-  });
-  const files = Number(values.files);
-  if (!Number.isInteger(files) || files < 1 || files > 1_000_000)
-    throw new Error("--files: a number from 1 to 1000000");
+  const values = readOptions(
+    { once: { type: "boolean", default: false }, files: { type: "string", default: "20000" } },
+    usage,
+  );
+  const files = readCount("--files", values.files, 1, 1_000_000, usage);
   const stage = new Stage();
   const told = new Promise<void>((done) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => done());

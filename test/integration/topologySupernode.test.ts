@@ -73,6 +73,12 @@ it("what a supernode needs is made, with the sources of all sites that have join
   await mended((verb, ...more) => atSite("base", verb, ...more));
 });
 
+it("what destroy tells of a supernode names no backup, which a supernode has none of", async () => {
+  const { exit, stderr } = await atHub("destroy");
+  expect([exit, stderr]).toEqual([3, expect.stringContaining("What it holds comes again from the sites")]);
+  expect(stderr).not.toContain("backup");
+});
+
 it("a source that is gone, copies that are too few, a consumer of a pair that is sent nothing", async () => {
   const { streams, consumers } = hub.jsm;
   const { config } = await streams.info("KV_sites");

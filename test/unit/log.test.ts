@@ -21,3 +21,22 @@ describe("a log for people", () => {
     expect(written[0]?.slice(13)).toBe("info  a file is known  key=é/🔭 b.fits size=3\n");
   });
 });
+
+describe("a line that speaks of another site", () => {
+  it.each(["json", "pretty"] as const)("names it as ofSite (%s): each field stands once", (format) => {
+    const written: Array<string> = [];
+    const base = { site: "hub", node: "hub-1" };
+    const log = makeLog({ level: "info", format }, base, (text) => written.push(text));
+    log("error", "a site is not heard of", { site: "summit", silentMs: 3 });
+    log("info", "of its own", { site: "hub", lag: 0 });
+    const [other = "", own = ""] = written;
+    if (format === "pretty") {
+      expect(other).toContain("  ofSite=summit silentMs=3");
+      return expect(own).toContain("of its own  lag=0");
+    }
+    expect(other.match(/"site":/g)).toHaveLength(1);
+    expect(JSON.parse(other)).toMatchObject({ ...base, ofSite: "summit", silentMs: 3 });
+    expect(own.match(/"site":/g)).toHaveLength(1);
+    return expect(JSON.parse(own)).toMatchObject({ ...base, lag: 0 });
+  });
+});

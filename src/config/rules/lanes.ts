@@ -23,6 +23,7 @@ export function laneRules(file: SiteFile): ReadonlyArray<Finding> {
   return Object.entries(file.lanes).flatMap(([name, lane]) => [
     ...storageRules(name, lane, file),
     ...patternRules(name, lane),
+    ...presenceRules(name, lane, file),
     ...namesRules(name, lane),
     ...boundRules(name, lane),
   ]);
@@ -121,6 +122,23 @@ function patternRules(name: string, lane: LaneFile): ReadonlyArray<Finding> {
     });
   }
   return findings;
+}
+
+/** Only a lane of kind exposure announces groups, and by its files' keys alone it must be told each part of one. */
+function presenceRules(name: string, lane: LaneFile, { presence }: SiteFile): ReadonlyArray<Finding> {
+  if (presence === null || lane.kind !== "exposure" || metadataOf(lane) !== "key") return [];
+  const groups = groupNames(lane.pattern);
+  const missing = ["instrument", "group", "detector"].filter((part) => !groups.includes(part));
+  if (missing.length === 0) return [];
+  return [
+    {
+      severity: "warning",
+      path: ["lanes", name, "pattern"],
+      value: lane.pattern?.source ?? null,
+      message: `its files are never present: no group ${missing.map((part) => `\`${part}\``).join(", ")}, and metadata: key`,
+      fix: `add ${missing.map((part) => `(?<${part}>…)`).join(", ")} to the pattern, or set metadata: header`,
+    },
+  ];
 }
 
 /** A mission's names say what a pattern, a header and a newer content would say otherwise. */

@@ -28,6 +28,7 @@ describe("the command line", () => {
   it.each([
     [["stats", "--jsn"], "--json"],
     [["parkd"], "parked"],
+    [["stauts"], "status"],
     [["parked", "repay"], "replay"],
     [["topology", "aply"], "apply"],
     [["file", "ls", "--stat", "known"], "--state"],

@@ -23,6 +23,8 @@ const instruments = "instruments: [LSSTCam]";
 const input = "- lane: raw\n";
 const rawPattern = String.raw`pattern: '^(?<day>\d{8})/(?<exposure>\w+)'`;
 
+const groupPattern = String.raw`pattern: '^(?<day>\d{8})/(?<instrument>\w+)/(?<group>\w+)/(?<exposure>\w+)_(?<detector>\w+)'`;
+
 const http = (lines: string): string => changed([port, `http:\n${lines}\n`]);
 const external = (lines: string): string => added(`nats:\n  mode: external\n${lines}`);
 const raw = (lines: string): string => changed([rawBuckets, `${rawBuckets}\n    ${lines}`]);
@@ -620,7 +622,10 @@ const laneRules: ReadonlyArray<Rule> = [
   {
     rule: "headers and nowhere to read them",
     red: changed(["buckets: [raw-bucket]\n    storage: disk", "buckets: [raw-bucket]"]),
-    green: changed(["buckets: [raw-bucket]\n    storage: disk", "buckets: [raw-bucket]\n    metadata: key"]),
+    green: changed(
+      ["buckets: [raw-bucket]\n    storage: disk", "buckets: [raw-bucket]\n    metadata: key"],
+      [rawPattern, groupPattern],
+    ),
     path: "lanes.raw.storage",
     message: /no storage says where they are/,
   },
@@ -651,7 +656,7 @@ const laneRules: ReadonlyArray<Rule> = [
   {
     rule: "exposures that cannot be told",
     red: changed([rawPattern, String.raw`pattern: '^(?<day>\d{8})/(?<exposre>\w+)'` + "\n    metadata: key"]),
-    green: raw("metadata: key"),
+    green: raw("metadata: key").replace(rawPattern, groupPattern),
     path: "lanes.raw.pattern",
     message: /cannot tell its exposures/,
   },
@@ -676,6 +681,14 @@ const laneRules: ReadonlyArray<Rule> = [
     green: rightSite,
     path: "lanes.raw.pattern",
     message: /no group `day`/,
+    severity: "warning",
+  },
+  {
+    rule: "presence, and files of no group",
+    red: raw("metadata: key"),
+    green: raw("metadata: key").replace(rawPattern, groupPattern),
+    path: "lanes.raw.pattern",
+    message: /never present: no group `instrument`, `group`, `detector`, and metadata: key/,
     severity: "warning",
   },
   {
