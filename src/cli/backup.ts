@@ -108,8 +108,9 @@ async function backUpStream(
       };
     } catch (cause) {
       await writer.abandon().catch(() => undefined);
-      if (signal.aborted || tries >= archiveTriesMax) throw cause;
-      tell(io, `${stream}: ${ofCause(cause).message}; once more`);
+      const failure = ofCause(cause);
+      if (signal.aborted || failure.refused === true || tries >= archiveTriesMax) throw cause;
+      tell(io, `${stream}: ${failure.message}; once more`);
     }
   }
 }

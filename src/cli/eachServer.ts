@@ -8,8 +8,12 @@ import { connectNats } from "../jetstream/Nats.ts";
 import type { ConnectSettings, NatsService } from "../jetstream/Nats.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import type { Deployment } from "../sites/deployment.ts";
-import { connectFirstMs } from "./site.ts";
 import { plural } from "./words.ts";
+
+export const connectFirstMs = 3_000;
+
+/** The server answers, and does not let the user in. */
+export const isLockedOut = (detail: string): boolean => /authori[sz]ation|authentication/i.test(detail);
 
 export interface ServerAt {
   /** As its configuration names it. */
@@ -57,15 +61,20 @@ export function namesOf(servers: ReadonlyArray<ServerAt>): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`;
 }
 
-/** Whom a client is let in by, or why not: one that refuses the credentials is there. */
-const isThere = ({ answer, detail }: Answered<unknown>): boolean =>
-  answer !== null || /authori[sz]ation|authentication/i.test(detail);
+/** One that refuses the credentials is there. */
+const isThere = ({ answer, detail }: Answered<unknown>): boolean => answer !== null || isLockedOut(detail);
 
-/** In words, which servers of a cluster do not answer; null where all do. */
+export interface Away {
+  readonly words: string;
+  /** The others can go on without them. */
+  readonly hasMost: boolean;
+}
+
+/** Which servers of a cluster do not answer; null where all do. */
 export const awayWords = (
   servers: ReadonlyArray<ServerAt>,
   settings: Omit<ConnectSettings, "servers">,
-): Effect.Effect<string | null> =>
+): Effect.Effect<Away | null> =>
   Effect.map(
     askEach(servers, settings, () => Effect.succeed(true)),
     (found) => {
@@ -74,7 +83,11 @@ export const awayWords = (
       const needs = Math.floor(servers.length / 2) + 1;
       const named = away.map(({ name, url }) => (name === url ? url : `${name} (${url})`)).join(", ");
       const verb = away.length === 1 ? "does" : "do";
-      const most = servers.length - away.length < needs ? `; the supernode needs ${needs}` : "";
-      return `${away.length} of ${plural(servers.length, "server")} ${verb} not answer: ${named}${most}`;
+      const hasMost = servers.length - away.length >= needs;
+      const most = hasMost ? "" : `; ${needs} of them are needed`;
+      return {
+        words: `${away.length} of ${plural(servers.length, "server")} ${verb} not answer: ${named}${most}`,
+        hasMost,
+      };
     },
   );

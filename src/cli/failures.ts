@@ -1,6 +1,7 @@
 /** How a command ends, as its exit code says it. docs/cli.md is the promise to scripts. */
 import * as Schema from "effect/Schema";
 import type { JetStreamError } from "../protocol/errors.ts";
+import { refusalIn } from "../protocol/errors.ts";
 
 export const exitCode = {
   ok: 0,
@@ -20,6 +21,8 @@ export const exitCode = {
 export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", {
   exit: Schema.Number,
   message: Schema.String,
+  /** The credentials do not allow it. */
+  refused: Schema.optionalKey(Schema.Boolean),
 }) {}
 
 export const failed = (message: string): CommandFailed =>
@@ -30,11 +33,19 @@ export const no = (message: string): CommandFailed => new CommandFailed({ exit: 
 export const unreachable = (message: string): CommandFailed =>
   new CommandFailed({ exit: exitCode.unreachable, message });
 
+/** The server answers, and does not let these credentials do it. */
+export const refused = (message: string): CommandFailed =>
+  new CommandFailed({ exit: exitCode.failure, message, refused: true });
+
 const streamNotFound = 10059;
+const clusterNotAvailable = 10008;
 
 /** What a JetStream error means for somebody who typed a command. */
 export function ofJetStream(error: JetStreamError): CommandFailed {
-  if (error._tag === "NatsUnavailable") return unreachable(error.message);
+  if (error._tag === "NatsUnavailable")
+    return error.refusal === null ? unreachable(error.message) : refused(error.message);
+  if (error._tag === "TransactionBusy" && error.code === clusterNotAvailable)
+    return unreachable(error.message);
   if (error._tag === "JetStreamRejected" && error.code === streamNotFound) {
     return failed(
       "this NATS server holds no Orrery site yet: start a node (orrery start SITE), or orrery topology apply SITE",
@@ -59,5 +70,7 @@ const isJetStreamError = (cause: unknown): cause is JetStreamError =>
 export function ofCause(cause: unknown): CommandFailed {
   if (cause instanceof CommandFailed) return cause;
   if (isJetStreamError(cause)) return ofJetStream(cause);
-  return failed(cause instanceof Error ? cause.message : String(cause));
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const refusal = refusalIn(message);
+  return refusal === null ? failed(message) : refused(`refused, these credentials may not ${refusal}.`);
 }

@@ -8,7 +8,7 @@ import type { CatalogueJob } from "../jobs/catalogue.ts";
 import { sliceNamed } from "../jobs/partitions.ts";
 import { jobsSubject } from "../protocol/jobQuestions.ts";
 import type { CommandFailed } from "./failures.ts";
-import { failed, misused, unreachable } from "./failures.ts";
+import { failed, misused, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
 import { openSite } from "./site.ts";
@@ -86,11 +86,11 @@ export const askJobs = <A>(
       })
       .pipe(
         Effect.mapError((error) =>
-          unreachable(
-            error.detail.includes("NoResponders")
-              ? `no node of site ${site.name} answers questions about jobs: start one with the role "resolver"`
-              : error.message,
-          ),
+          error.detail.includes("NoResponders")
+            ? unreachable(
+                `no node of site ${site.name} answers questions about jobs: start one with the role "resolver"`,
+              )
+            : ofJetStream(error),
         ),
       );
     const said = yield* Effect.try({

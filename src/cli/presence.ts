@@ -4,7 +4,7 @@ import type * as Scope from "effect/Scope";
 import { presenceWaitSecondsMax, requestDeadlineMs } from "../limits.ts";
 import { presenceRequestSubject } from "../protocol/keys.ts";
 import type { Scope as Whose } from "../protocol/presence.ts";
-import { CommandFailed, exitCode, failed, misused, unreachable } from "./failures.ts";
+import { CommandFailed, exitCode, failed, misused, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, tell } from "./Io.ts";
 import { openSite } from "./site.ts";
@@ -70,11 +70,11 @@ export const presence = (
       .request("presence", presenceRequestSubject, question, { deadlineMs: wait * 1_000 + requestDeadlineMs })
       .pipe(
         Effect.mapError((error) =>
-          unreachable(
-            error.detail.includes("NoResponders")
-              ? `no node of site ${site.name} answers presence look-ups: start one with the role "presence"`
-              : error.message,
-          ),
+          error.detail.includes("NoResponders")
+            ? unreachable(
+                `no node of site ${site.name} answers presence look-ups: start one with the role "presence"`,
+              )
+            : ofJetStream(error),
         ),
       );
     const reply = readReply(answer.data);

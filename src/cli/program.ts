@@ -151,6 +151,14 @@ export function runCommand(argv: ReadonlyArray<string>, io: IoService): RunningC
       CliConfig.make({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
     ),
     Effect.provideContext(unused(io)),
+    Effect.catch((error) =>
+      error instanceof CommandFailed && io.run.way !== undefined
+        ? Effect.flatMap(
+            Effect.promise(() => import("./way.ts")),
+            ({ explained }) => Effect.flatMap(explained(io, error), Effect.fail),
+          )
+        : Effect.fail(error),
+    ),
   );
   const fiber = Effect.runFork(program);
   const exit = new Promise<number>((resolve) => {

@@ -9,12 +9,12 @@ import type { CheckedSite, LoadOptions } from "../config/loadSite.ts";
 import type { Site } from "../config/Site.ts";
 import { maskUserInfo } from "../config/show.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
-import { connectSite } from "../node/link.ts";
+import { connectSite, siteSettings } from "../node/link.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, misused, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
-
-export const connectFirstMs = 3_000;
+import { connectFirstMs, isLockedOut } from "./eachServer.ts";
+import { credentialsWords } from "./way.ts";
 
 /** Beside `src/` in the checkout, beside `dist/` when installed. */
 export const demoSiteFile = fileURLToPath(new URL("../../config/demo.yaml", import.meta.url));
@@ -119,6 +119,9 @@ function startIt(choice: SiteChoice): string {
     : `start the site with \`orrery start ${choice.file}\``;
 }
 
+const credentialsVariable = "ORRERY_CREDENTIALS";
+const hasCredentials = ({ env }: IoService): boolean => (env[credentialsVariable] ?? "") !== "";
+
 /** Finds, reads and connects; the scope's end disconnects. */
 export const openSite = (
   io: IoService,
@@ -135,15 +138,24 @@ export const openSite = (
       );
     }
     const url = address.servers.map(maskUserInfo).join(", ");
-    const nats = yield* connectSite(site, address.servers, `orrery command (${site.name})`, {
-      firstMs: connectFirstMs,
-    }).pipe(
-      Effect.mapError((error) =>
-        unreachable(
-          site.nats.mode === "embedded"
-            ? `nothing answers at ${url}: ${startIt(choice)}`
-            : `nothing usable answers at ${url} (${error.detail}): check that nats-server runs there and that the site file's credentials are right`,
-        ),
+    const name = `orrery command (${site.name})`;
+    const way = {
+      servers: address.servers.map((server) => ({ name: maskUserInfo(server), url: server })),
+      settings: siteSettings(site, name),
+      namedBy: site.nats.mode === "external" && hasCredentials(io) ? credentialsVariable : choice.file,
+    };
+    io.run.way = way;
+    const nats = yield* connectSite(site, address.servers, name, { firstMs: connectFirstMs }).pipe(
+      Effect.mapError(({ detail }) =>
+        site.nats.mode === "embedded"
+          ? unreachable(`nothing answers at ${url}: ${startIt(choice)}`)
+          : isLockedOut(detail)
+            ? failed(
+                `${url} does not let in ${credentialsWords(io, way)} (${detail}): they may be another site's, or were made void; site ${site.name} wants its own`,
+              )
+            : unreachable(
+                `nothing usable answers at ${url} (${detail}): check that nats-server runs there; credentials are ${credentialsWords(io, way)}`,
+              ),
       ),
     );
     // What a person decides is due by the site's clock, whatever this machine's says. Who may not ask for it goes by the local one.

@@ -7,16 +7,23 @@ import { connectNats } from "../jetstream/Nats.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import type { Deployment } from "../sites/deployment.ts";
 import { certificateFiles } from "./certificates.ts";
-import { connectFirstMs } from "./site.ts";
+import { connectFirstMs, serversOf } from "./eachServer.ts";
 import type { Folder } from "./siteFolder.ts";
 import { credsFile } from "./siteFolder.ts";
 import { urlsOf } from "./siteInit.ts";
+import type { Way } from "./way.ts";
 
 /** All but where: by which credentials, and whose certificates are taken. */
 export const settingsOf = (folder: Folder, role: "admin" | "system"): Omit<ConnectSettings, "servers"> => ({
   name: `orrery site (${role})`,
   credentialsFile: credsFile(folder, role),
   tls: { caFile: certificateFiles(join(folder.path, "tls")).ca, certFile: null, keyFile: null },
+});
+
+export const wayTo = (folder: Folder, deployment: Deployment, role: "admin" | "system"): Way => ({
+  servers: serversOf(deployment, urlsOf(deployment.servers)),
+  settings: settingsOf(folder, role),
+  namedBy: `${folder.name}'s folder`,
 });
 
 export const connectDeployment = (

@@ -106,6 +106,8 @@ async function make(io: IoService, options: InitOptions): Promise<void> {
   }
   if (kind === "supernode") say(io, `  ${applyWords(folder, options.dir)}`);
   say(io, `  orrery start ${join(folder.path, "site.yaml")}`);
+  const operator = credsFile(folder, "operator");
+  say(io, `  ORRERY_CREDENTIALS=${operator} orrery status --site ${join(folder.path, "site.yaml")}`);
   say(io, `keys/ signs for ${name}: keep it away from the machines that run it`);
   return undefined;
 }

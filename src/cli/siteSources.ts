@@ -11,7 +11,7 @@ import type { CommandFailed } from "./failures.ts";
 import { failed, no, ofCause, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
-import { connectDeployment } from "./siteConnect.ts";
+import { connectDeployment, wayTo } from "./siteConnect.ts";
 import { folderOf, theDeployment } from "./siteFolder.ts";
 import type { Folder } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
@@ -43,6 +43,7 @@ export const opened = (
       try: () => theDeployment(folder, "supernode"),
       catch: ofCause,
     });
+    io.run.way = wayTo(folder, deployment, "admin");
     const nats = yield* connectDeployment(folder, deployment, "admin").pipe(
       Effect.mapError(({ detail }) =>
         unreachable(`none of ${urlsOf(deployment.servers).join(", ")} answers (${detail})`),

@@ -18,6 +18,7 @@ import { siteTopology } from "../node/link.ts";
 import { JetStreamRejected } from "../protocol/errors.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream, ledgerBucket, nodesBucket } from "../protocol/keys.ts";
+import { explained } from "./way.ts";
 
 export interface StatusOptions {
   readonly site: string | null;
@@ -104,10 +105,10 @@ export const status = (
     return yield* Effect.forever(
       Effect.gen(function* () {
         const found = yield* Effect.catch(look, (error) =>
-          Effect.sync(() => {
+          Effect.map(explained(io, error), ({ message }) => {
             // A server that is away comes back; whoever watches wants to see that, too.
-            if (terminal) redraw(io, `${error.message}\n`);
-            else tell(io, error.message);
+            if (terminal) redraw(io, `${message}\n`);
+            else tell(io, message);
             return null;
           }),
         );

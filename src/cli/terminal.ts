@@ -1,4 +1,5 @@
-/** The process's own terminal. Imports nothing: `orrery decode` must start at once. */
+/** The process's own terminal. Imports nothing at run time: `orrery decode` must start at once. */
+import type { Way } from "./way.ts";
 
 export interface Face {
   /** Text as it is, newlines included. */
@@ -16,6 +17,8 @@ export interface RunMode {
   survivesClosedOutput: boolean;
   /** It listens to signals itself, and ends by itself after the first. */
   ownSignals: boolean;
+  /** To the servers, once it is known. */
+  way?: Way;
 }
 
 /** What a command says and reads: answers on stdout, everything else on stderr. */

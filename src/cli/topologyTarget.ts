@@ -25,7 +25,7 @@ import type { CommandFailed } from "./failures.ts";
 import { failed, misused, ofCause, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { findSite, openSite } from "./site.ts";
-import { connectDeployment } from "./siteConnect.ts";
+import { connectDeployment, wayTo } from "./siteConnect.ts";
 import { folderOf, theDeployment } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
 import type { Home } from "./siteLife.ts";
@@ -174,6 +174,7 @@ export const openSupernode = (
     const folder = folderOf(rootOf(io, dir), name);
     const deployment = yield* attempt(() => theDeployment(folder, "supernode"));
     const url = urlsOf(deployment.servers).join(", ");
+    io.run.way = wayTo(folder, deployment, "admin");
     const nats = yield* connectDeployment(folder, deployment, "admin").pipe(
       Effect.mapError(({ detail }) => unreachable(`none of ${url} answers (${detail})`)),
     );

@@ -5,7 +5,13 @@ import { show } from "./show.ts";
 import type { Path, Problem } from "./SiteFileError.ts";
 import { formatPath } from "./SiteFileError.ts";
 
-const outside: ReadonlySet<string | number> = new Set(["--node", "ORRERY_NODE", "--roles", "ORRERY_ROLES"]);
+const outside: ReadonlySet<string | number> = new Set([
+  "--node",
+  "ORRERY_NODE",
+  "--roles",
+  "ORRERY_ROLES",
+  "ORRERY_CREDENTIALS",
+]);
 
 export function problemOf(finding: Finding, document: SiteDocument | null): Problem {
   const { path } = finding;

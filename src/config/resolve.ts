@@ -333,7 +333,7 @@ export class Resolver {
   credentials(mode: "embedded" | "external", inFile: string | null): string | null {
     const fromEnv = this.#env["ORRERY_CREDENTIALS"] ?? "";
     if (mode === "external" && fromEnv !== "")
-      return this.existing(resolve(fromEnv), ["nats", "credentialsFile"]);
+      return this.existing(resolve(fromEnv), ["ORRERY_CREDENTIALS"], process.cwd());
     return inFile === null ? null : this.existing(inFile, ["nats", "credentialsFile"]);
   }
 
@@ -352,14 +352,14 @@ export class Resolver {
   }
 
   /** A file that must be there and readable now. */
-  existing(path: string, at: Path): string {
+  existing(path: string, at: Path, from = this.folder): string {
     const full = this.path(path);
     const failed = (message: string): void => {
       this.#found.push({
         path: at,
         value: path,
         message,
-        fix: `create it, or correct the path; relative paths begin at ${this.folder}`,
+        fix: `create it, or correct the path; relative paths begin at ${from}`,
       });
     };
     try {

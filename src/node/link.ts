@@ -16,7 +16,7 @@ import { readDurability } from "../jetstream/embedded.ts";
 import { checkFormat } from "../jetstream/format.ts";
 import type { NodeLease } from "../jetstream/lease.ts";
 import { acquireLease } from "../jetstream/lease.ts";
-import type { NatsService } from "../jetstream/Nats.ts";
+import type { ConnectSettings, NatsService } from "../jetstream/Nats.ts";
 import { connectNats } from "../jetstream/Nats.ts";
 import { checkRestored } from "../jetstream/restoring.ts";
 import { supernodeTopology } from "../jetstream/sitesBucket.ts";
@@ -88,6 +88,17 @@ export function siteTopology(site: Site, actors: ReadonlyArray<Actor>): Topology
   });
 }
 
+/** All but where: the site's own credentials. */
+export const siteSettings = ({ nats }: Site, name: string): Omit<ConnectSettings, "servers"> => ({
+  name,
+  credentialsFile: nats.credentialsFile,
+  user: nats.user,
+  password: nats.password,
+  token: nats.token,
+  tls: nats.tls,
+  domain: nats.domain,
+});
+
 /** Connects with the site's own credentials. */
 export const connectSite = (
   site: Site,
@@ -95,19 +106,7 @@ export const connectSite = (
   name: string,
   options: { readonly firstMs?: number } = {},
 ): Effect.Effect<NatsService, NatsUnavailable, Scope.Scope> =>
-  connectNats(
-    {
-      servers,
-      name,
-      credentialsFile: site.nats.credentialsFile,
-      user: site.nats.user,
-      password: site.nats.password,
-      token: site.nats.token,
-      tls: site.nats.tls,
-      domain: site.nats.domain,
-    },
-    options,
-  );
+  connectNats({ ...siteSettings(site, name), servers }, options);
 
 /**
  * The server may go away while a node starts, as at any other time: what it did not answer is asked again. What it refused is a

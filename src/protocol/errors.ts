@@ -1,12 +1,26 @@
 /** Failures that are expected; each says what state it leaves and what to do. */
 import * as Schema from "effect/Schema";
 
+/** What a user may not, from a server's own words; null where these say something else. */
+export function refusalIn(detail: string): string | null {
+  const found = /permissions violation for (publish|subscription) to "([^"]+)"/i.exec(detail);
+  if (found === null) return null;
+  const [, verb = "", subject = ""] = found;
+  return `${verb.toLowerCase() === "publish" ? "publish to" : "listen to"} ${subject}`;
+}
+
 /** NATS, or one of its streams, did not answer in time. Nothing is known of what was sent: ask, then send again. */
 export class NatsUnavailable extends Schema.TaggedError<NatsUnavailable>()("NatsUnavailable", {
   operation: Schema.String,
   detail: Schema.String,
 }) {
+  /** The server did answer: the credentials do not allow it. Then it is this that they may not. */
+  get refusal(): string | null {
+    return refusalIn(this.detail);
+  }
   override get message(): string {
+    if (this.refusal !== null)
+      return `${this.operation}: refused, these credentials may not ${this.refusal}. Nothing of it was stored.`;
     return `${this.operation}: no answer from NATS (${this.detail}). Nothing is known to be stored; it is tried again once NATS answers. Check that nats-server runs and is reachable.`;
   }
 }

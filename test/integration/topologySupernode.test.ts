@@ -127,6 +127,45 @@ it("a stream of three copies is archived and made anew, with its consumers' plac
   await streams.delete("KEPT");
 });
 
+it("credentials that may not are told so, with those that may; and none but the site's own are let in", async () => {
+  const file = deployment.path("summit", "site.yaml");
+  const backup = deployment.path("refused");
+  const looks = [
+    ["status", "--site", file],
+    ["topology", "plan", file],
+    ["backup", backup, "--site", file],
+    ["parked", "discard", "raw/20251121/x.fits", "--note", "no", "--site", file],
+    ["why", "raw/20251121/x.fits", "--site", file],
+  ];
+  for (const argv of looks) {
+    const { exit, stderr } = await runCli(argv, { cwd: deployment.folder });
+    expect([argv[0], exit, stderr]).toEqual([
+      argv[0],
+      1,
+      expect.stringContaining("these credentials may not"),
+    ]);
+    expect(stderr).toContain(`These are summit/creds/node.creds (named by ${file})`);
+    expect(stderr).toContain("to look: ORRERY_CREDENTIALS=summit/creds/operator.creds");
+    expect(stderr).toContain("ORRERY_CREDENTIALS=summit/creds/admin.creds");
+    expect(stderr).not.toContain("Check that nats-server runs");
+  }
+  const by = (credentials: string) =>
+    runCli(["status", "--site", file], {
+      cwd: deployment.folder,
+      env: { ORRERY_CREDENTIALS: deployment.path(...credentials.split("/")) },
+    });
+  const foreign = await by("base/creds/operator.creds");
+  expect([foreign.exit, foreign.stderr]).toEqual([
+    1,
+    expect.stringContaining("does not let in base/creds/operator.creds (named by ORRERY_CREDENTIALS)"),
+  ]);
+  const missing = await by("summit/creds/none.creds");
+  expect([missing.exit, missing.stderr]).toEqual([1, expect.stringContaining("ORRERY_CREDENTIALS")]);
+  expect(missing.stderr).not.toMatch(/site\.yaml:\d/);
+  const operator = await by("summit/creds/operator.creds");
+  expect([operator.exit, operator.stderr]).toEqual([0, ""]);
+});
+
 it("credentials of an earlier table, of nobody, and that are gone are told, and signed anew", async () => {
   const seed = readFileSync(deployment.path("summit", "keys", "account.nk"), "utf8").trim();
   const file = (role: string): string => deployment.path("summit", "creds", `${role}.creds`);

@@ -1,0 +1,61 @@
+/** By which way a command went to its servers, and what its failure means there: who is away, and whose credentials may not. */
+import { existsSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import * as Effect from "effect/Effect";
+import type { ConnectSettings } from "../jetstream/Nats.ts";
+import type { ServerAt } from "./eachServer.ts";
+import { awayWords } from "./eachServer.ts";
+import { CommandFailed, exitCode, unreachable } from "./failures.ts";
+import type { IoService } from "./Io.ts";
+
+export interface Way {
+  readonly servers: ReadonlyArray<ServerAt>;
+  readonly settings: Omit<ConnectSettings, "servers">;
+  /** Who named the file of credentials: `ORRERY_CREDENTIALS`, say. */
+  readonly namedBy: string;
+}
+
+/** From where the command was given, where the file is below it. */
+function shown(io: IoService, file: string): string {
+  const near = relative(io.cwd, file);
+  return near.startsWith("..") ? file : near;
+}
+
+/** Which file it was, and who named it. */
+export const credentialsWords = (io: IoService, { settings, namedBy }: Omit<Way, "servers">): string =>
+  settings.credentialsFile
+    ? `${shown(io, settings.credentialsFile)} (named by ${namedBy})`
+    : `user and password of ${namedBy}`;
+
+/** What to do about credentials that may not: the others that `site init` wrote beside them. */
+function cure(io: IoService, way: Way): string {
+  const file = way.settings.credentialsFile ?? "";
+  const ours = `These are ${credentialsWords(io, way)}`;
+  const own = basename(file);
+  if (own === "admin.creds") return `${ours}, which may everything of its own account`;
+  const beside = (name: string): string | null => {
+    const other = join(dirname(file), name);
+    return file !== "" && own !== name && existsSync(other) ? `ORRERY_CREDENTIALS=${shown(io, other)}` : null;
+  };
+  const look = beside("operator.creds");
+  const change = beside("admin.creds");
+  const changes = "for topology, backup, restore and whatever else changes the site";
+  if (look === null && change === null)
+    return `${ours}; ORRERY_CREDENTIALS takes others: operator.creds to look, admin.creds ${changes}`;
+  if (look === null) return `${ours}; ${changes}: ${change ?? ""}`;
+  return `${ours}; to look: ${look}${change === null ? "" : `; ${changes}: ${change}`}`;
+}
+
+/** The failure in the light of the way: it costs a look at each server, so only a command that failed does it. */
+export function explained(io: IoService, error: CommandFailed): Effect.Effect<CommandFailed> {
+  const { way } = io.run;
+  if (way === undefined) return Effect.succeed(error);
+  if (error.refused === true)
+    return Effect.succeed(
+      new CommandFailed({ exit: error.exit, refused: true, message: `${error.message} ${cure(io, way)}` }),
+    );
+  if (error.exit !== exitCode.unreachable || way.servers.length < 2) return Effect.succeed(error);
+  return Effect.map(awayWords(way.servers, way.settings), (away) =>
+    away === null ? error : unreachable(away.hasMost ? `${error.message}; ${away.words}` : away.words),
+  );
+}
