@@ -6,6 +6,7 @@
  * is the mark that the restore is unfinished (`jetstream/restoring.ts`), the last thing is its end, and while it stands nothing takes
  * the site for a whole one.
  */
+import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import * as Effect from "effect/Effect";
@@ -15,7 +16,7 @@ import { liveNodes } from "../jetstream/lease.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { managed } from "../jetstream/Nats.ts";
 import { mendSequencesUnsafe } from "../jetstream/restored.ts";
-import { endUnfinished, markUnfinished, readUnfinished } from "../jetstream/restoring.ts";
+import { endUnfinished, hasInHand, markUnfinished, readUnfinished } from "../jetstream/restoring.ts";
 import type { Archived } from "../jetstream/snapshot.ts";
 import { unarchiveUnsafe } from "../jetstream/snapshot.ts";
 import { writeTailUnsafe } from "../jetstream/tail.ts";
@@ -136,14 +137,28 @@ interface Restored {
 
 /** What a restore has begun: to be undone where it does not end. */
 interface Begun {
+  /** This run, as the mark names it. */
+  readonly run: string;
   readonly streams: Set<string>;
   underWay: Promise<unknown>;
 }
+
+/** Two at once would each delete what the other restored. */
+const stillOurs = (nats: NatsService, { run }: Begun): Effect.Effect<void, CommandFailed> =>
+  hasInHand(nats, run).pipe(
+    Effect.mapError(ofJetStream),
+    Effect.flatMap((ours) =>
+      ours
+        ? Effect.void
+        : Effect.fail(failed("another orrery restore of this site began meanwhile, or it was destroyed")),
+    ),
+  );
 
 const writeAll = (io: IoService, link: SiteLink, folder: string, manifest: Manifest, begun: Begun) =>
   Effect.gen(function* () {
     const restored: Array<Restored> = [];
     for (const stream of manifest.streams.toSorted((a, b) => order(a.name) - order(b.name))) {
+      yield* stillOurs(link.nats, begun);
       const messages = yield* Effect.tryPromise({
         try: (signal) => {
           begun.streams.add(stream.name);
@@ -170,6 +185,8 @@ async function undo(io: IoService, { nats }: SiteLink, folder: string, begun: Be
     setTimeout(underWayMsMax, undefined, { signal: timer.signal }).catch(() => undefined),
   ]);
   timer.abort();
+  const ours = await Effect.runPromise(Effect.exit(hasInHand(nats, begun.run)));
+  if (Exit.isSuccess(ours) && !ours.value) return;
   const left: Array<string> = [];
   for (const name of [...begun.streams].toSorted((a, b) => order(b) - order(a))) {
     const gone = await Effect.runPromise(
@@ -221,6 +238,7 @@ const replaceAll = (
       try: () => mendSequencesUnsafe(nats, reached),
       catch: ofCause,
     });
+    yield* stillOurs(nats, begun);
     const ledger = yield* madeAt(nats, kvStream(ledgerBucket)).pipe(Effect.mapError(ofJetStream));
     const epoch =
       home === null
@@ -240,7 +258,7 @@ const restoreMarked = (
     const { nats, site } = link;
     const attempt = (run: () => Promise<void>) => Effect.tryPromise({ try: run, catch: ofCause });
     const before = yield* readUnfinished(nats).pipe(Effect.mapError(ofJetStream));
-    const mark = before ?? { since: isoTime(nats.now()), from: folder };
+    const mark = { since: before?.since ?? isoTime(nats.now()), from: folder, run: randomUUID() };
     yield* markUnfinished(nats, site.name, mark, site.nats.replicas).pipe(Effect.mapError(ofJetStream));
     // A node that looked for the mark before it stood has its lease by now, or sees the mark when it has it.
     yield* noNodes(nats, "before its data are replaced").pipe(
@@ -248,7 +266,7 @@ const restoreMarked = (
       // Nothing was replaced yet.
       Effect.tapError(() => (before === null ? Effect.ignore(endUnfinished(nats)) : Effect.void)),
     );
-    const begun: Begun = { streams: new Set(), underWay: Promise.resolve() };
+    const begun: Begun = { run: mark.run, streams: new Set(), underWay: Promise.resolve() };
     const done = yield* replaceAll(io, link, folder, manifest, home, begun).pipe(
       Effect.onExit((exit) =>
         Exit.isSuccess(exit) ? Effect.void : Effect.promise(() => undo(io, link, folder, begun)),

@@ -14,6 +14,7 @@ import { managed } from "./Nats.ts";
 
 const sinceKey = "orrery.restore.since";
 const fromKey = "orrery.restore.from";
+const runKey = "orrery.restore.run";
 const streamNotFound = 10059;
 
 type MarkError = NatsUnavailable | JetStreamRejected;
@@ -23,6 +24,8 @@ export interface Unfinished {
   readonly since: string;
   /** The backup's folder, as that machine names it. */
   readonly from: string;
+  /** Which run of the program has it in hand: the latest. */
+  readonly run: string;
 }
 
 const absentIs = <A, B>(effect: Effect.Effect<A, MarkError>, value: B): Effect.Effect<A | B, MarkError> =>
@@ -44,6 +47,7 @@ const look = (nats: NatsService): Effect.Effect<Unfinished | "refused" | null, M
         return {
           since: config.metadata?.[sinceKey] ?? created,
           from: config.metadata?.[fromKey] ?? "its backup",
+          run: config.metadata?.[runKey] ?? "",
         };
       } catch (cause) {
         if (cause instanceof Error && cause.cause instanceof errors.PermissionViolationError)
@@ -77,29 +81,38 @@ export const checkRestored = (
     return found === null ? Effect.void : Effect.fail(new RestoreUnfinished(found));
   });
 
-/** Stored by the server when it returns. One that stands already is left, and taken over. */
+/** Stored by the server when it returns. One that stands already is taken over: the run that set it deletes and ends nothing more. */
 export const markUnfinished = (
   nats: NatsService,
   site: string,
-  { since, from }: Unfinished,
+  { since, from, run }: Unfinished,
   replicas: number,
 ): Effect.Effect<void, MarkError> =>
   Effect.gen(function* () {
-    if ((yield* readUnfinished(nats)) !== null) return;
+    const config = {
+      description: `Orrery: a restore of site ${site} began at ${since} and has not ended; orrery restore ${from} does it again`,
+      // It holds nothing, and a stream must have one.
+      subjects: ["orrery.restore.unfinished"],
+      max_msgs: 1,
+      num_replicas: replicas,
+      metadata: { [sinceKey]: since, [fromKey]: from, [runKey]: run },
+    };
+    const stands = (yield* readUnfinished(nats)) !== null;
     yield* managed("mark the restore as unfinished", () =>
-      nats.jsm.streams.add({
-        name: unfinishedStream,
-        description: `Orrery: a restore of site ${site} began at ${since} and has not ended; orrery restore ${from} does it again`,
-        // It holds nothing, and a stream must have one.
-        subjects: ["orrery.restore.unfinished"],
-        retention: RetentionPolicy.Limits,
-        storage: StorageType.File,
-        max_msgs: 1,
-        num_replicas: replicas,
-        metadata: { [sinceKey]: since, [fromKey]: from },
-      }),
+      stands
+        ? nats.jsm.streams.update(unfinishedStream, config)
+        : nats.jsm.streams.add({
+            name: unfinishedStream,
+            retention: RetentionPolicy.Limits,
+            storage: StorageType.File,
+            ...config,
+          }),
     );
   });
+
+/** Whether the restore is still in the hand of that run. */
+export const hasInHand = (nats: NatsService, run: string): Effect.Effect<boolean, MarkError> =>
+  Effect.map(readUnfinished(nats), (found) => found?.run === run);
 
 /** Last of all. */
 export const endUnfinished = (nats: NatsService): Effect.Effect<void, MarkError> =>
