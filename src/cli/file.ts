@@ -8,6 +8,7 @@ import { encodeToken, ledgerBucket, placeOfRecordKey } from "../protocol/keys.ts
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import { fileName } from "../protocol/route.ts";
+import { findAtSites, refusedWithOthers, siteFields } from "./atSites.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, ofJetStream } from "./failures.ts";
 import { findRecord, nameOf, needRecord } from "./ids.ts";
@@ -89,6 +90,10 @@ function checkOptions(options: ListOptions, lanes: Iterable<string>): CommandFai
 export const list = (io: IoService, options: ListOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const { site, nats } = yield* openSite(io, options.site);
+    if (site.supernode)
+      return yield* misused(
+        `${site.name} is a supernode: ask a site, or for one file: orrery file get NAME tells which sites know it`,
+      );
     const fault = checkOptions(options, site.lanes.keys());
     if (fault !== null) return yield* fault;
     const { lane, day, state, limit } = options;
@@ -145,15 +150,23 @@ export const get = (io: IoService, options: GetOptions): Effect.Effect<void, Com
   Effect.gen(function* () {
     const link = yield* openSite(io, options.site);
     const { site, nats } = link;
+    if (site.supernode) {
+      const known = yield* findAtSites(link, options.id);
+      if (options.json) return sayJson(io, known);
+      say(io, harmless(known.name));
+      io.out.write(fields(siteFields(known), io.out.color, "  "));
+      return undefined;
+    }
     const told = yield* placesOf(io, link, options.id);
-    const found = yield* findRecord(site, nats, options.id);
+    const orOthers = Effect.catch(refusedWithOthers(io, options.site, link));
+    const found = yield* orOthers(findRecord(site, nats, options.id));
     if (found.held === null && told !== null && told.places.length > 0) {
       if (options.json) return sayJson(io, { key: null, revision: null, record: null, ...told });
       say(io, harmless(told.name));
       io.out.write(fields(placeFields(told), io.out.color, "  "));
       return undefined;
     }
-    const { held, key, place } = yield* needRecord(site, nats, options.id);
+    const { held, key, place } = yield* orOthers(needRecord(site, nats, options.id));
     if (options.json) {
       return sayJson(io, { key, revision: held.revision, record: held.record, ...placesIn(told) });
     }

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { mailboxKind } from "../protocol/keys.ts";
+import { atSitesStory, findAtSites, refusedWithOthers, withOthers } from "./atSites.ts";
 import type { CommandFailed } from "./failures.ts";
 import { no } from "./failures.ts";
 import { gatherFile } from "./gather.ts";
@@ -105,7 +106,14 @@ export const why = (io: IoService, options: WhyOptions): Effect.Effect<void, Com
     if (name !== null && options.partition === null) {
       return yield* jobWhy(io, link, name, { isAsked: job !== undefined, json: options.json });
     }
-    const story = yield* storyOf(io, link, options);
+    const story = link.site.supernode
+      ? atSitesStory(yield* findAtSites(link, options.id))
+      : yield* withOthers(
+          io,
+          options.site,
+          link,
+          yield* Effect.catch(storyOf(io, link, options), refusedWithOthers(io, options.site, link)),
+        );
     show(story);
     if (story.standing === "unknown") return yield* no("");
     return undefined;

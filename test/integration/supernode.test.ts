@@ -5,7 +5,10 @@ import { apply, topologyOf } from "../../src/jetstream/topology.ts";
 import { commit, ledgerEnd, ledgerPut } from "../../src/jetstream/transaction.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
 import * as Effect from "effect/Effect";
+import { objectTail, recordKey } from "../../src/protocol/keys.ts";
+import { runCli } from "../support/cli.ts";
 import { Deployment } from "../support/deployment.ts";
+import { plainRecord } from "../support/records.ts";
 import { until } from "../support/testSite.ts";
 
 const deployment = new Deployment();
@@ -121,4 +124,69 @@ it("sources what others may see of each ledger under the site's name and epoch, 
       .split("\n")
       .filter((line) => line.includes("Violation")),
   ).toEqual([]);
+});
+
+it("a file is asked for at the supernode, which says where it is known; at another site nobody can say", async () => {
+  const file = (site: string, state: "known" | "parked", uri: string) => ({
+    ...plainRecord(state, { bucket: "raw", key: "asked.fits", size: 2_880, uri }),
+    errors:
+      state === "parked"
+        ? [{ at: "2025-11-22T00:00:00.000Z", class: "permanent" as const, reason: "NoHeader", detail: site }]
+        : [],
+  });
+  const key = recordKey({ mailbox: "raw", day: "20251122", tail: objectTail("raw", "asked.fits") });
+  for (const [site, state] of [
+    ["summit", "known"],
+    ["base", "parked"],
+  ] as const) {
+    const nats = await deployment.connect(site, "admin");
+    const record = file(site, state, state === "known" ? "s3://raw/asked.fits" : "");
+    await Effect.runPromise(commit(nats, "a file", [ledgerPut(key, bytes(JSON.stringify(record)))]));
+  }
+  const at = (site: string, ...argv: ReadonlyArray<string>) =>
+    runCli(argv, {
+      env: {
+        ORRERY_SITE: deployment.path(site, "site.yaml"),
+        ORRERY_CREDENTIALS: deployment.path(site, "creds", "operator.creds"),
+      },
+    });
+  const got = await until(
+    () => at("hub", "file", "get", "asked.fits", "--json"),
+    ({ exit, stdout }) =>
+      exit === 0 && (JSON.parse(stdout) as { sites: ReadonlyArray<unknown> }).sites.length === 2,
+  );
+  expect(JSON.parse(got.stdout)).toMatchObject({
+    name: "raw/asked.fits",
+    sites: [
+      { site: "base", key, lane: "raw", day: "20251122", former: false, record: { state: "parked" } },
+      { site: "summit", key, record: { state: "known", body: { uri: "s3://raw/asked.fits" } } },
+    ],
+  });
+  const shown = await at("hub", "file", "get", "raw/asked.fits");
+  expect([shown.exit, shown.stdout]).toEqual([
+    0,
+    expect.stringContaining("summit: known, lane raw, day 20251122"),
+  ]);
+  expect(shown.stdout).toContain("base: parked (NoHeader: base)");
+  const why = await at("hub", "why", "asked.fits");
+  expect([why.exit, why.stdout]).toEqual([0, expect.stringContaining(`at summit: orrery why '${key}'`)]);
+  const slip = await at("hub", "why", "askd.fits");
+  expect([slip.exit, slip.stderr]).toEqual([3, expect.stringContaining("did you mean asked.fits?")]);
+  expect(slip.stderr).toContain("no site that hub takes over (base, summit) knows");
+  const listed = await at("hub", "file", "ls");
+  expect([listed.exit, listed.stderr]).toEqual([
+    2,
+    expect.stringContaining("hub is a supernode: ask a site"),
+  ]);
+
+  for (const id of ["raw/elsewhere.fits", "elsewhere.fits"]) {
+    const { exit, stdout, stderr } = await at("base", "why", id);
+    expect([id, exit, stdout + stderr]).toEqual([
+      id,
+      3,
+      expect.stringContaining(
+        "What other sites have is not known here: ask at supernode hub, or at the site that took it in",
+      ),
+    ]);
+  }
 });
