@@ -85,9 +85,11 @@ export const plan = (
     const first = yield* target.plan(new Set());
     const mayLose = yield* mayLoseOf(options.lose, first);
     const changes = mayLose.size === 0 ? first : yield* target.plan(mayLose);
-    if (options.json) sayJson(io, { [target.kind]: target.name, nats: target.url, changes });
+    const losses = yield* target.lost(changes);
+    if (options.json) sayJson(io, { [target.kind]: target.name, nats: target.url, changes, lost: losses });
     else if (changes.length === 0) say(io, agrees(target));
     else show(io, changes);
+    if (!options.json) for (const line of losses) say(io, `lost: ${line}`);
     if (changes.length === 0) return undefined;
     const unheard = changes.filter(isUnheard);
     const found = changes.length - unheard.length;
@@ -109,11 +111,13 @@ export const apply = (
         : yield* mayLoseOf(options.lose, yield* target.plan(new Set()));
     const changes = yield* target.apply(mayLose);
     const refused = changes.filter((change) => change.kind === "refuse");
-    if (options.json) sayJson(io, { [target.kind]: target.name, nats: target.url, changes });
+    const losses = yield* target.lost(changes);
+    if (options.json) sayJson(io, { [target.kind]: target.name, nats: target.url, changes, lost: losses });
     else if (changes.length === 0) say(io, agrees(target));
     else {
       show(io, changes);
       say(io, `${plural(changes.length - refused.length, "change")} made at ${target.url}`);
+      for (const line of losses) say(io, `lost: ${line}`);
     }
     if (refused.length === 0) return undefined;
     const unheard = refused.filter(isUnheard);

@@ -24,6 +24,7 @@ import { loadActors } from "./actorModules.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, misused, ofCause, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
+import { lostWith } from "./lostStreams.ts";
 import { findSite, openSite } from "./site.ts";
 import { connectDeployment, wayTo } from "./siteConnect.ts";
 import { folderOf, theDeployment } from "./siteFolder.ts";
@@ -51,6 +52,8 @@ export interface Target {
   readonly topology: Topology;
   readonly plan: (mayLose: MayLose) => Effect.Effect<ReadonlyArray<Change>, CommandFailed>;
   readonly apply: (mayLose: MayLose) => Effect.Effect<ReadonlyArray<Change>, CommandFailed>;
+  /** What was lost with streams that these changes make anew, a line each. */
+  readonly lost: (changes: ReadonlyArray<Change>) => Effect.Effect<ReadonlyArray<string>, CommandFailed>;
 }
 
 /** A site's streams with those of its object buckets: what runs write, and what lanes keep in JetStream. */
@@ -100,6 +103,10 @@ const siteTarget = (io: IoService, named: string | null): Effect.Effect<Target, 
       url,
       home,
       topology,
+      lost: (changes) =>
+        site.supernode
+          ? Effect.succeed([])
+          : lostWith(nats, site, changes).pipe(Effect.mapError(ofJetStream)),
       plan: (mayLose) =>
         Effect.gen(function* () {
           yield* refusesUnfinished(nats);
@@ -200,6 +207,8 @@ const supernodeTarget = (
       url,
       home,
       topology,
+      // All that it holds comes again from the sites.
+      lost: () => Effect.succeed([]),
       plan: (mayLose) =>
         Effect.gen(function* () {
           const found = yield* plan(nats, topology, { mayLose, surplus: true }).pipe(

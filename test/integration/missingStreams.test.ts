@@ -2,8 +2,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { CliResult } from "../support/cli.ts";
+import { commit, ledgerPut } from "../../src/jetstream/transaction.ts";
 import { runCli } from "../support/cli.ts";
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
@@ -26,7 +28,9 @@ name: gone
 node: { name: one }
 nats: { mode: external, servers: ["${nats.server.url}"] }
 http: { host: 127.0.0.1, port: 0 }
-lanes: { raw: { kind: object, buckets: [raw], metadata: key } }
+lanes:
+  raw: { kind: object, buckets: [raw], metadata: key }
+  shots: { kind: exposure, buckets: [shots], metadata: key, pattern: '(?<exposure>x)' }
 `;
   writeFileSync(join(cwd, "site.yaml"), text);
   site = await startSite(text);
@@ -62,7 +66,13 @@ it("is said by the webhook, /readyz, the log and status, until topology apply ha
   const json = await orrery("status", "--json");
   expect([json.exit, JSON.parse(json.stdout)]).toMatchObject([3, { missing: ["ARRIVALS"] }]);
 
-  expect((await orrery("topology", "apply")).exit).toBe(0);
+  const applied = await orrery("topology", "apply");
+  expect([applied.exit, applied.stdout]).toEqual([
+    0,
+    expect.stringContaining(
+      "lost: ARRIVALS: what had arrived and was not settled is lost with it: orrery replay BUCKET",
+    ),
+  ]);
   await until(ready, ({ status: code }) => code === 200, 8_000);
   expect((await orrery("status")).exit).toBe(0);
   expect((await ask(site, { body: notification("b") })).status).toBe(200);
@@ -70,6 +80,22 @@ it("is said by the webhook, /readyz, the log and status, until topology apply ha
     () => orrery("file", "get", "raw/b"),
     ({ stdout }) => stdout.includes("known"),
   );
+});
+
+it("groups are lost with their bucket: of how many files, and that nothing brings them back, is said", async () => {
+  const lost = async (): Promise<ReadonlyArray<string>> => {
+    await nats.nats.jsm.streams.delete("KV_presence");
+    const { stdout } = await orrery("topology", "plan", "--json");
+    const { exit } = await orrery("topology", "apply");
+    expect(exit).toBe(0);
+    return (JSON.parse(stdout) as { lost: ReadonlyArray<string> }).lost;
+  };
+  expect(await lost()).toEqual([]);
+  const writes = ["a", "b"].map((name) => ledgerPut(`file.shots.20251121.${name}`, Buffer.from("{}")));
+  await Effect.runPromise(commit(nats.nats, "files", writes));
+  expect(await lost()).toEqual([
+    expect.stringMatching(/^KV_presence: the groups of up to 2 files of the last 1 d.* are lost with it/),
+  ]);
 });
 
 it("without the ledger nothing else is told, and without any stream there is no site", async () => {
@@ -86,4 +112,7 @@ it("without the ledger nothing else is told, and without any stream there is no 
     const { exit, stderr } = await orrery(...argv);
     expect([argv, exit, stderr]).toEqual([argv, 1, expect.stringContaining("holds no Orrery site yet")]);
   }
+  // A site that is made anew has lost nothing.
+  const fresh = await orrery("topology", "apply");
+  expect([fresh.exit, fresh.stdout]).toEqual([0, expect.not.stringContaining("lost:")]);
 });
