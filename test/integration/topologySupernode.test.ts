@@ -275,6 +275,24 @@ it("a site whose server lost its ledger, and one that was restored, live anew as
   await mended(summit);
   // What was restored is no other ledger once more.
   expect(epochOf()).toBe(third);
+
+  // As a restore that has not ended leaves it: the supernode stays with the life that it has.
+  const file = deployment.path("summit", "deployment.json");
+  const whole = readFileSync(file, "utf8");
+  const known = (): string => readFileSync(deployment.path("hub", "deployment.json"), "utf8");
+  const before = known();
+  const since = "2025-11-21T00:00:00.000Z";
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(whole), restoring: since }));
+  const unfinished = `site summit: its restore began at ${since} and has not ended`;
+  const planned = await atHub("plan");
+  expect([planned.exit, planned.stdout]).toEqual([3, expect.stringContaining(unfinished)]);
+  const applied = await atHub("apply");
+  expect([applied.exit, applied.stdout]).toEqual([1, expect.stringContaining(unfinished)]);
+  const taken = await deployment.cli("site", "apply", "--supernode", "hub", "--dir", deployment.folder);
+  expect([taken.exit, taken.stderr]).toEqual([1, expect.stringContaining(unfinished)]);
+  expect(known()).toBe(before);
+  expect(known()).not.toContain(third);
+  writeFileSync(file, whole);
   expect(words(await mended(atHub))).toContainEqual(expect.stringContaining(`→ ${third}`));
 });
 
