@@ -3,7 +3,7 @@
  * site's ledger and groups: it asks the site for a consumer, and the site sends what it holds. And the site asks what others have: the
  * subject says which site asks, so that none can ask as another. Nothing else passes, in either direction.
  */
-import { sitesAnswerPrefix, sitesAskSubject, sourceDelivery } from "../protocol/sites.ts";
+import { listingAnswers, sitesAnswerPrefix, sitesAskSubject, sourceDelivery } from "../protocol/sites.ts";
 import type { Permission } from "./permissions.ts";
 
 /** Streams of a site that the supernode sources. */
@@ -13,7 +13,8 @@ const sourced = ["KV_ledger", "KV_presence"] as const;
 export const leafPermissions: ReadonlyArray<Permission> = [
   {
     may: "be asked for a consumer of its ledger and of its groups, and answer",
-    publish: ["$JSC.R.>"],
+    // A server hears its answer one token deep, the keeper below its own; what answers another site lies deeper.
+    publish: ["$JSC.R.*", listingAnswers("*")],
     subscribe: sourced.flatMap((stream) => [
       `$JS.{site}.API.CONSUMER.CREATE.${stream}`,
       `$JS.{site}.API.CONSUMER.CREATE.${stream}.>`,

@@ -72,6 +72,9 @@ const published = [
       `$JS.API.CONSUMER.CREATE.${stream}.some`,
       `$JS.API.CONSUMER.DELETE.${stream}.some`,
     ]),
+    // What a site hears of another's files, and what its server asked for: no other site may answer it.
+    "$JSC.R.hub.h.KV_sites.base=summit.x",
+    "$JSC.R.keeper.some.x",
     "$JS.API.ACCOUNT.PURGE.some",
     "$JS.API.STREAM.LIST",
     "$JS.hub.API.STREAM.LIST",
@@ -222,6 +225,10 @@ describe("between a site and the supernode", () => {
     );
     expect(arrived.length).toBeGreaterThan(0);
     expect(arrived).not.toContain("orrery.src.base.any.thing");
+    expect(arrived.filter((subject) => subject.startsWith("$JSC."))).toEqual([
+      "$JSC.R.keeper.some",
+      "$JSC.R.some",
+    ]);
   });
 
   it("the supernode can ask of a site what the table says, and nothing else", async () => {

@@ -59,8 +59,13 @@ describe("least privilege", () => {
   it("what a site may send to the supernode names the site in all that is kept there", () => {
     const { publish, subscribe } = leafSubjects("summit");
     const named = publish.filter((subject) => subject.split(".").includes("summit"));
-    expect(publish.filter((subject) => !named.includes(subject))).toEqual(["$JSC.R.>"]);
-    for (const subject of ["$SYS.REQ.CLAIMS.UPDATE", "$KV.sites.base.e.file.x", "$JS.API.STREAM.LIST"]) {
+    expect(publish.filter((subject) => !named.includes(subject))).toEqual(["$JSC.R.*", "$JSC.R.keeper.*"]);
+    for (const subject of [
+      "$JSC.R.hub.h.KV_sites.base=summit.x",
+      "$SYS.REQ.CLAIMS.UPDATE",
+      "$KV.sites.base.e.file.x",
+      "$JS.API.STREAM.LIST",
+    ]) {
       expect(publish.some((pattern) => covers(pattern, subject))).toBe(false);
     }
     expect(subscribe.some((pattern) => covers(pattern, "$JS.summit.API.STREAM.DELETE.KV_ledger"))).toBe(
