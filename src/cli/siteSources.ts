@@ -15,6 +15,7 @@ import { connectDeployment, wayTo } from "./siteConnect.ts";
 import { folderOf, theDeployment } from "./siteFolder.ts";
 import type { Folder } from "./siteFolder.ts";
 import { rootOf, urlsOf } from "./siteInit.ts";
+import type { Home } from "./siteLife.ts";
 import { newLives, noteLives } from "./siteLife.ts";
 import { unfinishedChanges } from "./siteRestoring.ts";
 import type { Rebuilt } from "./sourced.ts";
@@ -94,11 +95,14 @@ export const apply = (
     return undefined;
   });
 
-const applyWords = ({ supernode, dir }: SourcesOptions): string =>
+const applyWords = ({ supernode, dir }: Pick<SourcesOptions, "supernode" | "dir">): string =>
   `orrery topology apply --supernode ${supernode}${dir === null ? "" : ` --dir ${dir}`}`;
 
 /** By the folder, which tells of lives that the supernode has not taken over yet. */
-export const rebuiltOf = ({ folder, deployment }: Opened, options: SourcesOptions) =>
+export const rebuiltOf = (
+  { folder, deployment }: Home,
+  options: Pick<SourcesOptions, "supernode" | "dir">,
+): Effect.Effect<Rebuilt, CommandFailed> =>
   Effect.tryPromise({
     try: async (): Promise<Rebuilt> => {
       const lives = await newLives({ folder, deployment });

@@ -1,12 +1,17 @@
 /** `orrery status`: how a site stands at this moment, once or again and again. */
+import { resolve } from "node:path";
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import type { CommandFailed } from "./failures.ts";
-import { misused, no, ofJetStream } from "./failures.ts";
+import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { sayJson, tell } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
-import { openSite } from "./site.ts";
+import { findSite, openSite } from "./site.ts";
+import { rootOf } from "./siteInit.ts";
+import { homeOf } from "./siteLife.ts";
+import { rebuiltOf } from "./siteSources.ts";
+import type { Rebuilt } from "./sourced.ts";
 import { renderStatus } from "./statusView.ts";
 import type { SupernodeStatus } from "./supernodeStatus.ts";
 import { readSupernodeStatus, renderSupernodeStatus } from "./supernodeStatus.ts";
@@ -50,20 +55,37 @@ const needed = [kvStream(ledgerBucket), kvStream(nodesBucket)];
 const read = (
   io: IoService,
   link: SiteLink,
+  rebuilt: Rebuilt,
 ): Effect.Effect<
   { readonly seen: SiteStatus | SupernodeStatus; readonly text: () => string },
   NatsUnavailable | JetStreamRejected
 > => {
   const options = (): TableOptions => ({ color: io.out.color, columns: io.out.columns() });
   return link.site.supernode
-    ? Effect.map(readSupernodeStatus(link), (seen) => ({
+    ? Effect.map(readSupernodeStatus(link, rebuilt), (seen) => ({
         seen,
         text: () => renderSupernodeStatus(seen, options()),
       }))
     : Effect.map(readStatus(link), (seen) => ({ seen, text: () => renderStatus(seen, options()) }));
 };
 
-const lookAt = (io: IoService, link: SiteLink): Effect.Effect<Look, CommandFailed> =>
+/** Told from the folder of deployments, where the supernode's site file lies in it. */
+const rebuiltHere = (
+  io: IoService,
+  named: string | null,
+  { site }: SiteLink,
+): Effect.Effect<Rebuilt, CommandFailed> =>
+  Effect.gen(function* () {
+    const nothing: Rebuilt = () => null;
+    if (!site.supernode) return nothing;
+    const { file } = yield* findSite(io, named);
+    const home = yield* Effect.tryPromise({ try: () => homeOf(site, resolve(io.cwd, file)), catch: ofCause });
+    if (home === null) return nothing;
+    const { root } = home.folder;
+    return yield* rebuiltOf(home, { supernode: site.name, dir: root === rootOf(io, null) ? null : root });
+  });
+
+const lookAt = (io: IoService, named: string | null, link: SiteLink): Effect.Effect<Look, CommandFailed> =>
   Effect.gen(function* () {
     const { site, nats } = link;
     const names = siteTopology(site, []).streams.map(({ name }) => name);
@@ -77,7 +99,8 @@ const lookAt = (io: IoService, link: SiteLink): Effect.Effect<Look, CommandFaile
     const fault = missing.length === 0 ? null : missingWords(missing, site.supernode ? site.name : null);
     if (fault !== null && missing.some((name) => site.supernode || needed.includes(name)))
       return yield* no(fault);
-    const { seen, text } = yield* read(io, link).pipe(Effect.mapError(ofJetStream));
+    const rebuilt = yield* rebuiltHere(io, named, link);
+    const { seen, text } = yield* read(io, link, rebuilt).pipe(Effect.mapError(ofJetStream));
     return { seen: { ...seen, missing }, text, fault };
   });
 
@@ -90,7 +113,7 @@ export const status = (
       return yield* misused(`--every ${options.every}: it may be 0.2 to ${everySecondsMax} seconds`);
     }
     const link = yield* openSite(io, options.site);
-    const look = lookAt(io, link);
+    const look = lookAt(io, options.site, link);
     if (!options.watch) {
       const { seen, text, fault } = yield* look;
       if (options.json) sayJson(io, seen);

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect";
 import { liveNodes } from "../jetstream/lease.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import type { SiteLink } from "./site.ts";
-import type { Sourced } from "./sourced.ts";
+import type { Rebuilt, Sourced } from "./sourced.ts";
 import { readSourced, sourcedTable } from "./sourced.ts";
 import { nodesTable, restartLines } from "./statusView.ts";
 import type { NodeStatus } from "./survey.ts";
@@ -19,11 +19,10 @@ export interface SupernodeStatus {
   readonly sites: ReadonlyArray<Sourced>;
 }
 
-export const readSupernodeStatus = ({
-  site,
-  nats,
-  url,
-}: SiteLink): Effect.Effect<SupernodeStatus, NatsUnavailable | JetStreamRejected> =>
+export const readSupernodeStatus = (
+  { site, nats, url }: SiteLink,
+  rebuilt: Rebuilt,
+): Effect.Effect<SupernodeStatus, NatsUnavailable | JetStreamRejected> =>
   Effect.gen(function* () {
     const live = yield* liveNodes(nats);
     return {
@@ -31,7 +30,7 @@ export const readSupernodeStatus = ({
       supernode: site.name,
       nats: url,
       nodes: [...live].map(([name, { v: _version, ...node }]) => ({ name, ...node })),
-      sites: yield* readSourced(nats),
+      sites: yield* readSourced(nats, rebuilt),
     };
   });
 

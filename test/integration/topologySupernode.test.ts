@@ -233,6 +233,13 @@ it("a site that was destroyed lives anew under another epoch, and what it knew b
     expect.stringMatching(/summit .*rebuilt: orrery topology apply --supernode hub/),
     expect.stringContaining(`1 site rebuilt: summit; ${apply}`),
   ]);
+  const status = await runCli(["status", "--site", deployment.path("hub", "site.yaml")], {
+    env: { ORRERY_CREDENTIALS: deployment.path("hub", "creds", "operator.creds") },
+  });
+  expect([status.exit, status.stdout]).toEqual([
+    0,
+    expect.stringMatching(/summit .*rebuilt: orrery topology/),
+  ]);
   const compared = await deployment.cli("site", "reconcile", "summit", "--dry-run", ...folder);
   expect([compared.exit, compared.stderr]).toEqual([3, expect.stringContaining(`former life: ${apply}`)]);
   const changes = words(await mended(atHub));
