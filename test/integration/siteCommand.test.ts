@@ -47,7 +47,11 @@ it("secrets stand only in keys, .creds and TLS keys, and nobody else may read th
 });
 
 it("what is there is not made anew, and what cannot be is refused with the fix", async () => {
-  expect((await site("init", "summit", ...given)).exit).toBe(0);
+  const made = await site("init", "summit", ...given);
+  expect([made.exit, made.stdout]).toEqual([
+    0,
+    expect.stringMatching(/ORRERY_CREDENTIALS=\S+\/operator\.creds orrery status --site \S+\/site\.yaml/),
+  ]);
   const before = read("summit", "keys", "operator.nk");
   const again = await site("init", "summit", ...given);
   expect([again.exit, again.stderr]).toEqual([1, expect.stringContaining("holds a deployment already")]);
