@@ -8,7 +8,13 @@
 import { hash } from "node:crypto";
 import { DeliverPolicy } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
-import { dropShareMax, reconcileDropsMax, reconcileGroupsMax, reconcileNamedMax } from "../limits.ts";
+import {
+  dropShareMax,
+  reconcileDropsMax,
+  reconcileGroupsMax,
+  reconcileNamedMax,
+  siteComparedMsMax,
+} from "../limits.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import { JetStreamRejected } from "../protocol/errors.ts";
 import { kvStream } from "../protocol/keys.ts";
@@ -16,6 +22,7 @@ import { lifeSubjects, sharedKinds, sitesBucket } from "../protocol/sites.ts";
 import { listUnsafe } from "./listing.ts";
 import type { NatsService } from "./Nats.ts";
 import { endOfSiteUnsafe } from "./siteEnd.ts";
+import type { SiteKey } from "./siteListing.ts";
 import { listSiteUnsafe } from "./siteListing.ts";
 import type { SourcedSite } from "./sitesBucket.ts";
 import { drop, isEnd, lastOf, originOf } from "./sitesDrop.ts";
@@ -111,7 +118,7 @@ interface Found {
 /** Key by key, of one kind and day. @param position up to where the site's ledger has come */
 async function compareKeys(
   nats: NatsService,
-  { name, prefix }: { readonly name: string; readonly prefix: string },
+  { name, prefix, until }: { readonly name: string; readonly prefix: string; readonly until: number },
   filter: string,
   position: number,
   found: Found,
@@ -124,7 +131,7 @@ async function compareKeys(
   await listHere(nats, prefix, filter, (key, at) => void here.set(key, at));
   const gone = new Map<string, Here>();
   let there = 0;
-  await listSiteUnsafe(nats, name, [filter], ({ key, sequence, ended }) => {
+  const each = ({ key, sequence, ended }: SiteKey): void => {
     there++;
     const held = here.get(key);
     here.delete(key);
@@ -135,7 +142,8 @@ async function compareKeys(
       if (!ended) note(key, "missing");
     } else if (ended && !held.ended) gone.set(key, held);
     else note(key, "differs");
-  });
+  };
+  await listSiteUnsafe(nats, name, [filter], each, { until });
   for (const [key, held] of here) gone.set(key, held);
   for (const key of gone.keys()) note(key, "gone");
   if (gone.size > 0) found.drops.set(filter, { keys: gone, whole: there === 0 });
@@ -182,6 +190,7 @@ interface Compared extends Found {
 const compare = (
   nats: NatsService,
   { name, epoch }: SourcedSite,
+  until: number,
 ): Effect.Effect<Compared, NatsUnavailable | JetStreamRejected> =>
   Effect.gen(function* () {
     const prefix = lifeSubjects(name, epoch).slice(0, -1);
@@ -196,9 +205,10 @@ const compare = (
       try: async () => {
         await listHere(nats, prefix, ">", (key, { origin }) => here.add(key, origin));
         const kinds = sharedKinds.map((kind) => `${kind}.>`);
-        await listSiteUnsafe(nats, name, kinds, ({ key, sequence }) => there.add(key, sequence));
+        const each = ({ key, sequence }: SiteKey): void => there.add(key, sequence);
+        await listSiteUnsafe(nats, name, kinds, each, { until });
         for (const filter of here.differing(there))
-          await compareKeys(nats, { name, prefix }, filter, position, found);
+          await compareKeys(nats, { name, prefix, until }, filter, position, found);
         return endOfSiteUnsafe(nats, name);
       },
       catch: asError(`compare the ledger of ${name}`),
@@ -216,11 +226,13 @@ export const reconcile = (
   options: ReconcileOptions = {},
 ): Effect.Effect<Reconciled, NatsUnavailable | JetStreamRejected> =>
   Effect.gen(function* () {
-    let found = yield* compare(nats, site);
+    // For all of it: however many days differ, the other sites have their turn.
+    const until = performance.now() + siteComparedMsMax;
+    let found = yield* compare(nats, site, until);
     const isOther = ({ counts }: Found): boolean => counts.missing + counts.differs > 0;
     if (isOther(found) && !found.wentBack) {
       yield* Effect.sleep(lookAgainMs);
-      found = yield* compare(nats, site);
+      found = yield* compare(nats, site, until);
     }
     const { counts, named, here, there, wentBack } = found;
     // Keys that are not what was sourced under the same sequences: whatever else is gone there may be gone with a former life only.

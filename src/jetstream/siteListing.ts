@@ -73,6 +73,8 @@ export async function listSiteUnsafe(
     callback: (error, message) => (error === null ? listing.begin(message) : listing.broke(error.message)),
   });
   const watchdog = setInterval(() => listing.watch(), 1_000);
+  // At once as well: many short ones end before the first tick.
+  listing.watch();
   try {
     const request = JSON.stringify(consumerOf(listingDelivery(site, id), filters, `keeper-${id}`));
     nats.connection.publish(`$JS.${site}.API.CONSUMER.CREATE.${stream}.keeper-${id}`, request, {

@@ -45,33 +45,6 @@ export const lastOf = (nats: NatsService, filter: string) =>
     return message === null ? null : { here: message.seq, origin: originOf(message.header) };
   });
 
-/** Purges what matches and was written at its site up to that sequence. @returns how many keys went */
-export const dropWritten = (
-  nats: NatsService,
-  filter: string,
-  originUpTo: number,
-): Effect.Effect<number, DropError> =>
-  Effect.gen(function* () {
-    const last = yield* lastOf(nats, filter);
-    if (last === null) return 0;
-    if ((last.origin ?? Number.POSITIVE_INFINITY) <= originUpTo) return yield* drop(nats, filter, last.here);
-    // Something of it came again later, and stays.
-    const upTo = yield* managed(`list ${filter}`, async () => {
-      let before = 0;
-      await listUnsafe(
-        nats,
-        stream,
-        { deliver_policy: DeliverPolicy.All, filter_subject: filter, headers_only: true },
-        ({ message, sequence }) => {
-          const origin = originOf(message.headers);
-          if (origin !== null && origin <= originUpTo) before = sequence;
-        },
-      );
-      return before;
-    });
-    return upTo === 0 ? 0 : yield* drop(nats, filter, upTo);
-  });
-
 /** Whether something of a site is here under another epoch than the one it has; null: not to be told just now, while much comes. */
 export const hasFormerLives = (
   nats: NatsService,

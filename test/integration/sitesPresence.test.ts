@@ -82,8 +82,8 @@ async function startSite(
   return start(node, (ready) => presenceActor(node, index, ready), presenceRoutes(index));
 }
 
-async function startHub(): Promise<Place> {
-  const node = testNode(await deployment.connect("hub", "presence"), "hub");
+async function startHub(role = "presence"): Promise<Place> {
+  const node = testNode(await deployment.connect("hub", role), "hub");
   const index = new SitesIndex();
   return start(node, (ready) => sitesPresenceActor(node, index, ready), sitesPresenceRoutes(index));
 }
@@ -526,6 +526,27 @@ describe("a site that nobody answers", () => {
     places.set("hub", second);
     const texts = await Promise.all(Array.from({ length: 100 }, () => ask("summit", others)));
     expect([...new Set(texts)]).toEqual([at(others, "base")]);
+  });
+
+  it("is never answered by a node that has not all groups, though it knows how the sites stand", async () => {
+    const others = group();
+    await announced("base", others);
+    // It may look how the sites stand, and not follow their groups.
+    const blind = await startHub("keeper");
+    try {
+      const asked = async (): Promise<string> => {
+        const answer = await fetch(blind.url + pathOf(others));
+        return `${answer.status} ${await answer.text()}`;
+      };
+      const began = performance.now();
+      while (performance.now() - began < 1_500) {
+        expect(await asked()).toMatch(/^503 .*only just started/);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      expect(await ask("summit", others)).toBe(at(others, "base"));
+    } finally {
+      await blind.stop();
+    }
   });
 
   it("because the supernode's node is gone is answered by the next one", async () => {

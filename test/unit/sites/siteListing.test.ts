@@ -87,3 +87,9 @@ it.each([undefined, 60_000])("as broken off where a key comes now and then for e
   listing.key(5);
   expect(await listing.outcome(2_000)).toBe("Error: it took too long");
 });
+
+it("as broken off at once when its time is over, however short it is", async () => {
+  const listing = listed(performance.now() - 1);
+  listing.answer(0);
+  expect(await listing.outcome(0)).toBe("Error: it took too long");
+});
