@@ -318,13 +318,29 @@ export class World {
     await former.end();
     await this.deployment.signal(name, 0, "SIGKILL");
     await rm(this.deployment.path(name), { recursive: true, force: true, maxRetries: 5 });
-    await said(this.deployment, "site", "revoke", name, "--supernode", supernode);
+    // A server of the supernode may be away just now: it is done again until each of them knows.
+    await until(
+      () =>
+        this.deployment.cli(
+          "site",
+          "revoke",
+          name,
+          "--supernode",
+          supernode,
+          "--dir",
+          this.deployment.folder,
+        ),
+      ({ exit }) => exit === 0,
+      60_000,
+    );
     await this.deployment.init(name);
     await this.deployment.join(name, supernode);
     this.link(name).put(this.deployment, name);
     await this.deployment.start(name);
     this.sites.set(name, await SiteWorld.start(this.deployment, name, this.#settings, this.ownEnds));
     await source(this.deployment);
+    // It was meant to be lost: by itself the supernode would keep its copy until the site has about as much again.
+    await said(this.deployment, "site", "forget", name, "--supernode", supernode, "--epoch", former.epoch);
     return former.epoch;
   }
 
