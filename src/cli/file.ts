@@ -16,7 +16,7 @@ import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
 import { placeFields, placesIn, placesOf } from "./places.ts";
 import { fields, renderRecord } from "./recordView.ts";
-import { openSite } from "./site.ts";
+import { openWholeSite } from "./site.ts";
 import type { Standing } from "./standing.ts";
 import { reasonOf, standingOf, standings, standingStyle } from "./standing.ts";
 import { table } from "./table.ts";
@@ -89,7 +89,7 @@ function checkOptions(options: ListOptions, lanes: Iterable<string>): CommandFai
 
 export const list = (io: IoService, options: ListOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { site, nats } = yield* openSite(io, options.site);
+    const { site, nats } = yield* openWholeSite(io, options.site);
     if (site.supernode)
       return yield* misused(
         `${site.name} is a supernode: ask a site, or for one file: orrery file get NAME tells which sites know it`,
@@ -148,7 +148,7 @@ export interface GetOptions {
 
 export const get = (io: IoService, options: GetOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const link = yield* openSite(io, options.site);
+    const link = yield* openWholeSite(io, options.site);
     const { site, nats } = link;
     if (site.supernode) {
       const known = yield* findAtSites(link, options.id);

@@ -11,7 +11,7 @@ import type { CommandFailed } from "./failures.ts";
 import { failed, misused, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
-import { openSite } from "./site.ts";
+import { openWholeSite } from "./site.ts";
 import { harmless } from "./words.ts";
 
 export interface MissionLink extends SiteLink {
@@ -22,7 +22,7 @@ export const openMission = (
   io: IoService,
   site: string | null,
 ): Effect.Effect<MissionLink, CommandFailed, Scope.Scope> =>
-  Effect.flatMap(openSite(io, site), (link) => {
+  Effect.flatMap(openWholeSite(io, site), (link) => {
     const { catalogue } = link.site;
     return catalogue === null
       ? Effect.fail(

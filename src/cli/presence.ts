@@ -7,7 +7,7 @@ import type { Scope as Whose } from "../protocol/presence.ts";
 import { CommandFailed, exitCode, failed, misused, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, tell } from "./Io.ts";
-import { openSite } from "./site.ts";
+import { openWholeSite } from "./site.ts";
 import { harmless } from "./words.ts";
 
 export interface PresenceOptions {
@@ -57,7 +57,7 @@ export const presence = (
     if (wait < 0 || wait > presenceWaitSecondsMax) {
       return yield* misused(`--wait ${wait}: it may be 0 to ${presenceWaitSecondsMax} seconds`);
     }
-    const { nats, site } = yield* openSite(io, options.site);
+    const { nats, site } = yield* openWholeSite(io, options.site);
     const question = JSON.stringify({
       instrument,
       group,

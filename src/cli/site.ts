@@ -9,9 +9,10 @@ import type { CheckedSite, LoadOptions } from "../config/loadSite.ts";
 import type { Site } from "../config/Site.ts";
 import { maskUserInfo } from "../config/show.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
+import { checkRestored } from "../jetstream/restoring.ts";
 import { connectSite, siteSettings } from "../node/link.ts";
 import type { CommandFailed } from "./failures.ts";
-import { failed, misused, unreachable } from "./failures.ts";
+import { failed, misused, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { connectFirstMs, isLockedOut } from "./eachServer.ts";
 import { credentialsWords } from "./way.ts";
@@ -162,3 +163,22 @@ export const openSite = (
     yield* Effect.ignore(nats.setClock);
     return { site, nats, url, monitor: address.monitor };
   });
+
+/**
+ * The same, of a site that is all there. While a restore of it has not ended nothing is answered and nothing is done: what is not
+ * there yet would be told as unknown, and what is written would be replaced.
+ */
+export const openWholeSite = (
+  io: IoService,
+  named: string | null,
+): Effect.Effect<SiteLink, CommandFailed, Scope.Scope> =>
+  Effect.tap(openSite(io, named), ({ site, nats }) =>
+    site.supernode
+      ? Effect.void
+      : // Whose credentials do not allow to look, their commands go on as before.
+        checkRestored(nats, Effect.void).pipe(
+          Effect.mapError((error) =>
+            error._tag === "RestoreUnfinished" ? failed(error.message) : ofJetStream(error),
+          ),
+        ),
+  );

@@ -19,8 +19,9 @@ import type { SiteStatus } from "./survey.ts";
 import { readStatus } from "./survey.ts";
 import type { TableOptions } from "./table.ts";
 import { missingStreams, missingWords } from "../jetstream/missing.ts";
+import { checkRestored } from "../jetstream/restoring.ts";
 import { siteTopology } from "../node/link.ts";
-import { JetStreamRejected } from "../protocol/errors.ts";
+import { JetStreamRejected, RestoreUnfinished } from "../protocol/errors.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream, ledgerBucket, nodesBucket } from "../protocol/keys.ts";
 import { explained } from "./way.ts";
@@ -42,10 +43,19 @@ function redraw(io: IoService, text: string): void {
 }
 
 interface Look {
-  readonly seen: (SiteStatus | SupernodeStatus) & { readonly missing: ReadonlyArray<string> };
+  readonly seen: (SiteStatus | SupernodeStatus) & {
+    readonly missing: ReadonlyArray<string>;
+    readonly restoring: Restoring | null;
+  };
   readonly text: () => string;
-  /** Streams that somebody deleted; null: all are there. */
+  /** Streams that somebody deleted, or a restore that has not ended; null: all is there. */
   readonly fault: string | null;
+}
+
+interface Restoring {
+  /** ISO 8601, by the server's clock. */
+  readonly since: string;
+  readonly from: string;
 }
 
 const streamNotFound = 10059;
@@ -85,23 +95,42 @@ const rebuiltHere = (
     return yield* rebuiltOf(home, { supernode: site.name, dir: root === rootOf(io, null) ? null : root });
   });
 
+/** Null where none is unfinished, or where the credentials do not allow to look. */
+const restoringNow = ({ site, nats }: SiteLink): Effect.Effect<Restoring | null, CommandFailed> =>
+  site.supernode
+    ? Effect.succeed(null)
+    : Effect.matchEffect(checkRestored(nats, Effect.void), {
+        onSuccess: () => Effect.succeed(null),
+        onFailure: (error) =>
+          error._tag === "RestoreUnfinished"
+            ? Effect.succeed({ since: error.since, from: error.from })
+            : Effect.fail(ofJetStream(error)),
+      });
+
 const lookAt = (io: IoService, named: string | null, link: SiteLink): Effect.Effect<Look, CommandFailed> =>
   Effect.gen(function* () {
     const { site, nats } = link;
     const names = siteTopology(site, []).streams.map(({ name }) => name);
+    const restoring = yield* restoringNow(link);
     const missing = yield* missingStreams(nats, names).pipe(Effect.mapError(ofJetStream));
-    if (missing.length === names.length) {
+    if (missing.length === names.length && restoring === null) {
       const detail = "stream not found";
       return yield* ofJetStream(
         new JetStreamRejected({ operation: "look at the site", code: streamNotFound, detail }),
       );
     }
-    const fault = missing.length === 0 ? null : missingWords(missing, site.supernode ? site.name : null);
+    // What a restore has not brought yet nobody deleted.
+    const fault =
+      restoring !== null
+        ? new RestoreUnfinished(restoring).message
+        : missing.length === 0
+          ? null
+          : missingWords(missing, site.supernode ? site.name : null);
     if (fault !== null && missing.some((name) => site.supernode || needed.includes(name)))
       return yield* no(fault);
     const rebuilt = yield* rebuiltHere(io, named, link);
     const { seen, text } = yield* read(io, link, rebuilt).pipe(Effect.mapError(ofJetStream));
-    return { seen: { ...seen, missing }, text, fault };
+    return { seen: { ...seen, missing, restoring }, text, fault };
   });
 
 export const status = (

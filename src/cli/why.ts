@@ -13,7 +13,7 @@ import { jobWhy } from "./jobWhy.ts";
 import { partitionStory, runStory } from "./jobStory.ts";
 import { partitionWhy } from "./partitionWhy.ts";
 import { elsewhereStory, placeFields, placesOf } from "./places.ts";
-import { openSite } from "./site.ts";
+import { openWholeSite } from "./site.ts";
 import type { Story, StoryEvent } from "./story.ts";
 import { fileStory } from "./story.ts";
 import { fields } from "./recordView.ts";
@@ -91,7 +91,7 @@ const withIsoTime = ({ at, ...event }: StoryEvent) => ({
 
 export const why = (io: IoService, options: WhyOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const link = yield* openSite(io, options.site);
+    const link = yield* openWholeSite(io, options.site);
     const show = (story: Story): void => {
       if (options.json) sayJson(io, { ...story, events: story.events.map(withIsoTime) });
       else io.out.write(renderStory(story, io.out.color, io.out.columns()));

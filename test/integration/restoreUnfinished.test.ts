@@ -93,10 +93,19 @@ describe("a restore that does not end", () => {
       ["topology", "plan"],
       ["topology", "apply"],
       ["backup", freshFolder()],
+      ["replay", "raw"],
+      ["file", "ls"],
+      ["file", "get", "raw/1"],
+      ["why", "raw/1", "--json"],
+      ["stats"],
+      ["parked", "ls"],
+      ["ledger", "save", freshFolder()],
     ]) {
-      const { exit, stderr } = await orrery(...argv);
-      expect([argv, exit, stderr]).toEqual([argv, 1, refusal]);
+      const { exit, stdout, stderr } = await orrery(...argv);
+      expect([argv, exit, stdout, stderr]).toEqual([argv, 1, "", refusal]);
     }
+    const status = await orrery("status");
+    expect([status.exit, status.stderr]).toEqual([3, refusal]);
     // At once, and for that reason: trying again would change nothing.
     const reason = expect.stringMatching(/^a restore of this site began at .* and has not ended: /);
     await expect(startSite(text())).rejects.toMatchObject({ _tag: "NodeFailed", reason });
@@ -205,6 +214,17 @@ describe("a restore that does not end", () => {
     await Effect.runPromise(apply(nats.nats, topologyOf(needs)));
     expect(await started).toMatchObject({ _tag: "NodeFailed", reason: refusal });
   });
+});
+
+it("status of a site that is all there shows it, and says what has to end", async () => {
+  const since = "2025-11-21T00:00:00.000Z";
+  await Effect.runPromise(markUnfinished(nats.nats, "kept", { since, from: "/b", run: "r" }, 1));
+  const { exit, stdout, stderr } = await orrery("status");
+  expect([exit, stdout]).toEqual([3, expect.stringContaining("LANE")]);
+  expect(stderr).toMatch(/^orrery: a restore of this site began at .* \(orrery restore \/b\)/);
+  const json = await orrery("status", "--json");
+  expect([json.exit, json.stderr]).toEqual([3, ""]);
+  expect(JSON.parse(json.stdout)).toMatchObject({ restoring: { since, from: "/b" }, missing: [] });
 });
 
 describe("a site in its deployment's folder", () => {
