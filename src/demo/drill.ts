@@ -19,7 +19,7 @@ import { folderOf, readDeployment } from "../cli/siteFolder.ts";
 import type { IoService } from "../cli/terminal.ts";
 import { findBinary, launch } from "../jetstream/embedded.ts";
 import { countSince } from "../jetstream/survey.ts";
-import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
+import { arrivalsStream, kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
 import { ext } from "./demoSite.ts";
 
 const name = "summit";
@@ -274,7 +274,11 @@ class Drill {
     }
   }
 
-  /** Until the ledger has so many files that came, and the products of them, and nothing is written to it any more. */
+  /**
+   * Until the ledger has so many files that came, and the products of them, nothing waits for anybody or is in somebody's hand, and
+   * nothing is written any more. What was in the hand of a node that is gone is given out again only after its wait: a quiet ledger
+   * says nothing of that.
+   */
   async settled(came: number): Promise<void> {
     const files = came + Math.min(productsMax, came / detectors);
     const folder = folderOf(this.#sites, name);
@@ -294,7 +298,15 @@ class Drill {
         if (now !== last) since = performance.now();
         last = now;
         if (performance.now() - since < quietMs) return null;
-        return (await counted("file")) >= files ? true : null;
+        if ((await counted("file")) < files) return null;
+        for (const stream of [arrivalsStream, kvStream(ledgerBucket)]) {
+          for await (const { config, num_pending, num_ack_pending } of nats.jsm.consumers.list(stream)) {
+            // The others are somebody's who reads along, and who may be gone.
+            const waits = config.durable_name !== undefined && num_pending + num_ack_pending > 0;
+            if (waits) return null;
+          }
+        }
+        return true;
       });
     } finally {
       await Effect.runPromise(Scope.close(scope, Exit.void));

@@ -12,14 +12,16 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { scanUnsafe } from "../../src/jetstream/ledger.ts";
+import { Mailbox } from "../../src/jetstream/mailbox.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
 import { openObjects } from "../../src/jetstream/objects.ts";
+import { archiveUnsafe, unarchiveUnsafe } from "../../src/jetstream/snapshot.ts";
 import type { TailMessage } from "../../src/jetstream/tail.ts";
 import { tailUnsafe, writeTailUnsafe } from "../../src/jetstream/tail.ts";
 import { commit, commitUnsafe, ledgerEnd, ledgerPut, publish } from "../../src/jetstream/transaction.ts";
@@ -244,6 +246,44 @@ describe("a backup", () => {
     await writeTailUnsafe(nats.nats, "OBJ_orrery-runs", Readable.from(pieces));
     const found = await Effect.runPromise(objects.list());
     expect(found.map(({ name, size }) => [name, size])).toEqual([["logs/a", 6]]);
+  });
+
+  it("holds its consumers where they were when it was begun: the server archives them first, and a restore relies on it", async () => {
+    const consumer = "ingest-raw";
+    const mailOf = (count: number): Promise<unknown> =>
+      Effect.runPromise(
+        Effect.forEach(Array.from({ length: count }), () =>
+          publish(nats.nats, "mail", { subject: "arrive.raw.-.-", data: randomBytes(160_000) }),
+        ),
+      );
+    const acknowledged = async (count: number): Promise<void> => {
+      const box = new Mailbox(nats.nats, "ARRIVALS", consumer);
+      try {
+        const taken = await box.take(count, 10_000);
+        expect(taken.length).toBe(count);
+        for (const { reply } of taken) await nats.nats.connection.request(reply, "+ACK", { timeout: 10_000 });
+      } finally {
+        box.close();
+      }
+    };
+    // More than the server reads and sends ahead, and nothing that could be compressed: it waits for the first piece to be stored.
+    await mailOf(200);
+    await acknowledged(50);
+    const pieces: Array<Uint8Array> = [];
+    const { signal } = new AbortController();
+    const archived = await archiveUnsafe(nats.nats, "ARRIVALS", signal, async (piece) => {
+      if (pieces.push(piece.slice()) > 1) return;
+      await mailOf(5);
+      await acknowledged(155);
+    });
+    const { jsm } = nats.nats;
+    await jsm.streams.delete("ARRIVALS");
+    await unarchiveUnsafe(nats.nats, archived, signal, Readable.from(pieces), () => undefined);
+    const { ack_floor, delivered } = await jsm.consumers.info("ARRIVALS", consumer);
+    // Were they beyond what is archived, new mail would get the sequences that they have had, and never be given out.
+    expect([ack_floor.stream_seq, delivered.stream_seq]).toEqual([50, 50]);
+    await mailOf(5);
+    await acknowledged(155);
   });
 
   it("that is interrupted is none, and the folder can be used again", async () => {
