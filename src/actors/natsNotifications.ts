@@ -11,7 +11,7 @@
 import * as Effect from "effect/Effect";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Site } from "../config/Site.ts";
-import { natsAtOnceMax, natsWaitingBytesMax } from "../limits.ts";
+import { messageBytesMax, natsAtOnceMax, natsWaitingBytesMax } from "../limits.ts";
 import type { NatsRequest } from "../jetstream/requests.ts";
 import { serve } from "../jetstream/requests.ts";
 import type { NatsUnavailable } from "../protocol/errors.ts";
@@ -66,7 +66,11 @@ class Intake {
       if (this.#atOnce >= natsAtOnceMax) return;
       this.#waiting.delete(message);
       this.#atOnce++;
-      void this.#handle(message).finally(() => {
+      const handled = this.#handle(message).catch((cause: unknown) =>
+        // Nobody else would hear of it, and a process ends by a rejection that nobody hears.
+        this.#node.log("error", "a notification on NATS could not be answered", { cause: String(cause) }),
+      );
+      void handled.finally(() => {
         this.#atOnce--;
         this.#waitingBytes -= message.data.length + overheadBytes;
         this.#next();
@@ -117,8 +121,13 @@ class Intake {
   }
 
   #respond(message: NatsRequest, answer: Answer): void {
+    const { connection } = this.#node.nats;
     // Closed: the asker hears nothing, as from a node that is gone, and asks again.
-    if (!this.#node.nats.connection.isClosed()) message.respond(JSON.stringify(answer));
+    if (connection.isClosed()) return;
+    const whole = JSON.stringify(answer);
+    // It names each record twice, so it may be larger than the notification, and than what the server takes as one message.
+    const fits = Buffer.byteLength(whole) <= (connection.info?.max_payload ?? messageBytesMax);
+    message.respond(fits ? whole : JSON.stringify({ status: answer.status, body: null }));
   }
 }
 
