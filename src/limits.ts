@@ -48,6 +48,8 @@ export const bucketNameBytesMax = 255;
 export const etagBytesMax = 256;
 /** NATS refuses a protocol line above 4,096 bytes; a subject must leave room for the reply and sizes. */
 export const subjectBytesMax = 3_600;
+/** Longer ones are not even sent: the server would end the connection. What a key's own limit does not know of (a receiver's name) fits in between. */
+export const sentSubjectBytesMax = 3_900;
 /** What the server accepts as one message. */
 export const messageBytesMax = 1_048_576;
 
@@ -340,6 +342,7 @@ assert(
   "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
 );
 assert(seenMarksPerKeyMax * 8 <= messageBytesMax / 2, "seenMarksPerKeyMax × 8 <= messageBytesMax / 2");
+assert(subjectBytesMax < sentSubjectBytesMax, "subjectBytesMax < sentSubjectBytesMax");
 assert(laterItemsMax <= claimItemsMax, "laterItemsMax <= claimItemsMax");
 assert(commitRecordsMax <= transactionMessagesMax, "commitRecordsMax <= transactionMessagesMax");
 assert(parkRecordsMax * 2 <= transactionMessagesMax, "parkRecordsMax × 2 <= transactionMessagesMax");

@@ -16,8 +16,8 @@ import { Mailbox } from "../jetstream/mailbox.ts";
 import { visitsConsumer } from "../jetstream/topology.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
-import { commitBatchFrom, visitBytesMax, visitFilesMax, visitsEveryMs } from "../limits.ts";
-import { kvStream, ledgerBucket } from "../protocol/keys.ts";
+import { commitBatchFrom, subjectBytesMax, visitBytesMax, visitFilesMax, visitsEveryMs } from "../limits.ts";
+import { kvStream, kvSubject, ledgerBucket } from "../protocol/keys.ts";
 import type { FileBody } from "../protocol/records.ts";
 import { decodeRecord, encodeJson, LedgerCorrupt } from "../protocol/records.ts";
 import type { VisitFact, VisitRecord } from "../protocol/visits.ts";
@@ -28,6 +28,7 @@ const takeWaitMs = 5_000;
 const againMs = 1_000;
 const commitDeadlineMs = 5_000;
 const conflictRounds = 10;
+const nameShownMax = 100;
 const prefix = `$KV.${ledgerBucket}.`;
 
 export const visitsActor = (
@@ -80,6 +81,14 @@ function byVisit(
     const fact = delivery.operation === "" ? readFact(node, settings, delivery) : null;
     if (fact === null) continue;
     const key = visitKeyOf(fact);
+    if (kvSubject(ledgerBucket, key).length > subjectBytesMax) {
+      // A header may give its group any name. Nothing could be written for as long as one such file comes again.
+      node.log("error", "a visit's name is too long for a key of the ledger; the file is in none", {
+        exposure: fact.exposure.slice(0, nameShownMax),
+        visit: fact.visit.slice(0, nameShownMax),
+      });
+      continue;
+    }
     const facts = visits.get(key);
     if (facts === undefined) visits.set(key, [fact]);
     else facts.push(fact);

@@ -6,7 +6,7 @@
  */
 import type { Msg } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
-import { commitBatchFrom, transactionMessagesMax } from "../limits.ts";
+import { commitBatchFrom, sentSubjectBytesMax, transactionMessagesMax } from "../limits.ts";
 import { JetStreamRejected } from "../protocol/errors.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 import { kvSubject, ledgerBucket } from "../protocol/keys.ts";
@@ -41,6 +41,21 @@ export const ledgerEnd = (key: string): Write => ({
   marker: true,
 });
 
+/**
+ * What the server would take for a broken protocol, and end the connection for: with it everything that the node has under way. What is
+ * refused here is refused again however often it is sent.
+ */
+function unsendable(operation: string, writes: ReadonlyArray<Write>): JetStreamRejected | null {
+  const long = writes.find(({ subject }) => subject.length > sentSubjectBytesMax);
+  if (long === undefined) return null;
+  const name = `${long.subject.slice(0, 60)}…`;
+  return new JetStreamRejected({
+    operation,
+    code: 0,
+    detail: `a subject of ${long.subject.length} characters, at most ${sentSubjectBytesMax}: ${name}`,
+  });
+}
+
 let batches = 0;
 const batchPrefix = Math.random().toString(36).slice(2, 10);
 
@@ -73,6 +88,8 @@ export async function commitUnsafe(
       detail: `${count} writes, at most ${transactionMessagesMax}`,
     });
   }
+  const refused = unsendable(operation, writes);
+  if (refused !== null) return refused;
   const nc = nats.connection;
   let answer: Msg;
   try {
@@ -100,14 +117,13 @@ export async function commitUnsafe(
         ),
       );
     }
+    // Within: what is no acknowledgement at all (somebody else answers there) is no answer.
+    const ack = readPubAck(operation, answer);
+    if ("_tag" in ack) return ack;
+    return writes.map((_, i) => ack.seq - (count - 1 - i));
   } catch (cause) {
     return unavailable(operation)(cause);
   }
-  const ack = readPubAck(operation, answer);
-  if ("_tag" in ack) return ack;
-  const sequences = Array.from({ length: count }, () => 0);
-  for (let i = 0; i < count; i++) sequences[i] = ack.seq - (count - 1 - i);
-  return sequences;
 }
 
 /**
@@ -135,6 +151,8 @@ export async function publishUnsafe(
   write: Write,
   deadlineMs: number,
 ): Promise<{ readonly seq: number; readonly duplicate: boolean } | JetStreamError> {
+  const refused = unsendable(operation, [write]);
+  if (refused !== null) return refused;
   try {
     const answer = await nats.ask(write.subject, write.data, deadlineMs, wireHeaders(lines(write)));
     return readPubAck(operation, answer);

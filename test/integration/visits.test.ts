@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as Effect from "effect/Effect";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { makeSample } from "../../src/demo/fitsWriter.ts";
 import { followersOf } from "../../src/cli/followers.ts";
 import { getRecordUnsafe } from "../../src/jetstream/ledger.ts";
 import { visitsConsumer } from "../../src/jetstream/topology.ts";
@@ -89,6 +90,36 @@ async function visitsOf(site: TestSite, files: number): Promise<ReadonlyMap<stri
 }
 
 describe("visits by group", () => {
+  it("a header that gives its group a name without end costs that file its visit, and nobody the connection", async () => {
+    const site = await start("{ system: by-group }");
+    const samples = [1, 2].map((seqNum) =>
+      makeSample({
+        instrument: "LSSTCam",
+        day,
+        seqNum,
+        raftBay: "R22",
+        ccdSlot: "S11",
+        seed: seqNum,
+      }),
+    );
+    samples.forEach(({ key, sidecarKey, sidecar, fits }, i) => {
+      mkdirSync(dirname(join(folder, "real", key)), { recursive: true });
+      // Each character becomes nine in a key.
+      const named = i === 0 ? { GROUPID: "\u65e5".repeat(1_000) } : { GROUPID: "good" };
+      const header = { ...(JSON.parse(Buffer.from(sidecar).toString()) as object), ...named };
+      writeFileSync(join(folder, "real", sidecarKey), JSON.stringify(header));
+      writeFileSync(join(folder, "real", key), fits);
+    });
+    await notify(
+      site,
+      samples.map(({ key }) => key),
+      "real",
+    );
+    expect([...(await visitsOf(site, 2)).keys()]).toEqual([`visit.LSSTCam.${day}.good`]);
+    expect(site.log.filter(({ level }) => level === "error")).toHaveLength(1);
+    expect(site.node.context.nats.link().reconnects).toBe(0);
+  });
+
   it("two snaps are one visit, redone as late detectors and exposures come; objects make none", async () => {
     const site = await start("{ system: by-group }");
     await notify(site, [snapKey("g1", 0, 7, 0), snapKey("g1", 0, 7, 1), snapKey("g2", 0, 9, 0)]);
