@@ -36,5 +36,5 @@ it(
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     }
   },
-  long ? 900_000 : 180_000,
+  900_000,
 );
