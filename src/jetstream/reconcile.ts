@@ -59,13 +59,17 @@ export interface ReconcileOptions {
   readonly evenMost?: boolean;
 }
 
+const kinds: ReadonlySet<string> = new Set(sharedKinds);
+
 /** Keys of one kind and day, or of one kind where there are too many days. */
 class Days {
   readonly #sums = new Map<string, { count: number; digest: bigint }>();
   count = 0;
 
+  /** Throws for a key that was not asked for: a site could send as many kinds as it likes. */
   add(key: string, origin: number): void {
     const [kind = "", , day] = key.split(".", 3);
+    if (!kinds.has(kind)) throw new Error(`${kind.slice(0, 40)} is no kind of key that is shared`);
     let group = day === undefined || kind === "purged" ? `${kind}.>` : `${kind}.*.${day}.>`;
     if (!this.#sums.has(group) && this.#sums.size >= reconcileGroupsMax) group = `${kind}.>`;
     const sum = this.#sums.get(group) ?? { count: 0, digest: 0n };
@@ -204,9 +208,9 @@ const compare = (
     const end = yield* Effect.tryPromise({
       try: async () => {
         await listHere(nats, prefix, ">", (key, { origin }) => here.add(key, origin));
-        const kinds = sharedKinds.map((kind) => `${kind}.>`);
+        const filters = sharedKinds.map((kind) => `${kind}.>`);
         const each = ({ key, sequence }: SiteKey): void => there.add(key, sequence);
-        await listSiteUnsafe(nats, name, kinds, each, { until });
+        await listSiteUnsafe(nats, name, filters, each, { until });
         for (const filter of here.differing(there))
           await compareKeys(nats, { name, prefix, until }, filter, position, found);
         return endOfSiteUnsafe(nats, name);

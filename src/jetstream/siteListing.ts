@@ -65,7 +65,7 @@ export async function listSiteUnsafe(
   limits: SiteListingLimits = {},
 ): Promise<void> {
   const id = randomBytes(9).toString("base64url");
-  const listing = new Listing(nats, `list the ledger of ${site}`, each, limits);
+  const listing = new Listing(nats, { operation: `list the ledger of ${site}`, id }, each, limits);
   const delivered = nats.connection.subscribe(listingDelivery(site, id), {
     callback: (error, message) => (error === null ? listing.take(message) : listing.broke(error.message)),
   });
@@ -89,7 +89,13 @@ export async function listSiteUnsafe(
 }
 
 /**
- * Invariant: it ends, whatever the site sends. Only keys keep it from being given up as silent: heartbeats come for ever where what was
+ * What it asks for, by which a consumer of that name asks whether what it sent came. A site may send any subject there; whoever listens may
+ * publish to more than the site may, a purge of all sites among it.
+ */
+const flowControl = (id: string): string => `$JS.FC.${stream}.keeper-${id}.`;
+
+/**
+ * Invariant: it ends, whatever the site sends, and nothing is written anywhere but to the site's own consumer. Only keys keep it from being given up as silent: heartbeats come for ever where what was
  * still to come is gone, and from a site that means harm. A heartbeat that says how far the consumer has come is no end either: it is
  * sent also while a server looks for what is next, and what was then left out would be dropped at the supernode.
  */
@@ -97,6 +103,7 @@ class Listing {
   readonly whole: Promise<void>;
   readonly #nats: NatsService;
   readonly #operation: string;
+  readonly #flowControl: string;
   readonly #each: (key: SiteKey) => void;
   #heardAt = performance.now();
   #begun = false;
@@ -107,7 +114,7 @@ class Listing {
 
   constructor(
     nats: NatsService,
-    operation: string,
+    { operation, id }: { readonly operation: string; readonly id: string },
     each: (key: SiteKey) => void,
     { until, silentMsMax = siteListingSilentMsMax }: SiteListingLimits,
   ) {
@@ -115,6 +122,7 @@ class Listing {
     this.#until = until ?? this.#heardAt + siteComparedMsMax;
     this.#nats = nats;
     this.#operation = operation;
+    this.#flowControl = flowControl(id);
     this.#each = each;
     this.whole = new Promise((resolve, reject) => {
       this.#end = (error) => (error === null ? resolve() : reject(error));
@@ -135,9 +143,22 @@ class Listing {
 
   begin(message: Msg): void {
     // Once: an answer that is said again is no sign of life.
-    if (this.#begun) return undefined;
+    if (this.#begun) return;
     this.#heardAt = performance.now();
     this.#begun = true;
+    this.#guarded(() => this.#read(message));
+  }
+
+  /** What a site sends may be anything: thrown into the client, it would leave the connection deaf. */
+  #guarded(read: () => void): void {
+    try {
+      read();
+    } catch (cause) {
+      this.#end(cause instanceof Error && "_tag" in cause ? cause : unavailable(this.#operation)(cause));
+    }
+  }
+
+  #read(message: Msg): void {
     // What is no answer of the site: the server says that nobody hears the question.
     if (message.data.length === 0) return this.broke("the site is not joined now");
     const { error, num_pending: pending = 0 } = message.json<Created>();
@@ -148,31 +169,30 @@ class Listing {
   }
 
   take(message: Msg): void {
+    this.#guarded(() => this.#take(message));
+  }
+
+  #take(message: Msg): void {
     const { reply = "", headers } = message;
     if (headers?.code === heartbeat) {
       const asked = reply === "" ? (headers.get("Nats-Consumer-Stalled") ?? "") : reply;
+      if (asked === "") return undefined;
+      if (!asked.startsWith(this.#flowControl))
+        return this.broke("the site asks to be answered where it may not be");
       // It sends on only when it is told that what it sent came.
-      if (asked !== "") this.#nats.connection.publish(asked);
-      return;
+      this.#nats.connection.publish(asked);
+      return undefined;
     }
     const at = readAckSubject(reply);
     const count = Number(reply.split(".").at(-3));
-    if (at === null || ++this.#seen !== count) {
-      this.broke("messages were lost on the way");
-      return;
-    }
+    if (at === null || ++this.#seen !== count) return this.broke("messages were lost on the way");
     this.#heardAt = performance.now();
-    try {
-      this.#each({
-        key: message.subject.slice(kvSubject(ledgerBucket, "").length),
-        sequence: at.sequence,
-        ended:
-          (headers?.get("KV-Operation") ?? "") !== "" || (headers?.get("Nats-Marker-Reason") ?? "") !== "",
-      });
-    } catch (cause) {
-      this.#end(cause);
-      return;
-    }
+    this.#each({
+      key: message.subject.slice(kvSubject(ledgerBucket, "").length),
+      sequence: at.sequence,
+      ended: (headers?.get("KV-Operation") ?? "") !== "" || (headers?.get("Nats-Marker-Reason") ?? "") !== "",
+    });
     if (at.pending === 0) this.#end(null);
+    return undefined;
   }
 }
