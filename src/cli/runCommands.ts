@@ -168,7 +168,9 @@ export const demo = Command.make(
   {
     once: toggle("once", "End when it is over: 0 when everything is accounted for, else 1"),
     plain: toggle("plain", "Lines instead of the live view"),
-    exposures: integer("exposures", "N", "Exposures of the night; default 30").pipe(Flag.optional),
+    exposures: integer("exposures", "N", "Exposures of the night, at least 8; default 30").pipe(
+      Flag.optional,
+    ),
     seed: integer("seed", "N", "Of the images; default 1").pipe(Flag.optional),
     days: integer("days", "N", "Days of a mission that is played for the first time; default 3").pipe(
       Flag.optional,

@@ -42,7 +42,7 @@ export function nextSteps(facts: NextStepsFacts): ReadonlyArray<Line> {
   if (ext === ".ts") add("alias orrery='npx node src/cli.ts'", "the command, from its source");
   else add("alias orrery='npx orrery'", "the command");
   if (site !== null) add(`export ORRERY_SITE=${quote(site)}`, "the site to speak of");
-  add("orrery status", "lanes, claims, nodes, durability, live");
+  add("orrery status", "nodes, lanes, claims, durability; --watch: live");
   if (killed !== null) add(`orrery why ${quote(killed)}`, "it was in hand when its node was killed");
   if (parked !== null) add(`orrery why ${quote(parked)}`, "why it is parked");
   add("orrery parked ls", "everything that was given up on");
