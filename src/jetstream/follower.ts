@@ -77,9 +77,22 @@ function tellTrouble({ trouble }: FollowOptions, state: State, { detail }: NatsU
   trouble?.(detail);
 }
 
+/**
+ * The server stores headers as they are sent, and the client throws at some. Whoever may write one key of many (a site, at its supernode)
+ * could so have everybody begin a round for each message: what cannot be read says nothing.
+ */
+function headerOf(message: JsMsg, name: string): string {
+  try {
+    return message.headers?.get(name) ?? "";
+  } catch {
+    // No header that a client of ours wrote.
+    return "";
+  }
+}
+
 /** Values are written with whole seconds: `86400s`. */
-function lifetimeOf({ headers }: JsMsg): number | null {
-  const seconds = /^([0-9]+)s?$/.exec(headers?.get("Nats-TTL") ?? "")?.[1];
+function lifetimeOf(message: JsMsg): number | null {
+  const seconds = /^([0-9]+)s?$/.exec(headerOf(message, "Nats-TTL"))?.[1];
   return seconds === undefined ? null : Number(seconds) * 1_000;
 }
 
@@ -130,8 +143,7 @@ const round = (
           // A marker has no body: headers are not read for more.
           ended:
             message.data.length === 0 &&
-            message.headers !== undefined &&
-            (message.headers.get("KV-Operation") !== "" || message.headers.get("Nats-Marker-Reason") !== ""),
+            (headerOf(message, "KV-Operation") !== "" || headerOf(message, "Nats-Marker-Reason") !== ""),
           ...(options.lifetimes === true ? { lifetimeMs: lifetimeOf(message) } : {}),
         });
         if (!state.caught && message.info.pending === 0) await Effect.runPromise(done);

@@ -1,4 +1,5 @@
-/** What follows a bucket that it cannot read says so, and goes on by itself when it can. */
+/** What follows a bucket that it cannot read says so, and goes on by itself when it can; headers that are none are in nobody's way. */
+import type { MsgHdrs } from "@nats-io/transport-node";
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
@@ -33,6 +34,45 @@ it("a bucket that is not there is told of, once for a while, and followed as soo
     await Effect.runPromise(Deferred.await(caughtUp));
     await expect.poll(() => keys).toEqual(["a"]);
     expect(said).toHaveLength(1);
+    await Effect.runPromise(Fiber.interrupt(fiber));
+  } finally {
+    await server.stop();
+  }
+});
+
+it("values whose headers no client can read are values like others, and followed in the same round", async () => {
+  const server = await startNats();
+  try {
+    const nats = await server.connect("follower");
+    const none = { encode: () => Buffer.from("NATS/1.0\r\nno key: x\r\n\r\n") } as unknown as MsgHdrs;
+    const put = (key: string, headers?: MsgHdrs) =>
+      server.nats.connection.request(`$KV.seen.${key}`, "", {
+        timeout: 5_000,
+        ...(headers === undefined ? {} : { headers }),
+      });
+    const keys: Array<string> = [];
+    const caughtUp = Deferred.makeUnsafe<void>();
+    const options = { bucket: "seen", keys: [">"], lifetimes: true };
+    const fiber = Effect.runFork(
+      follow(
+        nats,
+        { ...options, each: ({ key, ended, lifetimeMs }) => void keys.push(`${key} ${ended} ${lifetimeMs}`) },
+        caughtUp,
+      ),
+    );
+    await Effect.runPromise(Deferred.await(caughtUp));
+    const rounds = async (): Promise<ReadonlyArray<string>> => {
+      const names: Array<string> = [];
+      for await (const { name } of nats.jsm.consumers.list("KV_seen")) names.push(name);
+      return names;
+    };
+    const before = await rounds();
+    for (const key of ["a", "b", "c"]) await put(key, none);
+    await put("d");
+    await expect
+      .poll(() => keys, { timeout: 10_000 })
+      .toEqual(["a", "b", "c", "d"].map((key) => `${key} false null`));
+    expect(await rounds()).toEqual(before);
     await Effect.runPromise(Fiber.interrupt(fiber));
   } finally {
     await server.stop();
