@@ -42,7 +42,7 @@ import { SystemFailure } from "./claims.ts";
 import type { ClaimedWork, ClaimSource, Decoded, Item } from "./claimSource.ts";
 import { readDataset, sameContent } from "./datasets.ts";
 import type { NodeContextService } from "./NodeContext.ts";
-import { announceGroups } from "./presence.ts";
+import { announceGroups, groupOf } from "./presence.ts";
 import { isPast } from "./retention.ts";
 import type { SeenDays } from "./seen.ts";
 import { triedBefore } from "./triedBefore.ts";
@@ -425,12 +425,8 @@ const announce = (
   if (needs.lane.kind !== "exposure") return Effect.void;
   const { presence } = needs.site;
   const groups = all.flatMap((prepared) => {
-    const identity = prepared?.body.identity;
-    if (prepared === null || identity == null) return [];
-    const { instrument, group, snap, detector } = identity;
-    if (instrument === null || group === null || detector === null) return [];
-    if (!presence.detector.test(detector)) return [];
-    return [{ instrument, group, snap: snap ?? 0, detector, uri: prepared.body.uri }];
+    const group = prepared === null ? null : groupOf(presence, prepared.body);
+    return group === null ? [] : [group];
   });
   if (groups.length === 0) return Effect.void;
   return announceGroups(node, groups, presence.lifetimeMs).pipe(

@@ -8,6 +8,7 @@
  * Fails     400/404 for a question that is none; 503 when a miss cannot be read, never a wrong "absent".
  */
 import * as Effect from "effect/Effect";
+import type { PresenceSettings } from "../config/Site.ts";
 import { countersFlushMs, requestDeadlineMs, transactionMessagesMax } from "../limits.ts";
 import { follow } from "../jetstream/follower.ts";
 import type { NatsRequest } from "../jetstream/requests.ts";
@@ -25,6 +26,7 @@ import {
   readScope,
   readWait,
 } from "../protocol/presence.ts";
+import type { FileBody } from "../protocol/records.ts";
 import { encodeText } from "../protocol/records.ts";
 import type { Route } from "./listens.ts";
 import { sendJson } from "./listens.ts";
@@ -124,6 +126,24 @@ export interface AnnouncedGroup extends GroupName {
   readonly uri: string;
 }
 
+/** The group behind which a file is looked up; null where nobody would ask for it. */
+export function groupOf(
+  { detector: asked }: Pick<PresenceSettings, "detector">,
+  { identity, uri }: Pick<FileBody, "identity" | "uri">,
+): AnnouncedGroup | null {
+  if (identity == null) return null;
+  const { instrument, group, snap, detector } = identity;
+  if (instrument === null || group === null || detector === null || !asked.test(detector)) return null;
+  return { instrument, group, snap: snap ?? 0, detector, uri };
+}
+
+/** A group's key in its bucket, which lives so long from now on. */
+export const groupWrite = (key: string, uri: string, lifetimeMs: number): Write => ({
+  subject: kvSubject(presenceBucket, key),
+  data: encodeText(uri),
+  ttlSeconds: lifetimeSeconds(lifetimeMs),
+});
+
 /**
  * Makes groups present, for `lifetimeMs`: stored first, then announced, so that whoever hears of one finds it on every node.
  * Idempotent. A group whose name is no key (too long, no text) is left out with a warning: nobody can ask for it.
@@ -143,7 +163,6 @@ export const announceGroups = (
       else uris.set(key, group.uri);
     }
     const entries = [...uris];
-    const ttlSeconds = lifetimeSeconds(lifetimeMs);
     const batches: Array<typeof entries> = [];
     for (let at = 0; at < entries.length; at += transactionMessagesMax) {
       batches.push(entries.slice(at, at + transactionMessagesMax));
@@ -151,11 +170,7 @@ export const announceGroups = (
     return Effect.forEach(
       batches,
       (batch) => {
-        const writes = batch.map(([key, uri]): Write => ({
-          subject: kvSubject(presenceBucket, key),
-          data: encodeText(uri),
-          ttlSeconds,
-        }));
+        const writes = batch.map(([key, uri]) => groupWrite(key, uri, lifetimeMs));
         return Effect.map(storeEach(node.nats, "store groups", writes, requestDeadlineMs), () => {
           for (const [key, uri] of batch) announce(node.nats, presentSubject(key), uri);
         });

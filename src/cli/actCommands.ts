@@ -1,4 +1,4 @@
-/** `parked`, `replay` and `send`: what changes something. */
+/** `parked`, `replay`, `regroup`, `cancel` and `send`: what changes something. */
 import * as Argument from "effect/cli/Argument";
 import * as Command from "effect/cli/Command";
 import * as Flag from "effect/cli/Flag";
@@ -98,6 +98,21 @@ export const replay = Command.make(
     { command: "orrery replay demo-raw LSSTCam/20251121/ --dry-run" },
     { command: "orrery replay demo-raw LSSTCam/20251121/ --rate 500" },
   ]),
+);
+
+export const regroup = Command.make(
+  "regroup",
+  { dryRun: toggle("dry-run", "Only tell how many would be put back"), json },
+  (given) =>
+    run(
+      () => import("./regroup.ts"),
+      (module, io, site) => module.regroup(io, { ...given, site }),
+    ),
+).pipe(
+  Command.withDescription(
+    "Put groups back that were lost with the bucket KV_presence: of files that the ledger knows, for what is left of their lifetime. What is there stays as it is.",
+  ),
+  Command.withShortDescription("Put lost groups back"),
 );
 
 export const cancel = Command.make(

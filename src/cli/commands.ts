@@ -3,7 +3,7 @@
  * of the program costs only what is asked for.
  */
 import * as Command from "effect/cli/Command";
-import { cancel, parked, replay, send } from "./actCommands.ts";
+import { cancel, parked, regroup, replay, send } from "./actCommands.ts";
 import { jobs } from "./jobsCommands.ts";
 import { backup, ledger, restore } from "./keepCommands.ts";
 import { force, hold, release, reprocess, reprocessing, retry } from "./missionCommands.ts";
@@ -20,7 +20,7 @@ export const orrery = root.pipe(
   Command.withSubcommands([
     { group: "Run", commands: [start, check, topology, demo] },
     { group: "Look", commands: [status, stats, why, expected, lineage, file, presence, log] },
-    { group: "Act", commands: [parked, replay, cancel, send] },
+    { group: "Act", commands: [parked, replay, regroup, cancel, send] },
     {
       group: "Act on a mission's jobs",
       commands: [reprocess, reprocessing, hold, release, force, retry, withdraw],

@@ -65,7 +65,7 @@ export const lostWith = (
       const files = yield* filesWithGroups(nats, site);
       if (files > 0)
         lines.push(
-          `${presence}: the groups of up to ${plural(files, "file")} of the last ${duration(site.presence.lifetimeMs)} are lost with it. They stay absent: no command announces files anew that are known, and replay passes over them. New files are announced as before`,
+          `${presence}: the groups of up to ${plural(files, "file")} of the last ${duration(site.presence.lifetimeMs)} are lost with it: orrery regroup puts them back, from the ledger`,
         );
     }
     return lines;

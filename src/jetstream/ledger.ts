@@ -163,6 +163,7 @@ export async function getSlotUnsafe(
 /**
  * Calls `each` with the last value of every key that matches, in order of last change. Markers are passed over.
  * @param filters key patterns with NATS wildcards, e.g. `due.>`
+ * @param since only what was written since then: epoch milliseconds, by the server's clock; null: all
  * @returns the number of keys seen
  */
 export async function scanUnsafe(
@@ -170,13 +171,20 @@ export async function scanUnsafe(
   bucket: string,
   filters: ReadonlyArray<string>,
   each: (entry: Entry) => void,
+  since: number | null = null,
 ): Promise<number> {
   const prefix = kvSubject(bucket, "");
   let seen = 0;
   await listUnsafe(
     nats,
     kvStream(bucket),
-    { deliver_policy: DeliverPolicy.LastPerSubject, filter_subjects: filters.map((f) => prefix + f) },
+    {
+      // A bucket of history 1 holds each key's last value alone.
+      ...(since === null
+        ? { deliver_policy: DeliverPolicy.LastPerSubject }
+        : { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(since).toISOString() }),
+      filter_subjects: filters.map((f) => prefix + f),
+    },
     ({ message, sequence, at }) => {
       // A marker has no body; reading headers costs more than all else about a message.
       if (message.data.length === 0 && isMarkerMessage(message)) return;
@@ -200,8 +208,9 @@ export const scan = (
   bucket: string,
   filters: ReadonlyArray<string>,
   each: (entry: Entry) => void,
+  since: number | null = null,
 ): Effect.Effect<number, ReadError> =>
-  Effect.tryPromise({ try: () => scanUnsafe(nats, bucket, filters, each), catch: asReadError });
+  Effect.tryPromise({ try: () => scanUnsafe(nats, bucket, filters, each, since), catch: asReadError });
 
 export interface StreamMessage {
   readonly subject: string;

@@ -34,7 +34,12 @@ export interface Listed {
 
 /** Which messages. */
 export type ListedOf = Pick<ConsumerConfig, "deliver_policy"> &
-  Partial<Pick<ConsumerConfig, "filter_subject" | "filter_subjects" | "headers_only" | "opt_start_seq">>;
+  Partial<
+    Pick<
+      ConsumerConfig,
+      "filter_subject" | "filter_subjects" | "headers_only" | "opt_start_seq" | "opt_start_time"
+    >
+  >;
 
 /**
  * Calls `each` with every message that matches when the listing begins, and with some that come meanwhile, in the stream's order.

@@ -82,7 +82,7 @@ it("is said by the webhook, /readyz, the log and status, until topology apply ha
   );
 });
 
-it("groups are lost with their bucket: of how many files, and that nothing brings them back, is said", async () => {
+it("groups are lost with their bucket: of how many files, and what brings them back, is said", async () => {
   const lost = async (): Promise<ReadonlyArray<string>> => {
     await nats.nats.jsm.streams.delete("KV_presence");
     const { stdout } = await orrery("topology", "plan", "--json");
@@ -94,7 +94,9 @@ it("groups are lost with their bucket: of how many files, and that nothing bring
   const writes = ["a", "b"].map((name) => ledgerPut(`file.shots.20251121.${name}`, Buffer.from("{}")));
   await Effect.runPromise(commit(nats.nats, "files", writes));
   expect(await lost()).toEqual([
-    expect.stringMatching(/^KV_presence: the groups of up to 2 files of the last 1 d.* are lost with it/),
+    expect.stringMatching(
+      /^KV_presence: the groups of up to 2 files of the last 1 d.* are lost with it: orrery regroup puts them back/,
+    ),
   ]);
 });
 
