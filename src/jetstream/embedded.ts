@@ -333,7 +333,8 @@ export const storeBroken = (
 
 /** What the server promises about an acknowledged message, in words, read from the server itself. */
 export async function readDurability(monitor: string | null): Promise<string> {
-  if (monitor === null) return "unknown (no monitoring URL)";
+  if (monitor === null)
+    return "fsync unknown: sync_interval in this server's configuration says it (always: before every acknowledgement)";
   try {
     const answer = await fetch(`${monitor}/varz`, { signal: AbortSignal.timeout(2_000) });
     const varz = (await answer.json()) as {
