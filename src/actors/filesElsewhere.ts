@@ -60,7 +60,7 @@ export const tidyOthers = ({ node, facts, purges, learn }: FilesElsewhere): Effe
       const purge = () => nats.jsm.streams.purge(filesOfStream, { filter: lifeSubjects(site, epoch) });
       yield* managed("purge a site's former life", purge);
     }
-    yield* purges.tick(nats);
+    yield* purges.tick(node);
   }).pipe(
     Effect.catch((error) =>
       Effect.sync(() => node.log("warn", "what other sites have no more could not be purged", { error })),

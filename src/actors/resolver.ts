@@ -167,7 +167,7 @@ function takeOther(state: State, change: LedgerChange): ReadonlyArray<Case> {
 /** What other sites have purged, or had in a former life, is purged here. */
 const tidy = ({ node, purges, former }: State): Effect.Effect<void> =>
   Effect.gen(function* () {
-    yield* purges.tick(node.nats);
+    yield* purges.tick(node);
     for (const filter of former) {
       const purge = () => node.nats.jsm.streams.purge(filesOfStream, { filter });
       yield* managed("purge a site's former life", purge);
