@@ -7,9 +7,11 @@ import type { StreamSource } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
 import { randomBytes } from "node:crypto";
 import { requestDeadlineMs } from "../limits.ts";
-import type { NatsUnavailable } from "../protocol/errors.ts";
+import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import { filesOfStream, pairOfConsumer } from "../protocol/filesOf.ts";
 import type { NatsService } from "./Nats.ts";
+import { managed } from "./Nats.ts";
+import { orNull } from "./survey.ts";
 import type { Topology } from "./topology.ts";
 import type { Change } from "./topologyDiff.ts";
 import { unavailable } from "./wire.ts";
@@ -57,11 +59,17 @@ const beginAnew = (
 export const begun = (
   nats: NatsService,
   stream: Stream,
-): Effect.Effect<{ readonly stream: Stream; readonly left: ReadonlyArray<Change> }, NatsUnavailable> =>
+): Effect.Effect<
+  { readonly stream: Stream; readonly left: ReadonlyArray<Change> },
+  NatsUnavailable | JetStreamRejected
+> =>
   Effect.gen(function* () {
     if (stream.name !== filesOfStream || consumersOf(stream.sources).length === 0)
       return { stream, left: [] };
-    const info = yield* Effect.promise(() => nats.jsm.streams.info(filesOfStream).catch(() => null));
+    // Taken for one that is not there, a stream that cannot be looked at would be told all of it once more, or lose its sources.
+    const info = yield* orNull(
+      managed(`look at stream ${filesOfStream}`, () => nats.jsm.streams.info(filesOfStream)),
+    );
     const there = new Set(consumersOf(info?.config.sources));
     const sources: Array<StreamSource> = [];
     const left: Array<Change> = [];

@@ -10,7 +10,8 @@ type SurveyError = NatsUnavailable | JetStreamRejected;
 const consumerNotFound = 10014;
 const streamNotFound = 10059;
 
-const orNull = <A>(effect: Effect.Effect<A, SurveyError>): Effect.Effect<A | null, SurveyError> =>
+/** Null where there is no such stream or consumer. Every other failure stays one: it says nothing of whether it is there. */
+export const orNull = <A>(effect: Effect.Effect<A, SurveyError>): Effect.Effect<A | null, SurveyError> =>
   Effect.catchIf(
     effect,
     (error): error is JetStreamRejected =>

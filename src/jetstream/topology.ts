@@ -29,6 +29,7 @@ import type { NatsService } from "./Nats.ts";
 import { formatMetadata } from "./format.ts";
 import { turnsGroup } from "./mailbox.ts";
 import { managed } from "./Nats.ts";
+import { orNull } from "./survey.ts";
 import type { Change, MayLose } from "./topologyDiff.ts";
 import { consumerChange, nothingMayBeLost, streamChange, unlimited } from "./topologyDiff.ts";
 import { planSurplus, removeSurplus } from "./topologySurplus.ts";
@@ -208,14 +209,6 @@ export function topologyOf(needs: TopologyNeeds): Topology {
 }
 
 type TopologyError = NatsUnavailable | JetStreamRejected;
-
-const orNull = <A>(effect: Effect.Effect<A, TopologyError>): Effect.Effect<A | null, TopologyError> =>
-  Effect.catchIf(
-    effect,
-    (error): error is JetStreamRejected =>
-      error._tag === "JetStreamRejected" && (error.code === 10059 || error.code === 10014),
-    () => Effect.succeed(null),
-  );
 
 export interface PlanOptions {
   /** Assets that a person named, of which something may be lost. */
