@@ -31,7 +31,7 @@ export const streamsEveryMs = 5_000;
 
 /** Sweep of the reclaimer: leases, due, waiting. */
 export const reclaimEveryMs = 500;
-/** Most due items one tick puts back. */
+/** Most due items of one mailbox that one tick puts back. */
 export const putBackPerTickMax = 2_000;
 
 /** Of an arrival, characters of fields that this version does not know, as JSON: they go along when it is put back. */

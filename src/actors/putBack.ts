@@ -1,5 +1,6 @@
 /** The one way back into a queue: what is due is published again, and what waited becomes due. */
 import * as Effect from "effect/Effect";
+import * as Result from "effect/Result";
 import { claimItemsMax } from "../limits.ts";
 import { writesOf } from "../jetstream/claims.ts";
 import { getManyUnsafe, lastSequenceUnsafe } from "../jetstream/ledger.ts";
@@ -66,6 +67,8 @@ function byMailbox(ripe: ReadonlyArray<Ripe>): Map<string, Array<Ripe & { readon
 /**
  * Publishes what is due and notes under which sequence. What was put back already is published again only when the
  * mailbox's ack floor has passed it and the record is still due: a slow lane must not be flooded with its own items.
+ *
+ * A mailbox that cannot be looked at, or that refuses, keeps its own from coming back and no other's. Fails with the first such error.
  */
 export const putBackDue = (
   node: NodeContextService,
@@ -73,27 +76,53 @@ export const putBackDue = (
   ripe: ReadonlyArray<Ripe>,
 ): Effect.Effect<void, Error> =>
   Effect.gen(function* () {
+    let failed: Error | null = null;
     for (const [mailbox, group] of byMailbox(ripe)) {
       const rule = rules(mailbox);
       if (rule === null) continue;
-      const floors = new Map<string, number>();
-      for (const { record } of group) {
-        const consumer = record.consumer ?? rule.consumer;
-        if (record.putBack === null || floors.has(consumer)) continue;
-        const info = yield* managed("look at the ack floor", () =>
-          node.nats.jsm.consumers.info(rule.stream, consumer),
-        );
-        floors.set(consumer, info.ack_floor.stream_seq);
-      }
-      const wanted = group.filter(
-        ({ record }) =>
-          record.putBack === null || record.putBack <= (floors.get(record.consumer ?? rule.consumer) ?? 0),
-      );
-      for (let at = 0; at < wanted.length; at += claimItemsMax) {
-        yield* attempt(() => putBackBatch(node, rule, wanted.slice(at, at + claimItemsMax)));
-      }
+      const done = yield* Effect.result(putBackGroup(node, rule, group));
+      if (Result.isSuccess(done)) continue;
+      failed ??= done.failure;
+      if (!node.nats.link().connected) break;
+    }
+    if (failed !== null) return yield* Effect.fail(failed);
+  });
+
+const putBackGroup = (
+  node: NodeContextService,
+  rule: PutBackRule,
+  group: ReadonlyArray<Ripe & { readonly place: Place }>,
+): Effect.Effect<void, Error> =>
+  Effect.gen(function* () {
+    const floors = new Map<string, number>();
+    for (const { record } of group) {
+      const consumer = record.consumer ?? rule.consumer;
+      if (record.putBack === null || floors.has(consumer)) continue;
+      floors.set(consumer, yield* dealtWithUpTo(node, rule.stream, consumer));
+    }
+    const wanted = group.filter(
+      ({ record }) =>
+        record.putBack === null || record.putBack <= (floors.get(record.consumer ?? rule.consumer) ?? 0),
+    );
+    for (let at = 0; at < wanted.length; at += claimItemsMax) {
+      yield* attempt(() => putBackBatch(node, rule, wanted.slice(at, at + claimItemsMax)));
     }
   });
+
+/**
+ * Of a consumer with nothing to give and nothing in hand: everything, whatever its ack floor says. What was put back has aged out unread
+ * then, or went with a stream that was made anew and has not come as far.
+ */
+const dealtWithUpTo = (
+  node: NodeContextService,
+  stream: string,
+  consumer: string,
+): Effect.Effect<number, Error> =>
+  Effect.map(
+    managed("look at the ack floor", () => node.nats.jsm.consumers.info(stream, consumer)),
+    (info) =>
+      info.num_pending + info.num_ack_pending === 0 ? Number.POSITIVE_INFINITY : info.ack_floor.stream_seq,
+  );
 
 async function putBackBatch(
   node: NodeContextService,

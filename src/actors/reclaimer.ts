@@ -8,6 +8,7 @@
 import * as Deferred from "effect/Deferred";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
+import * as Result from "effect/Result";
 import { putBackPerTickMax, reclaimEveryMs } from "../limits.ts";
 import { reclaimSlot } from "../jetstream/claims.ts";
 import type { Change } from "../jetstream/follower.ts";
@@ -33,7 +34,10 @@ export interface ReclaimerNeeds {
 }
 
 const waitingSweepMs = 2_000;
+/** Between two ticks, at least. */
+const breathMs = 20;
 const retentionEveryMs = 3_600_000;
+const retentionAgainMs = 60_000;
 
 /** The follower's picture of what has to come back. Indexes only: the records decide. */
 interface Picture {
@@ -42,6 +46,10 @@ interface Picture {
   readonly waiting: Map<string, Set<string>>;
   /** Needed keys that were touched since the last tick. */
   readonly came: Set<string>;
+  /** There is something for the next tick, which is not waited for. */
+  isWoken: boolean;
+  /** Up to here, by the site's clock, the last tick saw what was due. */
+  lookedUpTo: number;
   wake: () => void;
 }
 
@@ -57,7 +65,8 @@ function see(picture: Picture, change: Change): void {
       const record = dueOrNull(change.key, change.data);
       if (record === null) return;
       picture.due.set(change.key, { record, revision: change.revision });
-      picture.wake();
+      // What is put back already waits for its lane.
+      if (record.putBack === null) picture.wake();
     }
   } else if (change.key.startsWith("waiting.")) {
     const needed = neededOf(change.key);
@@ -75,6 +84,12 @@ function see(picture: Picture, change: Change): void {
   }
 }
 
+/** Of a due key, without decoding more of it. */
+function mailboxOf(key: string): string {
+  const from = "due.".length;
+  return key.slice(from, key.indexOf(".", from));
+}
+
 /** Runs until interrupted. Ready once it has seen everything that stands due or waiting. */
 export const reclaimerActor = (
   node: NodeContextService,
@@ -87,7 +102,12 @@ export const reclaimerActor = (
       due: new Map(),
       waiting: new Map(),
       came: new Set(),
-      wake: () => signal.fire(),
+      isWoken: false,
+      lookedUpTo: 0,
+      wake: () => {
+        picture.isWoken = true;
+        signal.fire();
+      },
     };
     const caughtUp = yield* Deferred.make<void>();
     const follower = yield* Effect.forkChild(
@@ -104,11 +124,11 @@ export const reclaimerActor = (
     );
     yield* Deferred.await(caughtUp);
     yield* ready;
-    const ticks = tickLoop(node, needs, picture, signal);
-    return yield* Effect.raceFirst(
-      ticks,
+    return yield* Effect.raceAllFirst([
+      tickLoop(node, needs, picture, signal),
+      retentionLoop(node, needs),
       Effect.flatMap(Fiber.join(follower), () => Effect.never),
-    ).pipe(Effect.orDie);
+    ]).pipe(Effect.orDie);
   });
 
 const tickLoop = (
@@ -119,24 +139,37 @@ const tickLoop = (
 ): Effect.Effect<never> =>
   Effect.gen(function* () {
     let sweptAt = 0;
-    let purgedAt = -retentionEveryMs;
-    let reconnects = node.nats.link().reconnects;
     for (;;) {
       const now = performance.now();
       const sweep = now - sweptAt >= waitingSweepMs;
       if (sweep) sweptAt = now;
-      // After a restart of the server, purged days are purged again: what a purge displaced may have come back.
-      const restarted = node.nats.link().reconnects !== reconnects;
-      const purge = restarted || now - purgedAt >= retentionEveryMs;
-      if (purge) {
-        purgedAt = now;
-        reconnects = node.nats.link().reconnects;
-      }
+      picture.isWoken = false;
       yield* guarded(node, "take back dead nodes' claims", reclaimDead(node, needs));
       yield* guarded(node, "free what waited", freeTick(node, needs, picture, sweep));
       yield* guarded(node, "put back what is due", dueTick(node, needs, picture));
-      if (purge) yield* guarded(node, "purge old days", purgeOldDays(node, needs.retention));
       yield* pauseOrWake(node, picture, signal);
+    }
+  });
+
+/** Beside the ticks, not in one: a whole day's marks are read and written before it goes, and what is due must not wait for that. */
+const retentionLoop = (node: NodeContextService, needs: ReclaimerNeeds): Effect.Effect<never> =>
+  Effect.gen(function* () {
+    let purgedAt = Number.NEGATIVE_INFINITY;
+    let reconnects = node.nats.link().reconnects;
+    for (;;) {
+      const now = performance.now();
+      // After a restart of the server, purged days are purged again: what a purge displaced may have come back.
+      const restarted = node.nats.link().reconnects !== reconnects;
+      if (restarted || now - purgedAt >= retentionEveryMs) {
+        reconnects = node.nats.link().reconnects;
+        const done = yield* Effect.result(purgeOldDays(node, needs.retention));
+        purgedAt = Result.isSuccess(done) ? now : now - retentionEveryMs + retentionAgainMs;
+        if (Result.isFailure(done)) {
+          const cause = done.failure.message;
+          node.log("warn", "could not purge old days; it is tried again in a minute", { cause });
+        }
+      }
+      yield* Effect.sleep(reclaimEveryMs);
     }
   });
 
@@ -160,10 +193,12 @@ const pauseOrWake = (
   signal: { fire: () => void },
 ): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
-    let next = reclaimEveryMs;
+    let next = picture.isWoken ? breathMs : reclaimEveryMs;
     const now = node.nats.now();
+    // What was due at this tick has been tried: where that was in vain, the next one is soon enough.
     for (const { record } of picture.due.values()) {
-      if (record.putBack === null) next = Math.min(next, Math.max(20, record.notBefore - now));
+      if (record.putBack !== null || record.notBefore <= picture.lookedUpTo) continue;
+      next = Math.min(next, Math.max(breathMs, record.notBefore - now));
     }
     const done = (): void => {
       clearTimeout(timer);
@@ -187,13 +222,24 @@ const dueTick = (
 ): Effect.Effect<void, Error> =>
   Effect.gen(function* () {
     const now = node.nats.now();
+    picture.lookedUpTo = now;
     const ripe: Array<{ key: string; record: DueRecord; revision: number }> = [];
-    let fresh = 0;
+    const fresh = new Map<string, number>();
     for (const [key, { record, revision }] of picture.due) {
       if (record.notBefore > now) continue;
+      const mailbox = mailboxOf(key);
+      // Of a lane that this site file does not name: for whoever knows it.
+      if (needs.putBack(mailbox) === null) continue;
+      if (record.putBack === null) {
+        // Each mailbox has a turn of its own: a lane of which much fails must not take the others'.
+        const before = fresh.get(mailbox) ?? 0;
+        if (before >= putBackPerTickMax) {
+          picture.isWoken = true;
+          continue;
+        }
+        fresh.set(mailbox, before + 1);
+      }
       ripe.push({ key, record, revision });
-      // What is put back already waits for its lane: a slow one must not take the turn of the others.
-      if (record.putBack === null && ++fresh >= putBackPerTickMax) break;
     }
     if (ripe.length > 0) yield* putBackDue(node, needs.putBack, ripe);
   });
@@ -232,10 +278,19 @@ const reclaimDead = (node: NodeContextService, needs: ReclaimerNeeds): Effect.Ef
         if (lease !== null && !lease.ended) continue;
       }
       const why = own ? "no worker of this node owns it any more" : `node ${owner.node} died with it in hand`;
-      const result = yield* Effect.tryPromise({
-        try: () => reclaimSlot(node.nats, key, node.name, why, node.reclaimRules),
-        catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause))),
-      });
+      const tried = yield* Effect.result(
+        Effect.tryPromise(() => reclaimSlot(node.nats, key, node.name, why, node.reclaimRules)),
+      );
+      if (Result.isFailure(tried)) {
+        // Its own trouble: those of others, which may be quite well, are looked at all the same.
+        node.log("warn", "could not take a claim back; the next tick tries again", {
+          slot: key,
+          cause: String(tried.failure.cause),
+        });
+        if (!node.nats.link().connected) return;
+        continue;
+      }
+      const result = tried.success;
       if (result.type === "reclaimed") {
         node.counters.reclaimed(owner.mailbox, result.items);
         node.log("warn", "took a claim back", { slot: key, items: result.items, why, claim: result.claim });
