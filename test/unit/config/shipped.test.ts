@@ -230,9 +230,14 @@ describe("the JSON Schema for editors", () => {
   });
 });
 
-it("docs/site-file.md has a row for every key, with its default and what it is for", () => {
+it("docs/site-file.md has a row for every key, with its default and what it is for, and for no other", () => {
   const docs = readFileSync(file("docs/site-file.md"), "utf8").replaceAll(/ +/g, " ");
-  for (const row of rowsOf(siteJsonSchema())) expect(docs).toContain(row);
+  const rows = rowsOf(siteJsonSchema());
+  for (const row of rows) expect(docs).toContain(row);
+  const told = docs
+    .split("\n")
+    .filter((line) => /^\| `[^`]+` \| (?:required|none|empty|`.*?`) \| /.test(line));
+  expect(told.filter((row) => !rows.includes(row))).toEqual([]);
 });
 
 type Json = Readonly<Record<string, unknown>>;
