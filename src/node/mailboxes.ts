@@ -23,11 +23,11 @@ import type { Place } from "../protocol/keys.ts";
 import {
   arrivalsStream,
   arrivalSubject,
+  decodeKeyPart,
   itemMailbox,
   itemsStream,
   kvStream,
   ledgerBucket,
-  noDay,
   objectOfTail,
   replaySubject,
   runMailbox,
@@ -71,7 +71,8 @@ function filePutBack(lane: Lane): PutBackRule {
       const body = record.body as FileBody;
       if (body.bucket === "" || body.key === "") return null;
       const facts = laneFacts(lane, body.key);
-      const day = place.day === noDay ? noDay : facts.day;
+      // The record's own, whatever the lane's pattern reads by now: it would be another file's record that is written, and this one's never.
+      const day = decodeKeyPart(place.day) ?? facts.day;
       const subjectOf = isReplayed(record) ? replaySubject : arrivalSubject;
       return {
         subject: subjectOf(lane.name, facts.instrument, day),

@@ -6,7 +6,9 @@ import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { commit, ledgerEnd, ledgerPut } from "../../src/jetstream/transaction.ts";
 import { arrivalSubject, claimKey, dueKey, objectTail, recordKey } from "../../src/protocol/keys.ts";
-import { encodeText } from "../../src/protocol/records.ts";
+import type { FileBody } from "../../src/protocol/records.ts";
+import { encodeJson, encodeText } from "../../src/protocol/records.ts";
+import { plainRecord } from "../support/records.ts";
 import type { TestSite } from "../support/testSite.ts";
 import { ask, keysOf, recordOf, settled, startSite, until } from "../support/testSite.ts";
 
@@ -74,6 +76,30 @@ it("in a worker's slot, or by ending it: the worker claims on", async () => {
   await notify("cam/20260101/after-end");
   expect((await settled(site, "raw", "20260101", "raw", "cam/20260101/after-end")).state).toBe("known");
 }, 60_000);
+
+it("in the lane's pattern, which reads another day now: what was failing comes back as what it was", async () => {
+  const key = "cam/20260102/moved";
+  const before = { mailbox: "raw", day: "20250101", tail: objectTail("raw", key) };
+  const body: FileBody = {
+    bucket: "raw",
+    key,
+    size: 1,
+    uri: "",
+    identity: null,
+    metadata: null,
+    via: "webhook",
+    receivedAt: "",
+    sequence: 1,
+  };
+  await Effect.runPromise(
+    commit(site.node.context.nats, "as it was", [
+      ledgerPut(recordKey(before), encodeJson(plainRecord("failing", body, { generation: 1 }))),
+      ledgerPut(dueKey(before), encodeJson({ v: 1, notBefore: 0, generation: 1, putBack: null })),
+    ]),
+  );
+  expect((await settled(site, "raw", before.day, "raw", key)).state).toBe("known");
+  expect(await recordOf(site, "raw", "20260102", "raw", key)).toBeNull();
+});
 
 it("in a due record, and on the stream itself: nothing is put back, what is no arrival is parked", async () => {
   await write(dueKey(place("cam/20260101/never-was")));
