@@ -5,11 +5,11 @@
  * supernode takes the ledgers): whoever may make a consumer chooses what it gets and where it is delivered.
  */
 import type { ConsumerConfig } from "@nats-io/jetstream";
-import { DeliverPolicy, DiscardPolicy, ReplayPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import { DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
 import { filesOfInHandMax } from "../limits.ts";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
-import { allSubjects as siteKeys } from "../protocol/sites.ts";
+import { allSubjects as siteKeys, sitesBucket } from "../protocol/sites.ts";
 import {
   filesOfConsumer,
   filesOfDelivery,
@@ -17,6 +17,7 @@ import {
   filesOfSubjects,
   pairOfConsumer,
 } from "../protocol/filesOf.ts";
+import { bucketSettings } from "./bucket.ts";
 import type { NatsService } from "./Nats.ts";
 import { managed } from "./Nats.ts";
 
@@ -105,18 +106,7 @@ export interface FilesOfNeeds {
  * cut, so that a node that starts then knows as much as the others.
  */
 export const filesOfStreamOf = ({ site, supernode, sites }: FilesOfNeeds, replicas: number) => ({
-  name: filesOfStream,
-  description: "Orrery: files of other sites",
-  retention: RetentionPolicy.Limits,
-  storage: StorageType.File,
-  discard: DiscardPolicy.New,
-  max_msgs_per_subject: 1,
-  num_replicas: replicas,
-  allow_direct: true,
-  allow_rollup_hdrs: true,
-  allow_msg_ttl: true,
-  deny_delete: true,
-  max_age: 0,
+  ...bucketSettings(sitesBucket, "files of other sites", replicas),
   // In the order in which the server tells it.
   sources: sites.toSorted().map((of) => ({
     name: filesOfStream,

@@ -1,6 +1,5 @@
 /** The supernode's buckets of all sites, ledgers and groups: sourced, and written by nobody. */
 import type { StreamSource } from "@nats-io/jetstream";
-import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import * as Effect from "effect/Effect";
 import type { JetStreamRejected, NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream, ledgerBucket, presenceBucket } from "../protocol/keys.ts";
@@ -14,6 +13,7 @@ import {
   siteSubjects,
   sourceDelivery,
 } from "../protocol/sites.ts";
+import { bucketSettings } from "./bucket.ts";
 import type { NatsService } from "./Nats.ts";
 import { managed } from "./Nats.ts";
 import { nodesStream } from "./topology.ts";
@@ -44,25 +44,10 @@ const sourceOf = (
     external: { api: `$JS.${name}.API`, deliver: sourceDelivery(name) },
   }) as StreamSource;
 
-const sourcing = (bucket: string, description: string, replicas: number) => ({
-  name: kvStream(bucket),
-  description,
-  retention: RetentionPolicy.Limits,
-  storage: StorageType.File,
-  discard: DiscardPolicy.New,
-  max_msgs_per_subject: 1,
-  num_replicas: replicas,
-  allow_direct: true,
-  allow_rollup_hdrs: true,
-  allow_msg_ttl: true,
-  deny_delete: true,
-  max_age: 0,
-});
-
-const ledgers = (replicas: number) => sourcing(sitesBucket, "Orrery: the ledgers of all sites", replicas);
+const ledgers = (replicas: number) => bucketSettings(sitesBucket, "the ledgers of all sites", replicas);
 const markerTtlNs = 60_000_000_000;
 const groups = (replicas: number) => ({
-  ...sourcing(sitesPresenceBucket, "Orrery: the groups of all sites", replicas),
+  ...bucketSettings(sitesPresenceBucket, "the groups of all sites", replicas),
   subject_delete_marker_ttl: markerTtlNs,
 });
 

@@ -22,6 +22,7 @@ import {
   seenBucket,
 } from "../protocol/keys.ts";
 import { readySubjects, runsConsumer } from "../protocol/runQueue.ts";
+import { bucketSettings } from "./bucket.ts";
 import type { FilesOfNeeds } from "./filesOf.ts";
 import { filesOfStreamOf } from "./filesOf.ts";
 import { begun } from "./filesOfBegin.ts";
@@ -75,20 +76,9 @@ export const visitsConsumer = "visits";
 
 function bucket(name: string, replicas: number, more: Partial<StreamConfig>) {
   return {
-    name: kvStream(name),
-    description: `Orrery: bucket ${name}`,
+    ...bucketSettings(name, `bucket ${name}`, replicas),
     subjects: [`$KV.${name}.>`],
-    retention: RetentionPolicy.Limits,
-    storage: StorageType.File,
-    discard: DiscardPolicy.New,
-    max_msgs_per_subject: 1,
-    num_replicas: replicas,
-    allow_direct: true,
-    allow_rollup_hdrs: true,
-    deny_delete: true,
-    allow_msg_ttl: true,
     allow_atomic: true,
-    max_age: 0,
     ...more,
   };
 }

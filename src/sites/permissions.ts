@@ -90,6 +90,28 @@ export const isFound: Permission = {
     `$SRV.${verb}.*.*`,
   ]),
 };
+export const answersLookUps: Permission = {
+  may: "answer look-ups",
+  publish: ["_INBOX.>"],
+  subscribe: ["orrery.presence", "orrery.presence.>"],
+};
+export const looksAtStreams: Permission = {
+  may: "look at streams and consumers",
+  publish: api(
+    "INFO",
+    "STREAM.NAMES",
+    "STREAM.LIST",
+    "STREAM.INFO.*",
+    "CONSUMER.LIST.*",
+    "CONSUMER.NAMES.*",
+    "CONSUMER.INFO.*.*",
+  ),
+};
+/** @param of streams that are listed as well */
+export const readsStored = (of: ReadonlyArray<string>): Permission => ({
+  may: "read what is stored",
+  publish: [...api("STREAM.MSG.GET.*", "DIRECT.GET.*", "DIRECT.GET.*.>"), ...of.flatMap(lists)],
+});
 const worksThroughLanes = (mailbox: string, stream: string): Permission => ({
   may: `take ${mailbox}, and claim what it took`,
   publish: [...takes(stream), ...api("STREAM.MSG.GET.KV_nodes"), ...ledger("claim")],
@@ -122,11 +144,7 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
     { may: "see how much waits", publish: api("DIRECT.GET.ARRIVALS") },
   ],
   presence: [
-    {
-      may: "answer look-ups",
-      publish: ["_INBOX.>"],
-      subscribe: ["orrery.presence", "orrery.presence.>"],
-    },
+    answersLookUps,
     {
       may: "read and follow the groups",
       publish: [...api("STREAM.MSG.GET.KV_presence"), ...lists("KV_presence")],
@@ -221,25 +239,8 @@ export const permissions: Readonly<Record<Actor, ReadonlyArray<Permission>>> = {
   ],
   operator: [
     ownInbox,
-    {
-      may: "look at streams and consumers",
-      publish: api(
-        "INFO",
-        "STREAM.NAMES",
-        "STREAM.LIST",
-        "STREAM.INFO.*",
-        "CONSUMER.LIST.*",
-        "CONSUMER.NAMES.*",
-        "CONSUMER.INFO.*.*",
-      ),
-    },
-    {
-      may: "read what is stored",
-      publish: [
-        ...api("STREAM.MSG.GET.*", "DIRECT.GET.*", "DIRECT.GET.*.>"),
-        ...streams.flatMap((stream) => lists(stream)),
-      ],
-    },
+    looksAtStreams,
+    readsStored(streams),
     {
       may: "ask: look-ups, questions about jobs, services",
       publish: ["orrery.presence", "orrery.presence.>", "orrery.jobs.>", "$SRV.>"],

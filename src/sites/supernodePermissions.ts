@@ -1,7 +1,17 @@
 /** Who may do what on a supernode's servers: as src/sites/permissions.ts is for a site's, and held against real servers the same way. */
 import { listingAnswers, listingDelivery, sitesAnswerPrefix, sitesAskSubject } from "../protocol/sites.ts";
 import type { Permission, Subjects } from "./permissions.ts";
-import { api, filledIn, holdsName, isFound, lists, ownInbox } from "./permissions.ts";
+import {
+  answersLookUps,
+  api,
+  filledIn,
+  holdsName,
+  isFound,
+  lists,
+  looksAtStreams,
+  ownInbox,
+  readsStored,
+} from "./permissions.ts";
 
 export type SupernodeActor = "node" | "keeper" | "presence" | "operator";
 
@@ -34,11 +44,7 @@ export const supernodePermissions: Readonly<Record<SupernodeActor, ReadonlyArray
     },
   ],
   presence: [
-    {
-      may: "answer look-ups",
-      publish: ["_INBOX.>"],
-      subscribe: ["orrery.presence", "orrery.presence.>"],
-    },
+    answersLookUps,
     {
       may: "answer what sites ask about the others, and each where it alone hears it",
       publish: [`${sitesAnswerPrefix("*")}.>`],
@@ -48,25 +54,8 @@ export const supernodePermissions: Readonly<Record<SupernodeActor, ReadonlyArray
   ],
   operator: [
     ownInbox,
-    {
-      may: "look at streams and consumers",
-      publish: api(
-        "INFO",
-        "STREAM.NAMES",
-        "STREAM.LIST",
-        "STREAM.INFO.*",
-        "CONSUMER.LIST.*",
-        "CONSUMER.NAMES.*",
-        "CONSUMER.INFO.*.*",
-      ),
-    },
-    {
-      may: "read what is stored",
-      publish: [
-        ...api("STREAM.MSG.GET.*", "DIRECT.GET.*", "DIRECT.GET.*.>"),
-        ...streams.flatMap((stream) => lists(stream)),
-      ],
-    },
+    looksAtStreams,
+    readsStored(streams),
     {
       may: "ask: look-ups, services",
       publish: ["orrery.presence", "orrery.presence.>", "$SRV.>"],
