@@ -62,7 +62,7 @@ function wordsOf(cancelled: Cancelled): string {
 const runOf = (link: SiteLink, { id, partition }: CancelOptions): Effect.Effect<string, CommandFailed> =>
   Effect.gen(function* () {
     if (partition === null) {
-      const { key } = yield* needRecord(link.site, link.nats, id);
+      const { key } = yield* needRecord(link.site, link.nats, id, "run");
       return key.startsWith("run.")
         ? key
         : yield* failed(`${harmless(id)} is no run: only runs can be cancelled`);

@@ -15,6 +15,9 @@ export const connectFirstMs = 3_000;
 /** The server answers, and does not let the user in. */
 export const isLockedOut = (detail: string): boolean => /authori[sz]ation|authentication/i.test(detail);
 
+/** The file of credentials was read, and holds none. */
+export const isNoCredentials = (detail: string): boolean => /unable to parse credentials|^Error: nkeys: /i.test(detail);
+
 export interface ServerAt {
   /** As its configuration names it. */
   readonly name: string;

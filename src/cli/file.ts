@@ -9,6 +9,7 @@ import type { FileBody, LedgerRecord } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import { fileName } from "../protocol/route.ts";
 import { findAtSites, refusedWithOthers, siteFields } from "./atSites.ts";
+import { dayOf } from "./days.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, ofJetStream } from "./failures.ts";
 import { findRecord, nameOf, needRecord } from "./ids.ts";
@@ -96,7 +97,12 @@ export const list = (io: IoService, options: ListOptions): Effect.Effect<void, C
       );
     const fault = checkOptions(options, site.lanes.keys());
     if (fault !== null) return yield* fault;
-    const { lane, day, state, limit } = options;
+    const { lane, state, limit } = options;
+    const day = options.day === null ? null : dayOf(options.day);
+    if (options.day !== null && day === null)
+      return yield* misused(
+        `--day ${harmless(options.day)} is no day: 20251121, 2025-11-21, or - (files without a day)`,
+      );
     const filter = `file.${lane ?? "*"}.${day === null ? "*" : encodeToken(day)}.>`;
     const kept = newest<Listed>(limit);
     let matched = 0;

@@ -121,6 +121,7 @@ const recordKinds = ["file", "run", "item"];
 const search = (
   nats: NatsService,
   wanted: string,
+  kinds: ReadonlyArray<string>,
 ): Effect.Effect<
   { readonly best: ReadonlyArray<Place>; readonly names: ReadonlySet<string> },
   CommandFailed
@@ -131,7 +132,7 @@ const search = (
     for (const filterDay of day === undefined ? [null] : [day, null]) {
       let best: Array<Place> = [];
       let bestFitness = 1;
-      for (const kind of recordKinds) {
+      for (const kind of kinds) {
         const filter = filterDay === null ? `${kind}.>` : `${kind}.*.${filterDay}.>`;
         const keys = yield* subjectCounts(nats, kvStream(ledgerBucket), kvSubject(ledgerBucket, filter)).pipe(
           Effect.mapError(ofJetStream),
@@ -193,8 +194,14 @@ function ambiguous(id: string, places: ReadonlyArray<Place>): CommandFailed {
  * The record that is meant by a ledger key, `bucket/key`, `s3://bucket/key`, `lane/key`, or the end (or any part that no
  * other has) of a name. Where an object's name is whole and the ledger has no record of it, `held` is null:
  * whether it ever arrived is for the caller to find out.
+ * @param kind what the caller is about: among names that are not whole these come first
  */
-export const findRecord = (site: Site, nats: NatsService, id: string): Effect.Effect<Found, CommandFailed> =>
+export const findRecord = (
+  site: Site,
+  nats: NatsService,
+  id: string,
+  kind: "run" | null = null,
+): Effect.Effect<Found, CommandFailed> =>
   Effect.gen(function* () {
     const direct = placeOfKey(id);
     if (direct !== null) {
@@ -214,7 +221,9 @@ export const findRecord = (site: Site, nats: NatsService, id: string): Effect.Ef
       if (found.held !== null) return found;
     }
     const wanted = id.replace(/^[a-z][a-z0-9+]*:\/\//i, "");
-    const { best, names } = yield* search(nats, wanted);
+    const ofKind = kind === null ? null : yield* search(nats, wanted, [kind]);
+    const { best, names } =
+      ofKind !== null && ofKind.best.length > 0 ? ofKind : yield* search(nats, wanted, recordKinds);
     const [only, ...others] = best;
     if (only !== undefined && others.length === 0) {
       const found = yield* hold(nats, only);
@@ -237,8 +246,9 @@ export const needRecord = (
   site: Site,
   nats: NatsService,
   id: string,
+  kind: "run" | null = null,
 ): Effect.Effect<Found & { readonly held: Held<unknown> }, CommandFailed> =>
-  Effect.flatMap(findRecord(site, nats, id), (found) => {
+  Effect.flatMap(findRecord(site, nats, id, kind), (found) => {
     const { held } = found;
     return held === null
       ? Effect.fail(

@@ -55,7 +55,7 @@ export const readRunObject = (
 export const log = (io: IoService, options: LogOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const link = yield* openWholeSite(io, options.site);
-    const { held, key, place } = yield* needRecord(link.site, link.nats, options.run);
+    const { held, key, place } = yield* needRecord(link.site, link.nats, options.run, "run");
     if (!key.startsWith("run.")) return yield* failed(`${nameOf(place)} is no run: only runs have logs`);
     const { body, state } = held.record as LedgerRecord<RunBody>;
     const { result } = body;

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { didYouMean } from "../config/nearMiss.ts";
+import type { Site } from "../config/Site.ts";
 import { getManyUnsafe } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { ledgerBucket, recordKey } from "../protocol/keys.ts";
@@ -86,8 +87,9 @@ function itemTable(io: IoService, parked: ReadonlyArray<Parked>, now: number): s
   );
 }
 
-/** Parked items of a reason and a lane; a reason that nobody has is a slip. */
+/** Parked items of a reason and a lane; a reason that nobody has is a slip, and so is a lane that is neither the site's nor theirs. */
 function chosen(
+  site: Site,
   parked: ReadonlyArray<Parked>,
   by: { readonly reason: string | null; readonly lane: string | null },
 ): Effect.Effect<ReadonlyArray<Parked>, CommandFailed> {
@@ -95,7 +97,14 @@ function chosen(
     (one) =>
       (by.reason === null || one.reason === by.reason) && (by.lane === null || one.place.mailbox === by.lane),
   );
-  if (found.length > 0 || by.reason === null || parked.length === 0) return Effect.succeed(found);
+  if (found.length > 0 || parked.length === 0) return Effect.succeed(found);
+  const { lane } = by;
+  const lanes = [...new Set([...site.lanes.keys(), ...parked.map(({ place }) => place.mailbox)])];
+  if (lane !== null && !lanes.includes(lane))
+    return Effect.fail(
+      no(`nothing is parked of lane ${lane}${didYouMean(lane, lanes)}; there is ${lanes.join(", ")}`),
+    );
+  if (by.reason === null) return Effect.succeed(found);
   const reasons = [...new Set(parked.map((one) => one.reason))];
   if (reasons.includes(by.reason)) return Effect.succeed(found);
   return Effect.fail(
@@ -105,8 +114,8 @@ function chosen(
 
 export const list = (io: IoService, options: ListOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { nats } = yield* openWholeSite(io, options.site);
-    const parked = yield* Effect.flatMap(readParked(nats), (all) => chosen(all, options));
+    const { site, nats } = yield* openWholeSite(io, options.site);
+    const parked = yield* Effect.flatMap(readParked(nats), (all) => chosen(site, all, options));
     if (options.json) {
       return sayJson(
         io,
@@ -211,7 +220,7 @@ const targetsOf = (
   options.ids.length > 0
     ? Effect.forEach([...new Set(options.ids)], (id) => needRecord(link.site, link.nats, id))
     : Effect.gen(function* () {
-        const parked = yield* Effect.flatMap(readParked(link.nats), (all) => chosen(all, options));
+        const parked = yield* Effect.flatMap(readParked(link.nats), (all) => chosen(link.site, all, options));
         return yield* Effect.tryPromise({ try: () => holdAll(link.nats, parked), catch: ofCause });
       });
 

@@ -43,7 +43,11 @@ export async function saveLedger(
 ): Promise<Saved> {
   const head: Head = { orrery: "ledger", v: 1, site, at: isoTime(nats.now()) };
   const counted: Record<string, number> = {};
-  const writer = await PieceWriter.open(dirname(file), basename(file));
+  const writer = await PieceWriter.open(dirname(file), basename(file)).catch((cause: unknown) => {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT")
+      throw misused(`${dirname(file)} is not there: make it, or mount the disk that it is on`);
+    throw cause;
+  });
   try {
     let lines = [JSON.stringify(head)];
     let records = 0;

@@ -14,8 +14,8 @@ import { connectSite, siteSettings } from "../node/link.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, misused, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
-import { connectFirstMs, isLockedOut } from "./eachServer.ts";
-import { credentialsWords } from "./way.ts";
+import { connectFirstMs, isLockedOut, isNoCredentials } from "./eachServer.ts";
+import { credentialsWords, hasNone } from "./way.ts";
 
 /** Beside `src/` in the checkout, beside `dist/` when installed. */
 export const demoSiteFile = fileURLToPath(new URL("../../config/demo.yaml", import.meta.url));
@@ -152,11 +152,17 @@ export const openSite = (
           ? unreachable(`nothing answers at ${url}: ${startIt(choice)}`)
           : isLockedOut(detail)
             ? failed(
-                `${url} does not let in ${credentialsWords(io, way)} (${detail}): they may be another site's, or were made void; site ${site.name} wants its own`,
+                hasNone(way)
+                  ? `${url} wants credentials, and ${way.namedBy} names none (${detail}): ${credentialsVariable} takes a file of them, and so does nats.credentialsFile`
+                  : `${url} does not let in ${credentialsWords(io, way)} (${detail}): they may be another site's, or were made void; site ${site.name} wants its own`,
               )
-            : unreachable(
-                `nothing usable answers at ${url} (${detail}): check that nats-server runs there; credentials are ${credentialsWords(io, way)}`,
-              ),
+            : isNoCredentials(detail)
+              ? failed(
+                  `${credentialsWords(io, way)} is no file of credentials that can be read (${detail}): orrery site init and topology apply write them`,
+                )
+              : unreachable(
+                  `nothing usable answers at ${url} (${detail}): check that nats-server runs there; credentials are ${credentialsWords(io, way)}`,
+                ),
       ),
     );
     // What a person decides is due by the site's clock, whatever this machine's says. Who may not ask for it goes by the local one.

@@ -16,6 +16,7 @@ import {
 import type { FileBody } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import { decodeRepeats, placeOfRepeats } from "../protocol/repeats.ts";
+import { dayOf } from "./days.ts";
 import type { CommandFailed } from "./failures.ts";
 import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
@@ -34,14 +35,6 @@ export interface StatsOptions {
 }
 
 const everyDay = "all";
-
-/** As in keys; null for text that is no day. */
-function dayOf(text: string): string | null {
-  if (text === everyDay || text === noDay) return text;
-  const [, year, month, day] = /^(\d{4})(?:-(?=..-))?(\d\d)-?(\d\d)$/.exec(text) ?? [];
-  if (year === undefined || Number.isNaN(Date.parse(`${year}-${month}-${day}`))) return null;
-  return `${year}${month}${day}`;
-}
 
 /** Days of which the stream holds arrivals, encoded as in subjects. */
 const daysHeld = (link: SiteLink, lane: string): Effect.Effect<ReadonlyArray<string>, CommandFailed> =>
@@ -113,8 +106,7 @@ export const stats = (
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const asked = options.day;
-    // 2025-11-21 and 20251121 are one day.
-    const written = asked === null ? null : dayOf(asked);
+    const written = asked === null || asked === everyDay ? asked : dayOf(asked);
     if (asked !== null && written === null) {
       const hint = /\.ya?ml$/.test(asked) ? `; a site file goes behind --site: --site ${asked}` : "";
       return yield* misused(

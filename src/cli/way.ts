@@ -21,11 +21,17 @@ function shown(io: IoService, file: string): string {
   return near.startsWith("..") ? file : near;
 }
 
+/** Neither a file of them nor a user was named. */
+export const hasNone = ({ settings }: Pick<Way, "settings">): boolean =>
+  !settings.credentialsFile && (settings.user ?? null) === null;
+
 /** Which file it was, and who named it. */
 export const credentialsWords = (io: IoService, { settings, namedBy }: Omit<Way, "servers">): string =>
   settings.credentialsFile
     ? `${shown(io, settings.credentialsFile)} (named by ${namedBy})`
-    : `user and password of ${namedBy}`;
+    : hasNone({ settings })
+      ? `none (${namedBy} names none)`
+      : `user and password of ${namedBy}`;
 
 /** What to do about credentials that may not: the others that `site init` wrote beside them. */
 function cure(io: IoService, way: Way): string {

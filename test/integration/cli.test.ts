@@ -340,6 +340,19 @@ describe("files", () => {
     expect(absent.stdout).toContain("no record of it");
   });
 
+  it("of a day are asked for as people write it, and what is no day is said to be none", async () => {
+    await good(9, "R22_S11");
+    const listed = async (text: string) =>
+      (await json<{ matched: number }>("file", "ls", "--day", text)).matched;
+    const all = await listed(day);
+    expect(all).toBeGreaterThan(0);
+    expect(await listed(`${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}`)).toBe(all);
+    for (const text of ["abc", "20251301", "all"]) {
+      const { exit, stdout, stderr } = await cli("file", "ls", "--day", text);
+      expect([exit, stdout, stderr]).toEqual([2, "", expect.stringContaining(`--day ${text} is no day`)]);
+    }
+  });
+
   it("are listed newest first, by state, and no more than asked for", async () => {
     await bad(12, "R22_S11");
     await good(12, "R22_S12");
@@ -520,6 +533,9 @@ describe("runs", () => {
     const missing = await cli("log", name, "--inputs");
     expect(missing).toMatchObject({ exit: 3, stdout: "" });
     expect((await cli("log", id)).exit).toBe(1);
+    // What it took has the same words in its name; a log is a run's.
+    expect((await cli("log", exposure)).stdout).toBe(`${lines.join("\n")}\n`);
+    expect((await cli("why", exposure)).stderr).toContain("could be any of 2");
   });
 
   it("can be cancelled, by their name or by their job's partition; what is over cannot", async () => {
@@ -600,6 +616,13 @@ describe("parked items", () => {
     expect(single.map((one) => one.name)).toEqual([`raw/${nameOf(40, "R22_S13")}`]);
     const slip = await cli("parked", "ls", "--reason", "EmptyFil");
     expect(slip).toMatchObject({ exit: 3, stderr: expect.stringContaining('"EmptyFile"') });
+    for (const argv of [
+      ["ls", "--lane", "rav"],
+      ["replay", "--all", "--yes", "--lane", "rav"],
+    ]) {
+      const { exit, stdout, stderr } = await cli("parked", ...argv);
+      expect([exit, stdout, stderr]).toEqual([3, "", expect.stringMatching(/of lane rav.*"raw"/)]);
+    }
     const shown = await cli("parked", "show", "000040_R22_S13");
     expect(shown.stdout).toContain("EmptyFile: no END card");
   });
@@ -831,6 +854,8 @@ describe("presence", () => {
     await nats.connection.flush();
     const nobody = await cli("presence", "LSSTCam", group, "0", "R22_S11");
     expect(nobody).toMatchObject({ exit: 4, stderr: expect.stringContaining('role "presence"') });
+    const slip = await cli("presence", "LSSTCam", group, "zero", "R22_S11");
+    expect([slip.exit, slip.stderr]).toEqual([2, expect.stringContaining("zero is no SNAP")]);
   });
 });
 
@@ -866,9 +891,47 @@ describe("a site that does not run", () => {
       const away = await runCli(["status"], { cwd: other });
       expect(away).toMatchObject({ exit: 4 });
       expect(away.stderr).toContain("nats://127.0.0.1:1");
+      expect(away.stderr).toContain("credentials are none (site.yaml names none)");
     } finally {
       rmSync(other, { recursive: true, force: true });
     }
+  });
+});
+
+describe("what is on disk and cannot be used", () => {
+  it("credentials that are none are said to be, and that is no server that is away", async () => {
+    const other = mkdtempSync(join(tmpdir(), "orrery-cli-"));
+    try {
+      const external = siteFile.replace(
+        "{ mode: embedded, syncAlways: false }",
+        `{ mode: external, servers: ["${nats.connection.getServer()}"] }`,
+      );
+      writeFileSync(join(other, "site.yaml"), external);
+      expect((await runCli(["status"], { cwd: other })).exit).toBe(0);
+      const broken = ["no credentials", "-----BEGIN NATS USER JWT-----\nx\n------END NATS USER JWT------\n"];
+      for (const text of broken) {
+        writeFileSync(join(other, "my.creds"), text);
+        const { exit, stderr } = await runCli(["status"], {
+          cwd: other,
+          env: { ORRERY_CREDENTIALS: join(other, "my.creds") },
+        });
+        expect([exit, stderr]).toEqual([
+          1,
+          expect.stringContaining("my.creds (named by ORRERY_CREDENTIALS) is no file of credentials"),
+        ]);
+      }
+    } finally {
+      rmSync(other, { recursive: true, force: true });
+    }
+  });
+
+  it("a folder that is not there to save a ledger into is named, and nothing is made", async () => {
+    const { exit, stdout, stderr } = await cli("ledger", "save", "not/mounted/before");
+    expect([exit, stdout, stderr]).toEqual([
+      2,
+      "",
+      expect.stringMatching(/not\/mounted is not there: make it, or mount the disk/),
+    ]);
   });
 });
 
