@@ -16,7 +16,8 @@ export const connectFirstMs = 3_000;
 export const isLockedOut = (detail: string): boolean => /authori[sz]ation|authentication/i.test(detail);
 
 /** The file of credentials was read, and holds none. */
-export const isNoCredentials = (detail: string): boolean => /unable to parse credentials|^Error: nkeys: /i.test(detail);
+export const isNoCredentials = (detail: string): boolean =>
+  /unable to parse credentials|^Error: nkeys: /i.test(detail);
 
 export interface ServerAt {
   /** As its configuration names it. */

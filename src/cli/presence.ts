@@ -58,7 +58,9 @@ export const presence = (
       return yield* misused(`--wait ${wait}: it may be 0 to ${presenceWaitSecondsMax} seconds`);
     }
     if (!/^[0-9]+$/.test(snap))
-      return yield* misused(`${harmless(snap)} is no SNAP: the place of the exposure within its group, from 0`);
+      return yield* misused(
+        `${harmless(snap)} is no SNAP: the place of the exposure within its group, from 0`,
+      );
     const { nats, site } = yield* openWholeSite(io, options.site);
     const question = JSON.stringify({
       instrument,

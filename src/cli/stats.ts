@@ -10,7 +10,6 @@ import {
   decodeKeyPart,
   encodeToken,
   ledgerBucket,
-  noDay,
   placeOfRecordKey,
 } from "../protocol/keys.ts";
 import type { FileBody } from "../protocol/records.ts";
