@@ -64,9 +64,11 @@ export default defineConfig({
     projects: [...(way === "container" ? [] : [native]), ...(missing === null ? [container] : [])],
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
-    setupFiles: ["./test/support/saidSetup.ts"],
+    // For a machine that has much else to do, or stands still for a while: a test that passes needs a small part of it.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
+    expect: { poll: { timeout: 60_000 } },
+    setupFiles: ["./test/support/saidSetup.ts", "./test/support/seedSetup.ts"],
     reporters: ["default", nativeOnly, "./test/secretsReporter.ts", "./test/lastLineReporter.ts"],
   },
 });

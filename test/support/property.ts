@@ -9,7 +9,7 @@ export async function forAll<A>(
   count: number,
   each: (value: A) => Promise<void>,
 ): Promise<void> {
-  const seed = Math.floor(Math.random() * 2 ** 31);
+  const { seed = Math.floor(Math.random() * 2 ** 31) } = fc.readConfigureGlobal();
   const values = fc.sample(of, { numRuns: count, seed });
   for (let at = 0; at < values.length; at += atOnce) {
     await Promise.all(
