@@ -8,7 +8,6 @@ import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as Effect from "effect/Effect";
@@ -25,6 +24,7 @@ import { kvStream, ledgerBucket } from "../protocol/keys.ts";
 import { ledgerSubjects, sitesBucket, siteSubjects } from "../protocol/sites.ts";
 import { ext } from "./demoSite.ts";
 import { readCount, readOptions } from "./options.ts";
+import { freePorts } from "./ports.ts";
 import type { Group } from "./sitesLookups.ts";
 import { askFor, fileLane, fileOf, instrument } from "./sitesLookups.ts";
 
@@ -46,25 +46,8 @@ lanes:
   files: { ${fileLane} }
 `;
 
-function isFree(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once("error", () => done(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
-  });
-}
-
 /** For each of a deployment's servers: client, monitor, cluster and leaf. */
 const portsEach = 12;
-
-/** The first of so many free ports in a row. */
-async function freePorts(wanted: number): Promise<number> {
-  for (;;) {
-    const first = 20_000 + Math.floor(Math.random() * 30_000);
-    const free = await Promise.all(Array.from({ length: wanted }, (_, i) => isFree(first + i)));
-    if (free.every(Boolean)) return first;
-  }
-}
 
 /** Runs an `orrery` command; rejects when it does not end well. */
 async function orrery(argv: ReadonlyArray<string>, credentials = ""): Promise<void> {

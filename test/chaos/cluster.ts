@@ -148,7 +148,7 @@ export class Cluster {
     try {
       const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
         Effect.runPromise(Scope.provide(effect, scope));
-      const nats = await run(connectNats(settings, { firstMs: 10_000 }));
+      const nats = await run(connectNats(settings, { firstMs: 60_000 }));
       const none = { runLanes: [], items: [], follows: [], replicas: 1, duplicateWindowMs: 120_000 };
       await run(apply(nats, topologyOf({ ...none, lanes: lanesOf(options) })));
       return new Cluster(server, nats, await History.start(nats, settings), scope, options);

@@ -72,7 +72,7 @@ async function startSite(): Promise<Site> {
   mkdirSync(join(plan.storage, "products"), { recursive: true });
   const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
     Effect.runPromise(Scope.provide(effect, scope));
-  const nats = await run(connectNats({ servers: [url], name: "test" }, { firstMs: 10_000 }));
+  const nats = await run(connectNats({ servers: [url], name: "test" }, { firstMs: 60_000 }));
   const job = jobOf({ ...plan, killAt: null }, 0);
   const queues = queuesOf({ jobs: new Map([[job.name, job]]) });
   const none = { lanes: [], items: [], follows: [], replicas: 1, duplicateWindowMs: 120_000 };

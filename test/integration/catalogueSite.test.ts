@@ -101,42 +101,38 @@ describe("reprocessing", () => {
     expect(JSON.parse(listed.stdout)).toMatchObject([{ partitions: 4, state: "over", jobs: twoLevels }]);
   });
 
-  it(
-    "begins nothing more while it is paused, goes on, and ends when it is cancelled",
-    { timeout: 60_000 },
-    async () => {
-      const of = await start({ jobs: twoLevels, env: { STAND_IN_SLEEP_MS: "200" } });
-      const days = Array.from({ length: 9 }, (_, i) => `202603${String(i + 10)}`);
-      await of.send([...constants, ...days.map(raw)]);
-      await allDone(of, 18);
-      const span = ["--from", "20260310", "--to", "20260318"];
-      const begun = await orrery(of, "reprocess", "swe/l1a/all", ...span, "--downstream", "--yes", "--json");
-      const { id } = JSON.parse(begun.stdout) as { readonly id: string };
-      await until(of.runs, (runs) => runs.length > 19);
-      expect((await orrery(of, "reprocessing", "pause", id)).exit).toBe(0);
-      const isStill = (jobs: Awaited<ReturnType<Mission["jobs"]>>) =>
-        jobs.every(({ state }) => state === "done");
-      await until(of.jobs, isStill);
-      const paused = (await of.runs()).length;
-      expect(paused).toBeLessThan(36);
-      // What is live goes on meanwhile.
-      await of.send([raw("20260325")]);
-      await allDone(of, 20);
-      expect((await of.runs()).length).toBe(paused + 2);
+  it("begins nothing more while it is paused, goes on, and ends when it is cancelled", async () => {
+    const of = await start({ jobs: twoLevels, env: { STAND_IN_SLEEP_MS: "200" } });
+    const days = Array.from({ length: 9 }, (_, i) => `202603${String(i + 10)}`);
+    await of.send([...constants, ...days.map(raw)]);
+    await allDone(of, 18);
+    const span = ["--from", "20260310", "--to", "20260318"];
+    const begun = await orrery(of, "reprocess", "swe/l1a/all", ...span, "--downstream", "--yes", "--json");
+    const { id } = JSON.parse(begun.stdout) as { readonly id: string };
+    await until(of.runs, (runs) => runs.length > 19);
+    expect((await orrery(of, "reprocessing", "pause", id)).exit).toBe(0);
+    const isStill = (jobs: Awaited<ReturnType<Mission["jobs"]>>) =>
+      jobs.every(({ state }) => state === "done");
+    await until(of.jobs, isStill);
+    const paused = (await of.runs()).length;
+    expect(paused).toBeLessThan(36);
+    // What is live goes on meanwhile.
+    await of.send([raw("20260325")]);
+    await allDone(of, 20);
+    expect((await of.runs()).length).toBe(paused + 2);
 
-      expect((await orrery(of, "reprocessing", "resume", id)).exit).toBe(0);
-      const watched = await orrery(of, "reprocessing", "show", id, "--watch");
-      expect(watched.stdout).toContain("18 of 18 made anew, 0 failed, 0 to come");
+    expect((await orrery(of, "reprocessing", "resume", id)).exit).toBe(0);
+    const watched = await orrery(of, "reprocessing", "show", id, "--watch");
+    expect(watched.stdout).toContain("18 of 18 made anew, 0 failed, 0 to come");
 
-      const second = await orrery(of, "reprocess", "swe/l1a/all", ...span, "--downstream", "--yes", "--json");
-      const other = JSON.parse(second.stdout) as { readonly id: string };
-      expect((await orrery(of, "reprocessing", "cancel", other.id, "--note", "enough")).exit).toBe(0);
-      await until(of.jobs, isStill);
-      const anew = (await of.runs()).filter(({ body }) => body.plan?.again === other.id);
-      expect(anew.length).toBeLessThan(18);
-      expect((await orrery(of, "reprocessing", "resume", other.id)).exit).toBe(3);
-    },
-  );
+    const second = await orrery(of, "reprocess", "swe/l1a/all", ...span, "--downstream", "--yes", "--json");
+    const other = JSON.parse(second.stdout) as { readonly id: string };
+    expect((await orrery(of, "reprocessing", "cancel", other.id, "--note", "enough")).exit).toBe(0);
+    await until(of.jobs, isStill);
+    const anew = (await of.runs()).filter(({ body }) => body.plan?.again === other.id);
+    expect(anew.length).toBeLessThan(18);
+    expect((await orrery(of, "reprocessing", "resume", other.id)).exit).toBe(3);
+  });
 });
 
 describe("an operator", () => {

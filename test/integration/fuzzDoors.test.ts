@@ -18,7 +18,7 @@ import { withMission } from "../support/missionNodes.ts";
 import { nasties, nastyBody, nastyName } from "../support/nasties.ts";
 import { forAll } from "../support/property.ts";
 import type { TestSite } from "../support/testSite.ts";
-import { ask, keysOf, startSite, until } from "../support/testSite.ts";
+import { ask, keysOf, patienceMs, startSite, until } from "../support/testSite.ts";
 
 const long = process.env["ORRERY_LONG"] === "1";
 const some = long ? 20_000 : 200;
@@ -66,7 +66,7 @@ beforeAll(async () => {
   service = await CatalogService.start();
   writeFileSync(siteFile, text(service.url));
   site = await startSite(text(service.url), { env });
-}, 60_000);
+});
 afterAll(async () => {
   await site?.stop();
   await service?.down();
@@ -76,8 +76,8 @@ afterAll(async () => {
 /** Whoever does not answer is named, too. */
 async function within<A>(answer: Promise<A>): Promise<A> {
   const over = new AbortController();
-  const late = setTimeout(20_000, null, { signal: over.signal }).then(() => {
-    throw new Error("no answer within 20 s");
+  const late = setTimeout(patienceMs, null, { signal: over.signal }).then(() => {
+    throw new Error(`no answer within ${patienceMs} ms`);
   });
   late.catch(() => undefined);
   try {
@@ -113,7 +113,6 @@ async function isWell(mark: string): Promise<void> {
       ...(await keysOf(site, "file.cat.>")).entries(),
     ],
     (records) => records.some(([key, { state }]) => key.includes(`good-${mark}`) && state === "known"),
-    60_000,
   );
 }
 
@@ -128,17 +127,19 @@ describe("hostile words", () => {
         fc.uint8Array({ maxLength: 200 }).map((data) => Buffer.from(data)),
       );
       await forAll(bytes, some, async (data) => {
-        const answer = await connection.request("s3.events", data, { timeout: 10_000 });
+        const answer = await connection.request("s3.events", data, { timeout: patienceMs });
         const { status } = answer.json<{ readonly status: number }>();
         expect([200, 400, 413]).toContain(status);
-        const present = await connection.request("orrery.presence", data, { timeout: 10_000 });
+        const present = await connection.request("orrery.presence", data, { timeout: patienceMs });
         expect(present.string()).toMatch(/^\{"error":/);
       });
       for (const name of nasties) {
         // What can be a subject at all.
         const token = name.replaceAll(/[\s.*>\0]/g, "_").slice(0, 200);
         if (token === "" || !token.isWellFormed()) continue;
-        const answer = await connection.request(`orrery.presence.${token}.a.0.R22_S11`, "");
+        const answer = await connection.request(`orrery.presence.${token}.a.0.R22_S11`, "", {
+          timeout: patienceMs,
+        });
         expect(answer.string()).toMatch(/^\{"error":/);
       }
       await isWell("nats");
@@ -177,7 +178,6 @@ describe("hostile words", () => {
       (records) =>
         records.length === keys.length &&
         records.every(([, { state }]) => state === "known" || state === "parked"),
-      60_000,
     );
     service.behaviour = () => "answer";
     await isWell("catalog");
@@ -248,7 +248,6 @@ describe("hostile words", () => {
           ),
         (all) =>
           all.length === keys.length && all.every(({ state }) => state === "known" || state === "parked"),
-        60_000,
       );
       // Both, or nothing was tried.
       const states = new Set(records.map((record) => (record as unknown as LedgerRecord).state));
@@ -378,7 +377,7 @@ describe("hostile words", () => {
         (answer) => answer.startsWith("{") && !answer.includes("still being read"),
       );
       await forAll(asked, some, async ([verb, data]) => {
-        const answer = await connection.request(`${jobsSubject}.${verb}`, data, { timeout: 10_000 });
+        const answer = await connection.request(`${jobsSubject}.${verb}`, data, { timeout: patienceMs });
         expect(answer.headers?.get("Nats-Service-Error-Code") ?? "").toMatch(/^(?:400)?$/);
         expect(typeof answer.json()).toBe("object");
       });

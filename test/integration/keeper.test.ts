@@ -88,12 +88,11 @@ async function compared(site: string): Promise<string> {
 }
 const alike = '{"gone":0,"missing":0,"differs":0,"behind":0,"more":0}';
 
-const isAlike = (site: string, withinMs = 30_000): Promise<string> =>
+const isAlike = (site: string): Promise<string> =>
   until(
     // While the link is away it is not reached.
     () => compared(site).catch(String),
     (found) => found === alike,
-    withinMs,
   );
 
 const keysHere = async (filter: string): Promise<ReadonlyArray<string>> => {
@@ -140,7 +139,7 @@ beforeAll(async () => {
   writeFileSync(file, fileOf("summit", lane).replace("node.creds", "admin.creds"));
   expect((await deployment.cli("topology", "apply", file)).stderr).toBe("");
   siteNode = await startSite(fileOf("summit", lane));
-}, 60_000);
+});
 afterAll(async () => {
   await siteNode?.stop();
   await node?.stop();
@@ -158,10 +157,13 @@ describe("a supernode's node", () => {
     });
     const file = deployment.path("hub", "site.yaml");
     const services = await deployment.connect("hub", "operator");
-    const found = new Set<string>();
-    for await (const answer of await services.connection.requestMany("$SRV.PING", "", { maxWait: 500 }))
-      found.add(answer.json<{ name: string }>().name);
-    expect([...found]).toContain("orrery-keeper");
+    const answered = async (): Promise<ReadonlyArray<string>> => {
+      const found: Array<string> = [];
+      for await (const answer of await services.connection.requestMany("$SRV.PING", "", { maxWait: 500 }))
+        found.push(answer.json<{ name: string }>().name);
+      return found;
+    };
+    await until(answered, (found) => found.includes("orrery-keeper"));
     const status = await until(
       () => deployment.cli("--site", file, "status", "--json"),
       ({ stdout }) => stdout.includes('"silentMs":') && !stdout.includes('"silent":true'),
@@ -224,7 +226,7 @@ describe("a link that is cut", () => {
     const epoch = (await rowOf("summit"))?.epoch ?? "";
     expect(await keysHere(`summit.${epoch}.file.raw.${purged}.>`)).toHaveLength(200);
     link.heal();
-    await Promise.all([isAlike("base", 60_000), isAlike("summit", 60_000)]);
+    await Promise.all([isAlike("base"), isAlike("summit")]);
     // It has much less than it had: what is here of that may be the last of it.
     const kept = await until(
       () => said(/much less than before/),
@@ -249,7 +251,7 @@ describe("a link that is cut", () => {
     });
     expect(last?.header.get("KV-Operation")).toBe("DEL");
     expect(await keysHere(`summit.${epoch}.file.raw.${today}.>`)).toHaveLength(300);
-  }, 100_000);
+  }, 400_000);
 
   it("nobody is refused anything", () => {
     const refused = (["hub", "summit"] as const).flatMap((name) =>
@@ -280,7 +282,7 @@ describe("a site that joins late", () => {
     expect((await deployment.cli("site", "apply", ...dir)).stderr).toBe("");
     await isAlike("late");
     expect((await rowOf("late"))?.files).toBe(30);
-  }, 60_000);
+  });
 });
 
 describe("a site whose ledger went back, with no new epoch yet", () => {
@@ -317,7 +319,7 @@ describe("a site whose ledger went back, with no new epoch yet", () => {
       held: 50,
       stderr: expect.stringContaining("other keys than came"),
     });
-  }, 60_000);
+  });
 });
 
 describe("keys whose end never came", () => {
@@ -363,7 +365,7 @@ describe("keys whose end never came", () => {
 
 describe.runIf(long)("a site that is cut off for longer", () => {
   it("is named within a minute, once, and its end is told with how long it was", async () => {
-    await isAlike("summit", 120_000);
+    await isAlike("summit");
     const lost = files(daysAgo(0), 10, "lost");
     await write(summit, lost);
     await isAlike("summit");
@@ -419,13 +421,12 @@ describe("of two nodes", () => {
       const before = dropped(node);
       const purgedAt = async (day: string): Promise<void> => {
         await write(summit, files(day, 5, "again"));
-        await isAlike("summit", 60_000);
+        await isAlike("summit");
         await Effect.runPromise(purgeOldDays(siteNode.node.context, rules));
         const epoch = (await rowOf("summit"))?.epoch ?? "";
         await until(
           () => keysHere(`summit.${epoch}.file.raw.${day}.>`),
           (keys) => keys.length === 0,
-          30_000,
         );
       };
       await purgedAt(daysAgo(30));
@@ -436,5 +437,5 @@ describe("of two nodes", () => {
     } finally {
       await other.stop();
     }
-  }, 120_000);
+  });
 });

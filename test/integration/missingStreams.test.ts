@@ -73,7 +73,7 @@ it("is said by the webhook, /readyz, the log and status, until topology apply ha
       "lost: ARRIVALS: what had arrived and was not settled is lost with it: orrery replay BUCKET",
     ),
   ]);
-  await until(ready, ({ status: code }) => code === 200, 8_000);
+  await until(ready, ({ status: code }) => code === 200);
   expect((await orrery("status")).exit).toBe(0);
   expect((await ask(site, { body: notification("b") })).status).toBe(200);
   await until(

@@ -19,7 +19,7 @@ import { runCli } from "../support/cli.ts";
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
 import type { TestSite } from "../support/testSite.ts";
-import { ask, keysOf, startSite } from "../support/testSite.ts";
+import { ask, keysOf, patienceMs, startSite } from "../support/testSite.ts";
 
 const day = "20251121";
 const bucket = "rubinobs-raw-lsstcam";
@@ -85,7 +85,7 @@ it("is in the statistics to the unit, gaps and missing detectors by name, also a
   await writeFile(join(folder, "site.json"), text);
   site = await startSite(text, { env });
   await announce(announcements.map(({ file }) => file));
-  await untilSettled(server.nats, 60_000);
+  await untilSettled(server.nats, patienceMs);
   expect(wrongIn(await stats(), expected)).toEqual([]);
 
   const parked = [...(await keysOf(site, "parked.>"))].map(([, { reason }]) => String(reason));

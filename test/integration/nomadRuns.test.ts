@@ -7,6 +7,7 @@ import { makeNomadDriver } from "../../src/drivers/nomad.ts";
 import type { RunDriver } from "../../src/drivers/RunDriver.ts";
 import { dayOf, planOf, RunStage, scriptJob } from "../support/catalogueRuns.ts";
 import { FakeNomad } from "../support/fakeNomad.ts";
+import { patienceMs } from "../support/testSite.ts";
 
 const onNomad = (script: string) => ({
   type: "nomad" as const,
@@ -56,7 +57,7 @@ afterAll(async () => {
 const runner = (name: string) => stage.runner(name, 0, { driverOf: () => driver });
 const done = (run: string) => stage.until(run, "done", (record) => record.state === "done");
 async function until(is: () => boolean): Promise<void> {
-  const end = performance.now() + 15_000;
+  const end = performance.now() + patienceMs;
   while (!is()) {
     if (performance.now() > end) throw new Error("never");
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseSite } from "../../src/config/loadSite.ts";
 import { makeSample } from "../../src/demo/fitsWriter.ts";
+import { freePorts } from "../../src/demo/ports.ts";
 import { get, scan } from "../../src/jetstream/ledger.ts";
 import { makeLog } from "../../src/log.ts";
 import type { RunningNode } from "../../src/node.ts";
@@ -22,8 +23,9 @@ import { decodeRecord } from "../../src/protocol/records.ts";
 import type { FileBody, LedgerRecord } from "../../src/protocol/records.ts";
 import { canary } from "../support/canaries.ts";
 import { haveRubinData, rubinFiles } from "../support/rubinData.ts";
+import { patienceMs } from "../support/testSite.ts";
 import type { Versitygw } from "../support/versitygw.ts";
-import { freePort, startVersitygw, versitygwCredentials } from "../support/versitygw.ts";
+import { startVersitygw, versitygwCredentials } from "../support/versitygw.ts";
 
 const bucket = "raw-images";
 const secret = canary("path");
@@ -88,8 +90,8 @@ describe("behind a real S3 server", () => {
   let node: RunningNode;
 
   beforeAll(async () => {
-    const port = await freePort();
-    const s3Port = await freePort();
+    const port = await freePorts(1);
+    const s3Port = await freePorts(1);
     const env = {
       TEST_S3_KEY: versitygwCredentials.accessKeyId,
       TEST_S3_SECRET: versitygwCredentials.secretAccessKey,
@@ -116,11 +118,11 @@ describe("behind a real S3 server", () => {
     await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key: upload.key, Body: upload.body }));
   }
 
-  /** The record once it is settled; rejects with what stands there after 30 s. */
+  /** The record once it is settled; rejects after a while. */
   async function settled(key: string): Promise<LedgerRecord<FileBody>> {
     const day = /\/(\d{8})\//.exec(key)?.[1] ?? "-";
     const name = recordKey({ mailbox: "raw", day, tail: objectTail(bucket, key) });
-    for (const until = Date.now() + 30_000; Date.now() < until;) {
+    for (const until = Date.now() + patienceMs; Date.now() < until;) {
       const entry = await Effect.runPromise(get(node.context.nats, "ledger", name));
       if (entry !== null) {
         const record = decodeRecord<FileBody>(name, entry.data);
@@ -142,7 +144,7 @@ describe("behind a real S3 server", () => {
     const reply = await node.context.nats.connection.request(
       "orrery.presence",
       JSON.stringify({ instrument, group, snap, detector }),
-      { timeout: 3_000 },
+      { timeout: patienceMs },
     );
     expect(reply.json()).toEqual({ error: false, present: true, uri: record.body.uri });
   }
@@ -175,23 +177,18 @@ describe("behind a real S3 server", () => {
       }
       expect(outcomes).toMatchSnapshot();
     },
-    120_000,
   );
 
-  it.runIf(haveRubinData)(
-    "FITS alone, two of them gzip-compressed under their plain name",
-    async () => {
-      for (const [name, body] of rubinFiles("fits")) {
-        const key = `camera/20240404/${name.replace(/\.fits$/, "")}/${name}`;
-        await put({ key, body });
-        const record = await settled(key);
-        expect(record.state, JSON.stringify(record.errors)).toBe("known");
-        expect(record.body.metadata?.["source"]).toBe("fits");
-        await present(record);
-      }
-    },
-    120_000,
-  );
+  it.runIf(haveRubinData)("FITS alone, two of them gzip-compressed under their plain name", async () => {
+    for (const [name, body] of rubinFiles("fits")) {
+      const key = `camera/20240404/${name.replace(/\.fits$/, "")}/${name}`;
+      await put({ key, body });
+      const record = await settled(key);
+      expect(record.state, JSON.stringify(record.errors)).toBe("known");
+      expect(record.body.metadata?.["source"]).toBe("fits");
+      await present(record);
+    }
+  });
 
   it("groups with # and : in them are found by HTTP and by NATS", async () => {
     const sample = makeSample({

@@ -105,7 +105,7 @@ async function get(
   const answer = await fetch(url, signal === undefined ? {} : { signal });
   return { status: answer.status, text: await answer.text() };
 }
-async function ask(subject: string, body: string, timeout = 5_000) {
+async function ask(subject: string, body: string, timeout = 60_000) {
   const answer = await asker.connection.request(subject, body, { timeout });
   return { text: answer.string(), error: answer.headers?.get("Nats-Service-Error-Code") ?? null };
 }
@@ -208,12 +208,14 @@ describe("a group", () => {
     const { url, index } = await presence();
     const [short, long] = [group(), group()];
     await announce(long);
-    await Effect.runPromise(announceGroups(testNode(asker), [short], 1_000));
-    expect(await get(url + pathOf(short))).toMatchObject({ text: presentAnswer(short) });
+    // Again, should this machine stand still for as long as it lives.
+    const announced = async (): Promise<string> => {
+      await Effect.runPromise(announceGroups(testNode(asker), [short], 1_000));
+      return (await get(url + pathOf(short))).text;
+    };
+    await expect.poll(announced).toBe(presentAnswer(short));
     await expect.poll(() => index.stats().groups).toBeGreaterThan(1);
-    await expect
-      .poll(() => get(url + pathOf(short)), { timeout: 10_000 })
-      .toEqual({ status: 200, text: absentAnswer });
+    await expect.poll(() => get(url + pathOf(short))).toEqual({ status: 200, text: absentAnswer });
     expect(await get(url + pathOf(long))).toMatchObject({ text: presentAnswer(long) });
   });
 
@@ -298,7 +300,7 @@ describe("a look-up that waits", () => {
   it("is told absent when its time is up, after one last look", async () => {
     const { url, index } = await presence({ mirrored: false });
     const [never, unseen] = [group(), group()];
-    const answers = Promise.all([never, unseen].map((one) => get(`${url}${pathOf(one)}?wait=2`)));
+    const answers = Promise.all([never, unseen].map((one) => get(`${url}${pathOf(one)}?wait=5`)));
     await expect.poll(() => index.stats().waiting).toBe(2);
     // Its mirror does not show it: only the last look can.
     await announce(unseen);
@@ -433,7 +435,7 @@ it("a stop answers every request that was on its way", async () => {
     return lookUp(...question);
   };
   const asked = Array.from({ length: 5_000 }, () =>
-    ask(`${presenceRequestSubject}.${keyOf(one)}`, "", 5_000).then(
+    ask(`${presenceRequestSubject}.${keyOf(one)}`, "").then(
       ({ text }) => text,
       // Sent after the stop: nobody serves any more, and the asker knows at once.
       (cause: unknown) => (String(cause).includes("no responders") ? "nobody" : String(cause)),
@@ -445,28 +447,24 @@ it("a stop answers every request that was on its way", async () => {
   expect([...answers]).toEqual([presentAnswer(one)]);
 });
 
-// The client itself takes 20 s to see that a paused server does not answer.
-const beforeTheClientSees = { timeout: 10_000 };
-it.each(["SIGKILL", "SIGSTOP"] as const)(
-  "a stop does not wait for a server after %s",
-  beforeTheClientSees,
-  async (signal) => {
-    const own = await startNats();
-    try {
-      const node = testNode(own.nats);
-      const ready = Deferred.makeUnsafe<void>();
-      const started = Effect.asVoid(Deferred.succeed(ready, undefined));
-      const actor = Effect.runFork(presenceActor(node, new PresenceIndex(node, settings), started));
-      await Effect.runPromise(Deferred.await(ready));
-      await own.signal(signal);
-      if (signal === "SIGKILL") await expect.poll(() => own.nats.link().connected).toBe(false);
-      await Effect.runPromise(Fiber.interrupt(actor));
-    } finally {
-      if (signal === "SIGSTOP") await own.signal("SIGCONT");
-      await own.stop();
-    }
-  },
-);
+it.each(["SIGKILL", "SIGSTOP"] as const)("a stop does not wait for a server after %s", async (signal) => {
+  const own = await startNats();
+  try {
+    const node = testNode(own.nats);
+    const ready = Deferred.makeUnsafe<void>();
+    const started = Effect.asVoid(Deferred.succeed(ready, undefined));
+    const actor = Effect.runFork(presenceActor(node, new PresenceIndex(node, settings), started));
+    await Effect.runPromise(Deferred.await(ready));
+    await own.signal(signal);
+    if (signal === "SIGKILL") await expect.poll(() => own.nats.link().connected).toBe(false);
+    await Effect.runPromise(Fiber.interrupt(actor));
+    // The client itself needs seconds to see that a paused server does not answer: it was not waited for.
+    expect(own.nats.link().connected).toBe(signal === "SIGSTOP");
+  } finally {
+    if (signal === "SIGSTOP") await own.signal("SIGCONT");
+    await own.stop();
+  }
+});
 
 it("a miss is 503 and never absent while NATS is away; a hit is a hit", async () => {
   const own = await startNats();

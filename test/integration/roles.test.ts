@@ -160,4 +160,4 @@ it("takes files in, finds them, runs their jobs and tells of them, and no server
   expect(await cli("presence", "LSSTCam", "g1", "0", "R22_S11")).toEqual(["presence", 0, ""]);
   expect(await cli("topology", "plan")).toEqual(["topology", 0, ""]);
   expect(violations()).toEqual([]);
-}, 25_000);
+});

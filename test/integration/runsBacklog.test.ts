@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { runsBacklog } from "../../src/actors/runsBacklog.ts";
 import { dayOf, planOf, RunStage, scriptJob } from "../support/catalogueRuns.ts";
 import { testNode } from "../support/testNode.ts";
+import { patienceMs } from "../support/testSite.ts";
 
 let stage: RunStage;
 beforeAll(async () => {
@@ -28,7 +29,7 @@ it("counts what is ready and what is in hand, of all queues of a lane", async ()
       runsBacklog: (lane: string, count: number) => void (told[lane] = count),
     };
     const fiber = Effect.runFork(runsBacklog({ ...plain, counters }, stage.jobs));
-    const until = performance.now() + 10_000;
+    const until = performance.now() + patienceMs;
     while (Object.keys(told).length < 2 && performance.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }

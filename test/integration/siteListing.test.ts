@@ -29,7 +29,7 @@ beforeAll(async () => {
     connection.publish(`$KV.ledger.file.raw.20250102.f${i}`, "{}");
     if (i % 1_000 === 999) await connection.request("$KV.ledger.file.raw.20250103.f", "{}");
   }
-}, 30_000);
+});
 afterAll(() => server.stop());
 
 it("has every key that matches", async () => {
@@ -50,7 +50,7 @@ it("ends, and not as whole, when what it lists is purged meanwhile", async () =>
   const listed = listSiteUnsafe(server.nats, "base", filters, each, { silentMsMax: 5_500 });
   await expect(listed).rejects.toMatchObject({ detail: expect.stringContaining("no key came") as unknown });
   expect([seen >= 2_000, seen < count]).toEqual([true, true]);
-}, 9_000);
+});
 
 describe("a site that means harm", () => {
   /** A header block as no client would write it. */

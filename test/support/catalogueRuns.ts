@@ -28,6 +28,7 @@ import type { TestNats } from "./nats.ts";
 import { startNats } from "./nats.ts";
 import type { TestNode } from "./testNode.ts";
 import { testNode } from "./testNode.ts";
+import { patienceMs } from "./testSite.ts";
 
 export const dayOf = (day: string): StretchPartition => ({
   kind: "day",
@@ -192,7 +193,7 @@ export class RunStage {
     run: string,
     what: string,
     is: (record: LedgerRecord<RunBody>) => boolean,
-    withinMs = 15_000,
+    withinMs = patienceMs,
   ): Promise<LedgerRecord<RunBody>> {
     const end = performance.now() + withinMs;
     for (;;) {

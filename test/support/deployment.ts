@@ -2,47 +2,24 @@
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { findNatsServer } from "../../scripts/nats-server/find.mjs";
+import { freePorts } from "../../src/demo/ports.ts";
 import { launch } from "../../src/jetstream/embedded.ts";
 import type { ConnectSettings, NatsService } from "../../src/jetstream/Nats.ts";
 import { connectNats } from "../../src/jetstream/Nats.ts";
 import type { CliResult } from "./cli.ts";
 import { runCli } from "./cli.ts";
-import { until } from "./testSite.ts";
+import { patienceMs, until } from "./testSite.ts";
 
 const live = new Set<Deployment>();
 process.on("exit", () => {
   for (const deployment of live) deployment.abandon();
 });
-
-/** Given out, and not listened on yet. */
-const given = new Set<number>();
-
-/** The first of so many free ports in a row, none of which was given out before. */
-async function freePorts(count: number): Promise<number> {
-  for (;;) {
-    const first = 20_000 + Math.floor(Math.random() * 30_000);
-    if (Array.from({ length: count }, (_, i) => first + i).some((port) => given.has(port))) continue;
-    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
-    if (!free.every(Boolean)) continue;
-    for (let i = 0; i < count; i++) given.add(first + i);
-    return first;
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
-}
 
 interface RunningServer {
   /** Of the guard, which ends with its server. */
@@ -99,7 +76,7 @@ export class Deployment {
   async leaves(name: string): Promise<ReadonlyArray<string>> {
     const answers = await Promise.all(
       (this.#monitors.get(name) ?? []).map(async (url) => {
-        const answer = await fetch(`${url}/leafz`, { signal: AbortSignal.timeout(2_000) });
+        const answer = await fetch(`${url}/leafz`, { signal: AbortSignal.timeout(10_000) });
         return (
           ((await answer.json()) as { readonly leafs?: ReadonlyArray<{ readonly name: string }> }).leafs ?? []
         );
@@ -122,7 +99,6 @@ export class Deployment {
     await until(
       async () => this.#answers(name),
       (answers) => answers,
-      30_000,
     );
   }
 
@@ -149,7 +125,7 @@ export class Deployment {
   async isHealthy(name: string, i: number): Promise<boolean> {
     const url = this.#monitors.get(name)?.[i];
     if (url === undefined) return false;
-    return fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2_000) }).then(
+    return fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) }).then(
       ({ ok }) => ok,
       // Paused, or not listening.
       () => false,
@@ -159,7 +135,7 @@ export class Deployment {
   async #answers(name: string): Promise<boolean> {
     const scope = Scope.makeUnsafe();
     try {
-      await Effect.runPromise(Scope.provide(this.#connect(name, "system"), scope));
+      await Effect.runPromise(Scope.provide(this.#connect(name, "system", 5_000), scope));
       const healthy = this.urls(name).map((_, i) => this.isHealthy(name, i));
       return (await Promise.all(healthy)).every(Boolean);
     } catch {
@@ -180,13 +156,13 @@ export class Deployment {
     };
   }
 
-  #connect(name: string, role: string) {
-    return connectNats(this.settings(name, role), { firstMs: 2_000 });
+  #connect(name: string, role: string, firstMs: number) {
+    return connectNats(this.settings(name, role), { firstMs });
   }
 
   /** As a user of the site, until the deployment ends. */
   connect(name: string, role: string): Promise<NatsService> {
-    return Effect.runPromise(Scope.provide(this.#connect(name, role), this.#scope));
+    return Effect.runPromise(Scope.provide(this.#connect(name, role, patienceMs), this.#scope));
   }
 
   /** What its servers have logged. */

@@ -13,9 +13,9 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../../src/demo/ports.ts";
 
 interface Allocation {
   readonly ID: string;
@@ -30,6 +30,8 @@ interface Job {
   readonly ParentID: string;
   readonly Meta: Readonly<Record<string, string>>;
   readonly token: string;
+  /** Accepted, and nobody was told yet: it is not forgotten before somebody asks again. */
+  isUntold: boolean;
   readonly payload: Buffer;
   readonly allocations: Array<Allocation>;
   Status: "pending" | "running" | "dead";
@@ -104,9 +106,10 @@ export class FakeNomad {
         response.end(String(cause));
       });
     });
+    // While it is away nobody else may be given its port.
+    if (this.#port === 0) this.#port = await freePorts(1);
     server.listen(this.#port, "127.0.0.1");
     await once(server, "listening");
-    this.#port = (server.address() as AddressInfo).port;
     this.#server = server;
     this.#schedule();
   }
@@ -216,13 +219,16 @@ export class FakeNomad {
     if (same === undefined) this.dispatched.push({ id: job.ID, payload: job.payload.toString() });
     if (this.faults.unanswered > 0) {
       this.faults.unanswered--;
+      job.isUntold = true;
       response.destroy();
-    } else
+    } else {
+      job.isUntold = false;
       this.#send(response, {
         DispatchedJobID: job.ID,
         JobCreateIndex: job.ModifyIndex,
         EvalID: randomUUID(),
       });
+    }
     if (same === undefined && this.faults.lost > 0) {
       this.faults.lost--;
       this.#forget(job);
@@ -237,6 +243,7 @@ export class FakeNomad {
       ParentID: parent,
       Meta,
       token,
+      isUntold: false,
       payload,
       allocations: [],
       Status: "pending",
@@ -389,7 +396,8 @@ export class FakeNomad {
   #collect(): void {
     if (this.#server === null) return;
     for (const job of this.#jobs.values()) {
-      if (job.Status !== "dead" || performance.now() - job.endedAt < this.#options.gcAfterMs) continue;
+      if (job.isUntold || job.Status !== "dead" || performance.now() - job.endedAt < this.#options.gcAfterMs)
+        continue;
       this.collected++;
       this.#forget(job);
     }

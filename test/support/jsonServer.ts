@@ -1,7 +1,7 @@
 /** What stands behind HTTP on loopback in tests: it is sent JSON, may go away with every connection, and comes back on its port. */
 import type { IncomingHttpHeaders, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { freePorts } from "../../src/demo/ports.ts";
 
 const bodyBytesMax = 64 * 1_048_576;
 
@@ -35,11 +35,12 @@ export class JsonServer {
       request.on("error", () => undefined);
     });
     this.#server = server;
+    // While it is away nobody else may be given its port.
+    if (this.#port === 0) this.#port = await freePorts(1);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(this.#port, "127.0.0.1", resolve);
     });
-    this.#port = (server.address() as AddressInfo).port;
   }
 
   /** Gone, with every connection. */

@@ -15,7 +15,7 @@ import { decodeRecord } from "../../src/protocol/records.ts";
 import type { RunBody } from "../../src/protocol/runs.ts";
 import { partitionName } from "../../src/protocol/runs.ts";
 import { readJobs, readRuns } from "./missionSite.ts";
-import { until } from "./testSite.ts";
+import { patienceMs, until } from "./testSite.ts";
 
 /** A site that is to be asked has this job in its catalogue, and nobody sends its calibration. */
 export const probeJob = "mag/l1b/norm-magi";
@@ -53,7 +53,7 @@ export class Rest {
   }
 
   /** Rejects with what is still under way. */
-  async reached({ goesOn = () => false, withinMs = 30_000 }: RestOptions = {}): Promise<AtRest> {
+  async reached({ goesOn = () => false, withinMs = patienceMs }: RestOptions = {}): Promise<AtRest> {
     const end = performance.now() + withinMs;
     for (;;) {
       await until(

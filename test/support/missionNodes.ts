@@ -60,7 +60,7 @@ export class MissionNodes {
     let server: ServerProcess | null = null;
     try {
       server = await ServerProcess.start();
-      const connected = connectNats({ servers: [server.url], name: "test" }, { firstMs: 10_000 });
+      const connected = connectNats({ servers: [server.url], name: "test" }, { firstMs: 60_000 });
       const nats = await Effect.runPromise(Scope.provide(connected, scope));
       const site = `${options.site ?? ""}
 node: { name: one }

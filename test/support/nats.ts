@@ -44,7 +44,7 @@ export interface TestNats {
   readonly stop: () => Promise<void>;
 }
 
-const firstConnectMs = 10_000;
+const firstConnectMs = 60_000;
 const noNeeds: TopologyNeeds = {
   lanes: [],
   runLanes: [],

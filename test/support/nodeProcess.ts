@@ -8,7 +8,7 @@ import type { MissionPlan } from "./missionPlan.ts";
 import type { NodePlan, ReadyLine } from "./nodePlan.ts";
 
 const nodeMain = new URL("nodeMain.ts", import.meta.url);
-const startMsMax = 30_000;
+const startMsMax = 90_000;
 
 /** How a process ended: its exit code, or the signal that ended it. */
 export type Ended = number | NodeJS.Signals;

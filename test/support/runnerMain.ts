@@ -55,7 +55,7 @@ const storage: StorageDriver = {
 };
 
 const program = Effect.gen(function* () {
-  const nats = yield* connectNats({ servers: [plan.server], name: plan.node }, { firstMs: 10_000 });
+  const nats = yield* connectNats({ servers: [plan.server], name: plan.node }, { firstMs: 60_000 });
   let announced = false;
   const publish = nats.connection.publish.bind(nats.connection);
   nats.connection.publish = (subject, data, options) => {

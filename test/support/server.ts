@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Scope from "effect/Scope";
 import { findNatsServer } from "../../scripts/nats-server/find.mjs";
+import { freePorts } from "../../src/demo/ports.ts";
 import type { EmbeddedServer } from "../../src/jetstream/embedded.ts";
 import { startEmbedded } from "../../src/jetstream/embedded.ts";
 import { Disk } from "./disk.ts";
@@ -25,10 +26,12 @@ export class ServerProcess {
   readonly disk: Disk | null;
   #scope = Scope.makeUnsafe();
   #server: EmbeddedServer | null = null;
-  #port = 0;
+  /** Its own for good: while it is down nobody else may be given it. */
+  readonly #port: number;
 
-  private constructor(binary: string, syncAlways: boolean, ownDisk: boolean) {
+  private constructor(binary: string, syncAlways: boolean, ownDisk: boolean, port: number) {
     this.#binary = binary;
+    this.#port = port;
     this.#syncAlways = syncAlways;
     this.folder = mkdtempSync(join(tmpdir(), "orrery-chaos-"));
     folders.add(this.folder);
@@ -39,7 +42,12 @@ export class ServerProcess {
     options: { readonly syncAlways?: boolean; readonly ownDisk?: boolean } = {},
   ): Promise<ServerProcess> {
     const binary = (await findNatsServer()).path;
-    const server = new ServerProcess(binary, options.syncAlways ?? false, options.ownDisk ?? false);
+    const server = new ServerProcess(
+      binary,
+      options.syncAlways ?? false,
+      options.ownDisk ?? false,
+      await freePorts(1),
+    );
     try {
       await server.start();
     } catch (cause) {
@@ -63,7 +71,6 @@ export class ServerProcess {
       binary: this.#binary,
     };
     this.#server = await Effect.runPromise(Scope.provide(startEmbedded(settings), this.#scope));
-    this.#port = this.#server.port;
   }
 
   /** kill -9; resolves once it is gone. */

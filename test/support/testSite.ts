@@ -93,18 +93,37 @@ export function ask(
   });
 }
 
-/** Asks again until the answer fits; rejects with the last one after `withinMs`. */
+/** Of a machine that has much else to do: a test that passes never waits so long. */
+export const patienceMs = 90_000;
+
+/**
+ * Asks again until the answer fits, also when asking fails: a machine that stands still lets requests run out. Rejects after `withinMs`
+ * with the last answer, or with why there was none.
+ */
 export async function until<A>(
   look: () => Promise<A> | A,
   fits: (value: A) => boolean,
-  withinMs = 20_000,
+  withinMs = patienceMs,
 ): Promise<A> {
   const end = performance.now() + withinMs;
   for (;;) {
-    const value = await look();
-    if (fits(value)) return value;
-    if (performance.now() > end) throw new Error(`still so after ${withinMs} ms: ${JSON.stringify(value)}`);
+    const found = await attempt(look);
+    if ("value" in found && fits(found.value)) return found.value;
+    if (performance.now() > end) {
+      if ("value" in found) throw new Error(`still so after ${withinMs} ms: ${JSON.stringify(found.value)}`);
+      throw new Error(`still no answer after ${withinMs} ms`, { cause: found.cause });
+    }
     await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function attempt<A>(
+  look: () => Promise<A> | A,
+): Promise<{ readonly value: A } | { readonly cause: unknown }> {
+  try {
+    return { value: await look() };
+  } catch (cause) {
+    return { cause };
   }
 }
 

@@ -3,12 +3,12 @@ import type { ChildProcess } from "node:child_process";
 import { execFile, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { access, constants, mkdir, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { S3Client } from "@aws-sdk/client-s3";
+import { freePorts } from "../../src/demo/ports.ts";
 import { canary } from "./canaries.ts";
 
 /** What every one of them lets in. */
@@ -19,7 +19,7 @@ export const versitygwCredentials = {
 };
 
 const version = "v1.8.0";
-const startMs = 20_000;
+const startMs = 60_000;
 const stopMs = 5_000;
 const installMs = 600_000;
 const logBytesMax = 65_536;
@@ -75,7 +75,7 @@ export async function startVersitygw(options: VersitygwOptions = {}): Promise<Ve
 
 async function startOnce(binary: string, directory: string, options: VersitygwOptions): Promise<Versitygw> {
   const { region, ...credentials } = versitygwCredentials;
-  const port = options.port ?? (await freePort());
+  const port = options.port ?? (await freePorts(1));
   const endpoint = `http://127.0.0.1:${port}`;
   const metadata = await mkdtemp(join(tmpdir(), "orrery-s3-meta-"));
   const webhook = options.webhookUrl === undefined ? [] : ["--event-webhook-url", options.webhookUrl];
@@ -131,18 +131,6 @@ async function healthy(url: string, ended: Promise<void>): Promise<boolean> {
     if (answer?.ok === true) return true;
   }
   return false;
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** ORRERY_VERSITYGW, PATH, the cache, or `go install` into the cache (checked by Go's checksum database). */

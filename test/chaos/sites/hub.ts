@@ -12,7 +12,7 @@ import type { Deployment } from "../../support/deployment.ts";
 import { until } from "../../support/testSite.ts";
 
 const stream = kvStream(sitesBucket);
-const firstMs = 20_000;
+const firstMs = 60_000;
 
 export class Hub {
   readonly #deployment: Deployment;
