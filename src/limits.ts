@@ -7,6 +7,9 @@
 export const transactionMessagesMax = 1_000;
 /** Most items one claim may hold. */
 export const claimItemsMax = 330;
+/** Of a claim's items together, in its slot, and of each besides its names. */
+export const claimBytesMax = 786_432;
+export const claimedItemBytes = 120;
 /** Most ledger messages one item adds to a settle or a reclaim: its record, its old index, its new index or exposure. */
 export const recordsPerItemMax = 3;
 
@@ -342,6 +345,10 @@ assert(
   "claimItemsMax × recordsPerItemMax + 1 <= transactionMessagesMax (settle and reclaim are one transaction each)",
 );
 assert(seenMarksPerKeyMax * 8 <= messageBytesMax / 2, "seenMarksPerKeyMax × 8 <= messageBytesMax / 2");
+assert(
+  claimBytesMax <= messageBytesMax - 65_536,
+  "claimBytesMax <= messageBytesMax - 64 KiB (a slot is one message)",
+);
 assert(subjectBytesMax < sentSubjectBytesMax, "subjectBytesMax < sentSubjectBytesMax");
 assert(laterItemsMax <= claimItemsMax, "laterItemsMax <= claimItemsMax");
 assert(commitRecordsMax <= transactionMessagesMax, "commitRecordsMax <= transactionMessagesMax");

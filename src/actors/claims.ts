@@ -11,10 +11,11 @@ import * as Cause from "effect/Cause";
 import * as Effect from "effect/Effect";
 import * as Exit from "effect/Exit";
 import * as Schema from "effect/Schema";
-import { claimItemsMax, progressEveryMs } from "../limits.ts";
+import { progressEveryMs } from "../limits.ts";
 import type { ClaimSource, ClaimedWork, Item, Taken, TakesFrom } from "./claimSource.ts";
 import type { NodeContextService } from "./NodeContext.ts";
 import type { NotNow } from "./NotNow.ts";
+import { inClaims } from "./inClaims.ts";
 import { settlementOf } from "./settlement.ts";
 import { Queues } from "./queues.ts";
 import { insistOnRead, reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
@@ -301,10 +302,7 @@ async function judgeTaken<Body>(
     if (crashes >= aloneFromCrashes || source.alone === true) alone.push([item]);
     else together.push(item);
   }
-  const claims: Array<ReadonlyArray<Item<Body>>> = [];
-  for (let at = 0; at < together.length; at += claimItemsMax)
-    claims.push(together.slice(at, at + claimItemsMax));
-  return { dropped, claims: [...claims, ...alone] };
+  return { dropped, claims: [...inClaims(together), ...alone] };
 }
 
 async function readAndJudge<Body>(

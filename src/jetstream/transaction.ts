@@ -6,7 +6,7 @@
  */
 import type { Msg } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
-import { commitBatchFrom, sentSubjectBytesMax, transactionMessagesMax } from "../limits.ts";
+import { commitBatchFrom, messageBytesMax, sentSubjectBytesMax, transactionMessagesMax } from "../limits.ts";
 import { JetStreamRejected } from "../protocol/errors.ts";
 import type { JetStreamError } from "../protocol/errors.ts";
 import { kvSubject, ledgerBucket } from "../protocol/keys.ts";
@@ -41,19 +41,30 @@ export const ledgerEnd = (key: string): Write => ({
   marker: true,
 });
 
+/** For a message's headers beside its payload. */
+const headerRoom = 1_024;
+const tooLarge = 10054;
+
 /**
- * What the server would take for a broken protocol, and end the connection for: with it everything that the node has under way. What is
- * refused here is refused again however often it is sent.
+ * What is refused here is refused again however often it is sent: it must not pass for a server that does not answer. For a subject without
+ * end the server would even end the connection, and with it everything that the node has under way.
  */
-function unsendable(operation: string, writes: ReadonlyArray<Write>): JetStreamRejected | null {
-  const long = writes.find(({ subject }) => subject.length > sentSubjectBytesMax);
-  if (long === undefined) return null;
-  const name = `${long.subject.slice(0, 60)}…`;
-  return new JetStreamRejected({
-    operation,
-    code: 0,
-    detail: `a subject of ${long.subject.length} characters, at most ${sentSubjectBytesMax}: ${name}`,
-  });
+function unsendable(
+  { connection }: NatsService,
+  operation: string,
+  writes: ReadonlyArray<Write>,
+): JetStreamRejected | null {
+  const bytesMax = (connection.info?.max_payload ?? messageBytesMax) - headerRoom;
+  const fault = writes.find(
+    ({ subject, data }) => subject.length > sentSubjectBytesMax || data.length > bytesMax,
+  );
+  if (fault === undefined) return null;
+  const { subject, data } = fault;
+  const what =
+    data.length > bytesMax
+      ? `a message of ${data.length} bytes, at most ${bytesMax}`
+      : `a subject of ${subject.length} characters, at most ${sentSubjectBytesMax}`;
+  return new JetStreamRejected({ operation, code: tooLarge, detail: `${what}: ${subject.slice(0, 200)}` });
 }
 
 let batches = 0;
@@ -88,7 +99,7 @@ export async function commitUnsafe(
       detail: `${count} writes, at most ${transactionMessagesMax}`,
     });
   }
-  const refused = unsendable(operation, writes);
+  const refused = unsendable(nats, operation, writes);
   if (refused !== null) return refused;
   const nc = nats.connection;
   let answer: Msg;
@@ -151,7 +162,7 @@ export async function publishUnsafe(
   write: Write,
   deadlineMs: number,
 ): Promise<{ readonly seq: number; readonly duplicate: boolean } | JetStreamError> {
-  const refused = unsendable(operation, [write]);
+  const refused = unsendable(nats, operation, [write]);
   if (refused !== null) return refused;
   try {
     const answer = await nats.ask(write.subject, write.data, deadlineMs, wireHeaders(lines(write)));
