@@ -30,9 +30,12 @@ export interface FollowOptions {
   readonly keys: ReadonlyArray<string>;
   /** Tell how long values live; default: no, because reading headers costs more than all else about a message. */
   readonly lifetimes?: boolean;
-  /** Runs synchronously for each change, in order; it must be quick. A throw is a defect of the follower. */
+  /** Runs synchronously for each change, in order; it must be quick. What it throws leaves that change out, and is told as trouble. */
   readonly each: (change: Change) => void;
-  /** Told what stands in the way when nothing could be followed for {@link followTroubleMs}, and each minute that it lasts. */
+  /**
+   * Told what stands in the way when nothing could be followed for {@link followTroubleMs}, and each minute that it lasts; and of each
+   * change that could not be taken in.
+   */
   readonly trouble?: (detail: string) => void;
 }
 
@@ -96,6 +99,18 @@ function lifetimeOf(message: JsMsg): number | null {
   return seconds === undefined ? null : Number(seconds) * 1_000;
 }
 
+const changeOf = (message: JsMsg, key: string, { lifetimes }: FollowOptions): Change => ({
+  key,
+  revision: message.seq,
+  data: message.data,
+  at: Number(message.timestampNanos / 1_000_000n),
+  // A marker has no body: headers are not read for more.
+  ended:
+    message.data.length === 0 &&
+    (headerOf(message, "KV-Operation") !== "" || headerOf(message, "Nats-Marker-Reason") !== ""),
+  ...(lifetimes === true ? { lifetimeMs: lifetimeOf(message) } : {}),
+});
+
 const round = (
   nats: NatsService,
   options: FollowOptions,
@@ -135,17 +150,13 @@ const round = (
     const pump = async (messages: ConsumerMessages): Promise<void> => {
       for await (const message of messages) {
         state.last = message.seq;
-        options.each({
-          key: message.subject.slice(prefix.length),
-          revision: message.seq,
-          data: message.data,
-          at: Number(message.timestampNanos / 1_000_000n),
-          // A marker has no body: headers are not read for more.
-          ended:
-            message.data.length === 0 &&
-            (headerOf(message, "KV-Operation") !== "" || headerOf(message, "Nats-Marker-Reason") !== ""),
-          ...(options.lifetimes === true ? { lifetimeMs: lifetimeOf(message) } : {}),
-        });
+        const key = message.subject.slice(prefix.length);
+        try {
+          options.each(changeOf(message, key, options));
+        } catch (cause) {
+          // One bad value must not hold up all that is behind it; unsaid, nobody would look for it.
+          options.trouble?.(`${key} is left out: ${String(cause)}`);
+        }
         if (!state.caught && message.info.pending === 0) await Effect.runPromise(done);
       }
     };

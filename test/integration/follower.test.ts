@@ -78,3 +78,27 @@ it("values whose headers no client can read are values like others, and followed
     await server.stop();
   }
 });
+
+it("a change that its follower cannot take in is told of, and those behind it are not held up", async () => {
+  const server = await startNats();
+  try {
+    const [said, keys]: [Array<string>, Array<string>] = [[], []];
+    for (const key of ["a", "bad", "c"]) server.nats.connection.publish(`$KV.ledger.${key}`, key);
+    const fiber = Effect.runFork(
+      follow(server.nats, {
+        bucket: "ledger",
+        keys: [">"],
+        each: ({ key }) => {
+          if (key === "bad") throw new Error("what is this");
+          keys.push(key);
+        },
+        trouble: (detail) => void said.push(detail),
+      }),
+    );
+    await expect.poll(() => keys).toEqual(["a", "c"]);
+    expect(said).toEqual(["bad is left out: Error: what is this"]);
+    await Effect.runPromise(Fiber.interrupt(fiber));
+  } finally {
+    await server.stop();
+  }
+});
