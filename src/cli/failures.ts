@@ -1,7 +1,7 @@
 /** How a command ends, as its exit code says it. docs/cli.md is the promise to scripts. */
 import * as Schema from "effect/Schema";
 import type { JetStreamError } from "../protocol/errors.ts";
-import { refusalIn } from "../protocol/errors.ts";
+import { JetStreamRejected, refusalIn } from "../protocol/errors.ts";
 
 export const exitCode = {
   ok: 0,
@@ -23,6 +23,8 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
   message: Schema.String,
   /** The credentials do not allow it. */
   refused: Schema.optionalKey(Schema.Boolean),
+  /** A stream that the site has is not there: which, and whether any is, has not been looked for yet. */
+  lacksStream: Schema.optionalKey(Schema.Boolean),
 }) {}
 
 export const failed = (message: string): CommandFailed =>
@@ -47,9 +49,12 @@ export function ofJetStream(error: JetStreamError): CommandFailed {
   if (error._tag === "TransactionBusy" && error.code === clusterNotAvailable)
     return unreachable(error.message);
   if (error._tag === "JetStreamRejected" && error.code === streamNotFound) {
-    return failed(
-      "this NATS server holds no Orrery site yet: start a node (orrery start SITE), or orrery topology apply SITE",
-    );
+    return new CommandFailed({
+      exit: exitCode.failure,
+      lacksStream: true,
+      message:
+        "this NATS server holds no Orrery site yet: start a node (orrery start SITE), or orrery topology apply SITE",
+    });
   }
   return failed(error.message);
 }
@@ -66,10 +71,20 @@ const isJetStreamError = (cause: unknown): cause is JetStreamError =>
     "TransactionBusy",
   ].some((tag) => tag === cause._tag);
 
+/** Of an error as the NATS client throws it; null for another. */
+function apiCodeOf(cause: unknown): number | null {
+  const { apiError } = (cause ?? {}) as { readonly apiError?: unknown };
+  if (typeof apiError !== "function") return null;
+  const { err_code: code } = (cause as { apiError: () => { err_code?: number } }).apiError();
+  return code ?? null;
+}
+
 /** For what plain promises reject with. */
 export function ofCause(cause: unknown): CommandFailed {
   if (cause instanceof CommandFailed) return cause;
   if (isJetStreamError(cause)) return ofJetStream(cause);
+  if (apiCodeOf(cause) === streamNotFound)
+    return ofJetStream(new JetStreamRejected({ operation: "read", code: streamNotFound, detail: "" }));
   const message = cause instanceof Error ? cause.message : String(cause);
   const refusal = refusalIn(message);
   return refusal === null ? failed(message) : refused(`refused, these credentials may not ${refusal}.`);

@@ -223,8 +223,17 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
     const actor = isItem ? place.mailbox.slice(itemMailbox("").length) : null;
     const record = (found.held?.record ?? null) as FileFacts["record"];
     const identity = record?.body.identity ?? null;
-    const arrivals =
-      actor === null ? yield* arrivalsOf(nats, lane, place) : yield* itemArrivals(nats, actor, place);
+    const reading = actor === null ? arrivalsOf(nats, lane, place) : itemArrivals(nats, actor, place);
+    // Of what has a record the ledger can tell all but that. Of what has none nothing can be told.
+    const kept =
+      record === null
+        ? yield* reading
+        : yield* Effect.catchIf(
+            reading,
+            ({ lacksStream }) => lacksStream === true,
+            () => Effect.succeed(null),
+          );
+    const arrivals = kept ?? [];
     const live = yield* liveNodes(nats).pipe(Effect.mapError(ofJetStream));
     const claims = yield* claimsOn(nats, place.mailbox, key, new Set(live.keys()));
     const asked = arrivals.at(-1)?.arrival ?? null;
@@ -246,6 +255,7 @@ export const gatherFile = (link: SiteLink, found: Found): Ask<FileFacts> =>
       attemptsMax: lane?.attemptsMax ?? null,
       record,
       arrivals,
+      ...(kept === null ? { arrivalsLost: actor === null ? arrivalsStream : itemsStream } : {}),
       claims,
       due: yield* dueOf(nats, place),
       queue: queue === null ? null : { ...queue, isReplays },

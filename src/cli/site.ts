@@ -10,7 +10,7 @@ import type { Site } from "../config/Site.ts";
 import { maskUserInfo } from "../config/show.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { checkRestored } from "../jetstream/restoring.ts";
-import { connectSite, siteSettings } from "../node/link.ts";
+import { connectSite, siteSettings, siteTopology } from "../node/link.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, misused, ofJetStream, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
@@ -144,6 +144,8 @@ export const openSite = (
       servers: address.servers.map((server) => ({ name: maskUserInfo(server), url: server })),
       settings: siteSettings(site, name),
       namedBy: site.nats.mode === "external" && hasCredentials(io) ? credentialsVariable : choice.file,
+      streams: siteTopology(site, []).streams.map((stream) => stream.name),
+      supernode: site.supernode ? site.name : null,
     };
     io.run.way = way;
     const nats = yield* connectSite(site, address.servers, name, { firstMs: connectFirstMs }).pipe(

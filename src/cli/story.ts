@@ -45,6 +45,8 @@ export interface FileFacts {
   readonly record: LedgerRecord<FileContent> | null;
   /** In order of sequence. */
   readonly arrivals: ReadonlyArray<ArrivalFact>;
+  /** The stream that held them, where somebody deleted it. */
+  readonly arrivalsLost?: string;
   readonly claims: ReadonlyArray<ClaimFact>;
   readonly due: { readonly notBefore: number; readonly putBack: number | null } | null;
   readonly queue: QueueFact | null;

@@ -2,9 +2,11 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import * as Effect from "effect/Effect";
+import { missingStreams, missingWords } from "../jetstream/missing.ts";
 import type { ConnectSettings } from "../jetstream/Nats.ts";
+import { connectNats } from "../jetstream/Nats.ts";
 import type { ServerAt } from "./eachServer.ts";
-import { awayWords } from "./eachServer.ts";
+import { awayWords, connectFirstMs } from "./eachServer.ts";
 import { CommandFailed, exitCode, unreachable } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 
@@ -13,6 +15,10 @@ export interface Way {
   readonly settings: Omit<ConnectSettings, "servers">;
   /** Who named the file of credentials: `ORRERY_CREDENTIALS`, say. */
   readonly namedBy: string;
+  /** Streams that the site needs; where it is known. */
+  readonly streams?: ReadonlyArray<string>;
+  /** The name of a supernode; null for a site. */
+  readonly supernode?: string | null;
 }
 
 /** From where the command was given, where the file is below it. */
@@ -52,6 +58,22 @@ function cure(io: IoService, way: Way): string {
   return `${ours}; to look: ${look}${change === null ? "" : `; ${changes}: ${change}`}`;
 }
 
+/** Which of its streams are not there; the failure itself where all are gone, or none, or nobody can tell. */
+const missingNow = (way: Way, error: CommandFailed): Effect.Effect<CommandFailed> => {
+  const { streams = [], supernode = null } = way;
+  const servers = way.servers.map(({ url }) => url);
+  return connectNats({ ...way.settings, servers }, { firstMs: connectFirstMs }).pipe(
+    Effect.flatMap((nats) => missingStreams(nats, streams)),
+    Effect.map((missing) =>
+      missing.length === 0 || missing.length === streams.length
+        ? error
+        : new CommandFailed({ exit: error.exit, message: missingWords(missing, supernode) }),
+    ),
+    Effect.scoped,
+    Effect.orElseSucceed(() => error),
+  );
+};
+
 /** The failure in the light of the way: it costs a look at each server, so only a command that failed does it. */
 export function explained(io: IoService, error: CommandFailed): Effect.Effect<CommandFailed> {
   const { way } = io.run;
@@ -60,6 +82,7 @@ export function explained(io: IoService, error: CommandFailed): Effect.Effect<Co
     return Effect.succeed(
       new CommandFailed({ exit: error.exit, refused: true, message: `${error.message} ${cure(io, way)}` }),
     );
+  if (error.lacksStream === true) return missingNow(way, error);
   if (error.exit !== exitCode.unreachable || way.servers.length < 2) return Effect.succeed(error);
   return Effect.map(awayWords(way.servers, way.settings), (away) =>
     away === null ? error : unreachable(away.hasMost ? `${error.message}; ${away.words}` : away.words),

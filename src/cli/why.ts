@@ -1,6 +1,7 @@
 /** `orrery why`: the whole history of a file, a run, an item or a job's partition, and what happens next. */
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
+import { missingWords } from "../jetstream/missing.ts";
 import { mailboxKind } from "../protocol/keys.ts";
 import { atSitesStory, findAtSites, refusedWithOthers, withOthers } from "./atSites.ts";
 import type { CommandFailed } from "./failures.ts";
@@ -131,6 +132,12 @@ const storyOf = Effect.fnUntraced(function* (
   const { held } = found;
   if (held === null && told !== null && told.places.length > 0) return elsewhereStory(told);
   if (mailboxKind(found.place.mailbox) === "run" && held !== null) return yield* runStory(link, found, held);
-  const story = fileStory(yield* gatherFile(link, found));
+  const facts = yield* gatherFile(link, found);
+  const { arrivalsLost } = facts;
+  const whole = fileStory(facts);
+  const story =
+    arrivalsLost === undefined
+      ? whole
+      : { ...whole, facts: [...whole.facts, ["arrivals", missingWords([arrivalsLost], null)] as const] };
   return told === null ? story : { ...story, facts: [...story.facts, ...placeFields(told)] };
 });

@@ -51,6 +51,16 @@ const words = "stream ARRIVALS is missing: orrery topology apply";
 it("is said by the webhook, /readyz, the log and status, until topology apply has made it anew", async () => {
   expect((await ready()).status).toBe(200);
   expect(await orrery("status")).toMatchObject({ exit: 0, stderr: "" });
+  expect((await ask(site, { body: notification("kept") })).status).toBe(200);
+  await until(
+    () => orrery("file", "get", "raw/kept"),
+    ({ stdout }) => stdout.includes("known"),
+  );
+  await nats.nats.jsm.streams.purge("ARRIVALS");
+  const purged = await orrery("why", "raw/kept");
+  expect([purged.exit, purged.stdout]).toEqual([0, expect.stringContaining("known on node one")]);
+  const nothing = await orrery("why", "raw/other");
+  expect([nothing.exit, nothing.stdout]).toEqual([3, expect.stringContaining("no arrival of it is kept")]);
   await nats.nats.jsm.streams.delete("ARRIVALS");
 
   const refused = await ask(site, { body: notification("a") });
@@ -66,6 +76,16 @@ it("is said by the webhook, /readyz, the log and status, until topology apply ha
   const json = await orrery("status", "--json");
   expect([json.exit, JSON.parse(json.stdout)]).toMatchObject([3, { missing: ["ARRIVALS"] }]);
 
+  // What the ledger knows can be told without it, and what it does not know cannot be said to be unknown.
+  const told = await orrery("why", "raw/kept");
+  expect([told.exit, told.stdout]).toEqual([
+    0,
+    expect.stringMatching(new RegExp(`arrivals +${words}\n[^]*Now   It is known`)),
+  ]);
+  for (const argv of [["why", "raw/20251121"], ["stats"], ["stats", "all", "--json"]]) {
+    const { exit, stdout, stderr } = await orrery(...argv);
+    expect([argv, exit, stdout, stderr]).toEqual([argv, 1, "", `orrery: ${words}\n`]);
+  }
   const applied = await orrery("topology", "apply");
   expect([applied.exit, applied.stdout]).toEqual([
     0,
