@@ -54,7 +54,8 @@ export function boundedLog(source: Readable, file: string, bytesMax: number): Bo
   return { end: finish(), lastLine: () => lastLineOf(tail), cut: () => source.destroy() };
 }
 
-function lastLineOf(tail: Buffer): string {
+/** The last that is not blank, clipped. */
+export function lastLineOf(tail: Buffer): string {
   const lines = tail.toString("utf8").split("\n");
   const last = lines.findLast((line) => line.trim() !== "")?.trim() ?? "";
   return last.length <= lastLineMax ? last : `${last.slice(0, lastLineMax - 1)}…`;

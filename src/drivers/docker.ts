@@ -8,10 +8,13 @@
  */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import * as Effect from "effect/Effect";
+import * as Schedule from "effect/Schedule";
 import { dockerAnswerMs, runInterruptGraceMs, runTermGraceMs } from "../limits.ts";
+import { lastLineOf } from "./boundedLog.ts";
 import { makeProcessDriver } from "./process.ts";
-import type { RunDriver, RunTask } from "./RunDriver.ts";
+import type { RunDriver, RunEnd, RunTask } from "./RunDriver.ts";
 import { DriverFailed } from "./RunDriver.ts";
 
 export interface DockerOptions {
@@ -33,7 +36,7 @@ const ownerLabel = "orrery.owner";
 // client is waited for again when the wait was only interrupted.
 const wrapper = `
 docker=$1; name=$2; stop=$3; shift 3
-trap '"$docker" stop -t "$stop" "$name" >/dev/null 2>&1; "$docker" rm --force "$name" >/dev/null 2>&1' TERM INT HUP
+trap '"$docker" stop -t "$stop" "$name" >/dev/null 2>&1; "$docker" rm --force --volumes "$name" >/dev/null 2>&1' TERM INT HUP
 "$docker" run --name "$name" "$@" &
 client=$!
 while :; do
@@ -72,8 +75,9 @@ export const makeDockerDriver = (options: Partial<DockerOptions> = {}): RunDrive
         );
         // The client's own failure, or the engine's: which of both, a second question tells.
         if (end.exit === 125) yield* engineAnswers(program);
+        const lastLine = isRefusal(end) ? yield* wordsBefore(task.logFile) : end.lastLine;
         // What was measured is the client.
-        return { ...end, peakRssBytes: null, cpuMs: null };
+        return { ...end, lastLine, peakRssBytes: null, cpuMs: null };
       }),
     sweep: (owner) =>
       Effect.gen(function* () {
@@ -108,9 +112,8 @@ function inContainer(options: DockerOptions, task: RunTask, image: string): RunT
     "none",
     ...(memoryBytesMax === null ? [] : ["--memory", String(memoryBytesMax)]),
     ...(cpusMax === null ? [] : ["--cpus", String(cpusMax)]),
-    "--volume",
-    `${task.scratch}:${task.scratch}`,
-    ...task.reads.flatMap((folder) => ["--volume", `${folder}:${folder}:ro`]),
+    ...mount(task.scratch),
+    ...task.reads.flatMap((folder) => mount(folder, "readonly")),
     "--workdir",
     task.cwd,
     ...env,
@@ -136,6 +139,15 @@ function inContainer(options: DockerOptions, task: RunTask, image: string): RunT
   };
 }
 
+/**
+ * Not `--volume`: its fields are parted by colons, which names of objects hold, and of a folder that is not there it makes an empty one,
+ * as root, on the engine's machine. A mount's fields are a line of CSV.
+ */
+function mount(folder: string, ...more: ReadonlyArray<string>): ReadonlyArray<string> {
+  const fields = ["type=bind", `source=${folder}`, `target=${folder}`, ...more];
+  return ["--mount", fields.map((field) => `"${field.replaceAll('"', '""')}"`).join(",")];
+}
+
 function clientEnv(): Readonly<Record<string, string>> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
@@ -144,31 +156,82 @@ function clientEnv(): Readonly<Record<string, string>> {
   return env;
 }
 
+/** What the client adds when an engine refuses: the engine's words stand before it. */
+const clientHint = /^(?:See|Run) '.+ --help'/;
+const isRefusal = ({ exit, lastLine }: RunEnd): boolean =>
+  exit !== null && exit >= 125 && exit <= 127 && clientHint.test(lastLine);
+
+/** The last words of a log, leaving out the client's hint. */
+const wordsBefore = (logFile: string): Effect.Effect<string> =>
+  Effect.promise(async () => {
+    // The words are for people: without its log a run has ended all the same.
+    const log = await readFile(logFile, "utf8").catch(() => "");
+    const said = log.split("\n").filter((line) => line.trim() !== "" && !clientHint.test(line.trim()));
+    return lastLineOf(Buffer.from(said.join("\n")));
+  });
+
 const engineAnswers = (program: string): Effect.Effect<void, DriverFailed> =>
   Effect.asVoid(ask(program, ["version", "--format", "{{.Server.Version}}"]));
 
-/** Ends them, in whatever state they are, and without complaint those that are not there. */
-const remove = (program: string, names: ReadonlyArray<string>): Effect.Effect<void, DriverFailed> =>
-  names.length === 0 ? Effect.void : Effect.asVoid(ask(program, ["rm", "--force", ...names]));
+/**
+ * Ends them, in whatever state they are, and without complaint those that are not there. When it has ended their names are free: one
+ * that somebody else removes just now, a dying node's client or the engine after `--rm`, is waited for.
+ */
+const remove = (program: string, names: ReadonlyArray<string>): Effect.Effect<void, DriverFailed> => {
+  if (names.length === 0) return Effect.void;
+  return Effect.tryPromise({
+    try: async () => {
+      const { code, complaints } = await tell(program, ["rm", "--force", "--volumes", ...names]);
+      const left = complaints.filter((line) => !/no such container/i.test(line));
+      // Older clients end with 1 when one of the names is not there.
+      if (left.length > 0 || (code !== 0 && complaints.length === 0)) {
+        throw new Error(left.at(-1) ?? `${program} ended with ${String(code)}`);
+      }
+    },
+    catch: failedTo(`remove the containers of earlier tries: ${program}`),
+  }).pipe(
+    Effect.retry({
+      while: ({ detail }) => /removal of container .* is already in progress/i.test(detail),
+      times: Math.floor(dockerAnswerMs / removalLookMs),
+      schedule: Schedule.spaced(removalLookMs),
+    }),
+  );
+};
+const removalLookMs = 200;
 
 /** What the client says on stdout; fails with its last words where it does not succeed. */
 const ask = (program: string, args: ReadonlyArray<string>): Effect.Effect<string, DriverFailed> =>
   Effect.tryPromise({
     try: async () => {
-      let said = "";
-      let complained = "";
-      const child = execFile(program, [...args], { timeout: dockerAnswerMs, killSignal: "SIGKILL" });
-      child.stdout?.on("data", (text: string) => (said += text));
-      child.stderr?.on("data", (text: string) => (complained += text));
-      const [code] = (await once(child, "close")) as [number | null];
+      const { code, said, complaints } = await tell(program, args);
       if (code === 0) return said;
-      throw new Error(complained.trim().split("\n").at(-1) || `${program} ended with ${String(code)}`);
+      throw new Error(complaints.at(-1) ?? `${program} ended with ${String(code)}`);
     },
-    catch: (cause) => {
-      const words = cause instanceof Error ? cause.message : String(cause);
-      return new DriverFailed({
-        driver: "docker",
-        detail: `no container engine answers ${program}: ${words}`,
-      });
-    },
+    catch: failedTo(`no container engine answers ${program}`),
   });
+
+interface Answer {
+  readonly code: number | null;
+  readonly said: string;
+  /** The lines of stderr. */
+  readonly complaints: ReadonlyArray<string>;
+}
+
+/** Rejects where there is no such program. */
+async function tell(program: string, args: ReadonlyArray<string>): Promise<Answer> {
+  let said = "";
+  let complained = "";
+  const child = execFile(program, [...args], { timeout: dockerAnswerMs, killSignal: "SIGKILL" });
+  child.stdout?.on("data", (text: string) => (said += text));
+  child.stderr?.on("data", (text: string) => (complained += text));
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, said, complaints: complained.split("\n").filter((line) => line.trim() !== "") };
+}
+
+const failedTo =
+  (what: string) =>
+  (cause: unknown): DriverFailed =>
+    new DriverFailed({
+      driver: "docker",
+      detail: `${what}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    });

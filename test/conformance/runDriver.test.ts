@@ -1,4 +1,5 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import * as Effect from "effect/Effect";
@@ -7,7 +8,6 @@ import { afterAll, describe, expect, it } from "vitest";
 import { makeDockerDriver } from "../../src/drivers/docker.ts";
 import { makeProcessDriver } from "../../src/drivers/process.ts";
 import type { RunTask } from "../../src/drivers/RunDriver.ts";
-import { engineMissing } from "../support/containerEngine.ts";
 import { runDriverConformance } from "./runDriver.ts";
 
 const grace = { termMs: 2_000, interruptMs: 500 };
@@ -35,19 +35,9 @@ runDriverConformance("docker, a program that behaves like it", () => ({
   measures: false,
 }));
 
-const missing = await engineMissing();
-if (missing === null) {
-  runDriverConformance("docker, a real engine", () => ({
-    make: () => makeDockerDriver(grace),
-    code: { module: "src/drivers/docker.ts", expression: `makeDockerDriver(${JSON.stringify(grace)})` },
-    image: "busybox:1.37",
-    measures: false,
-  }));
-} else
-  describe.skip(`run driver docker, a real engine: ${missing.split("\n")[0]}`, () =>
-    it("runs", () => undefined));
-
 describe("the docker driver", () => {
+  const inputs = path.join(folder, 'in, "quoted"');
+  mkdirSync(inputs);
   const task = (more: Partial<RunTask> = {}): RunTask => ({
     id: "one=2Ftry/0",
     leftovers: ["gone"],
@@ -56,7 +46,7 @@ describe("the docker driver", () => {
     image: "busybox",
     cwd: folder,
     env: { SECRET: "whisper" },
-    reads: ["/data/in"],
+    reads: [inputs],
     scratch: folder,
     logFile: path.join(folder, "log"),
     logBytesMax: 1_000,
@@ -96,7 +86,30 @@ describe("the docker driver", () => {
 
   it("says in the log what the engine said of an image that is not there", async () => {
     const end = await Effect.runPromise(makeDockerDriver(withFake).run(task({ image: "no-such-image" })));
-    expect(end).toMatchObject({ exit: 125, lastLine: "Unable to find image 'no-such-image:latest' locally" });
+    expect(end.exit).toBe(125);
+    expect(end.lastLine).toMatch(/^docker: Error response from daemon: pull access denied for no-such-image/);
+  });
+
+  it("waits for a container that somebody else removes just now", async () => {
+    const of = task({ leftovers: ["before"] });
+    const left = path.join(folder, "container-orrery-before.json");
+    const sleeper = spawn("sleep", ["60"], { detached: true, stdio: "ignore" });
+    writeFileSync(
+      left,
+      JSON.stringify({ name: "orrery-before", pid: sleeper.pid, label: "orrery.owner=me" }),
+    );
+    writeFileSync(path.join(folder, "being-removed"), "");
+    expect(await Effect.runPromise(makeDockerDriver(withFake).run(of))).toMatchObject({ exit: 0 });
+    expect(existsSync(left)).toBe(false);
+    expect(existsSync(path.join(folder, "being-removed"))).toBe(false);
+  });
+
+  it("makes no folder for inputs that are not there", async () => {
+    const none = path.join(folder, "no-inputs");
+    const end = await Effect.runPromise(makeDockerDriver(withFake).run(task({ reads: [none] })));
+    expect(end.exit).toBe(125);
+    expect(end.lastLine).toMatch(/bind source path does not exist: .*no-inputs/);
+    expect(existsSync(none)).toBe(false);
   });
 
   it("gives the container a name, an owner and limits, and no value of its environment as an argument", async () => {
@@ -110,7 +123,8 @@ describe("the docker driver", () => {
     expect(after("--memory")).toBe("1000000");
     expect(after("--cpus")).toBe("2");
     expect(run).toContain("--rm");
-    expect(run).toContain("/data/in:/data/in:ro");
+    const quoted = inputs.replaceAll('"', '""');
+    expect(run).toContain(`"type=bind","source=${quoted}","target=${quoted}","readonly"`);
     expect(run.join(" ")).not.toContain("whisper");
     expect(asked().some(([verb, ...names]) => verb === "rm" && names.includes("orrery-gone"))).toBe(true);
     expect(existsSync(path.join(folder, "container-orrery-one-2Ftry-0.json"))).toBe(false);

@@ -17,6 +17,7 @@ import { join } from "node:path";
 
 const [state = "", verb = "", ...args] = process.argv.slice(2);
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const complain = (text: string): void => void process.stderr.write(`${text}\n`);
 const fail = (code: number, text: string): never => {
   process.stderr.write(`${text}\n`);
   process.exit(code);
@@ -80,11 +81,26 @@ const withValue = new Set([
   "--log-driver",
   "--memory",
   "--cpus",
-  "--volume",
+  "--mount",
   "--workdir",
   "--env",
 ]);
 const without = new Set(["--rm", "--init"]);
+
+/** As a real client says that its engine would not: its last words are of no use. */
+const refuse = (code: number, words: string): never =>
+  fail(code, `docker: Error response from daemon: ${words}\n\nRun 'docker run --help' for more information`);
+
+/** A line of CSV. What it names must be there: an engine makes no folder for a mount. */
+function mounted(value: string): void {
+  const fields = [...value.matchAll(/"((?:[^"]|"")*)"|([^,]+)/g)];
+  const [source = ""] = fields
+    .map(([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare ?? "")
+    .flatMap((field) => (field.startsWith("source=") ? [field.slice("source=".length)] : []));
+  if (!existsSync(source)) {
+    refuse(125, `invalid mount config for type "bind": bind source path does not exist: ${source}`);
+  }
+}
 
 async function run(): Promise<void> {
   const options = new Map<string, string>();
@@ -96,12 +112,16 @@ async function run(): Promise<void> {
     if (!withValue.has(name)) fail(125, `unknown flag: ${name}`);
     const value = args[++at] ?? "";
     if (name === "--env") names.push(value);
+    else if (name === "--mount") mounted(value);
     else options.set(name, value);
   }
   const [image, program = "", ...rest] = args.slice(at);
   const name = options.get("--name") ?? "";
-  if (read(fileOf(name)) !== null) fail(125, `Conflict. The container name "/${name}" is already in use`);
-  if (image === "no-such-image") fail(125, `Unable to find image '${image}:latest' locally`);
+  if (read(fileOf(name)) !== null) refuse(125, `Conflict. The container name "/${name}" is already in use`);
+  if (image === "no-such-image") {
+    complain(`Unable to find image '${image}:latest' locally`);
+    refuse(125, `pull access denied for ${image}, repository does not exist or may require 'docker login'`);
+  }
   const label = options.get("--label") ?? "";
   write({ name, pid: 0, label });
   const env: Record<string, string> = { PATH: "/usr/bin:/bin" };
@@ -119,7 +139,7 @@ async function run(): Promise<void> {
   const missing = new Promise<Error>((resolve) => child.once("error", resolve));
   const wrong = await Promise.race([missing, spawned]);
   if (wrong !== undefined) rmSync(fileOf(name), { force: true });
-  if (wrong !== undefined) fail(127, `exec: "${program}": executable file not found in $PATH`);
+  if (wrong !== undefined) refuse(127, `exec: "${program}": executable file not found in $PATH: unknown`);
   const { pid = 0 } = child;
   write({ name, pid, label });
   for (const each of ["SIGTERM", "SIGINT"] as const) process.on(each, () => child.kill(each));
@@ -130,12 +150,23 @@ async function run(): Promise<void> {
   process.exit(code ?? numbers[how ?? ""] ?? 1);
 }
 
+/** Ends with 1 also for a name that is not there, as clients did before version 23. */
 async function remove(): Promise<void> {
+  const beingRemoved = join(state, "being-removed");
   for (const name of args.filter((arg) => !arg.startsWith("-"))) {
     const found = await running(name);
-    if (found === null) continue;
-    signal(found.pid, "SIGKILL");
-    rmSync(fileOf(name), { force: true });
+    if (found === null) {
+      complain(`Error: No such container: ${name}`);
+      process.exitCode = 1;
+    } else if (existsSync(beingRemoved)) {
+      complain(`Error response from daemon: removal of container ${name} is already in progress`);
+      process.exitCode = 1;
+      // Somebody else does it: here by the next look.
+      rmSync(beingRemoved);
+    } else {
+      signal(found.pid, "SIGKILL");
+      rmSync(fileOf(name), { force: true });
+    }
   }
 }
 

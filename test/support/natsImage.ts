@@ -3,16 +3,15 @@
  * can be pulled; else one from scratch around the nats-server of this machine, gone after the run. What a run that was
  * killed left behind goes at the next one's start. (Not left to testcontainers' reaper: that is one more image to pull.)
  */
-import { execFile } from "node:child_process";
 import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 import type { ContainerRuntimeClient } from "testcontainers";
 import { GenericContainer, ImageName } from "testcontainers";
 import type { TestProject } from "vitest/node";
 import { findNatsServer, NATS_SERVER_PINNED } from "../../scripts/nats-server/find.mjs";
 import { containerEngine, within } from "./containerEngine.ts";
+import { librariesOf } from "./libraries.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -34,17 +33,6 @@ async function pulled(engine: ContainerRuntimeClient): Promise<string> {
   // A pull that fails while it is under way ends as if it had worked.
   if (!(await engine.image.exists(image))) throw new Error("pulling it gave no image");
   return image.string;
-}
-
-/** The libraries and the loader of a program, none of which is there in an image from scratch; [] for a static one. */
-async function librariesOf(program: string): Promise<ReadonlyArray<string>> {
-  try {
-    const { stdout } = await promisify(execFile)("ldd", [program], { timeout: 10_000 });
-    return [...stdout.matchAll(/(\/\S+) \(0x/g)].flatMap(([, file]) => (file === undefined ? [] : [file]));
-  } catch {
-    // `ldd` refuses a static program. Without an ldd we take it for one: if it is not, its container says so.
-    return [];
-  }
 }
 
 async function built(owner: string): Promise<{ readonly image: string; readonly words: string }> {
