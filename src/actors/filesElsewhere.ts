@@ -24,6 +24,10 @@ export interface FilesElsewhere {
   readonly learn: (learnt: Learnt, key: string) => void;
 }
 
+export const keptWords =
+  "a site has much less than before it was rebuilt: what it had then stays an input until it has grown";
+export const overWords = "a site was rebuilt: what only its former life had is no input any more";
+
 /** @returns what waits until all is read that is held here of other sites: with a link that is cut as well */
 export const followOthers = ({ node, facts, sites, purges, learn }: FilesElsewhere) =>
   Effect.gen(function* () {
@@ -47,16 +51,11 @@ export const tidyOthers = ({ node, facts, purges, learn }: FilesElsewhere): Effe
     const sources = facts.hasFormerLives ? yield* sourceStates(nats) : [];
     const { learnt, lives, kept } = facts.formerLives(nats.now(), sources);
     for (const { site, epoch, gone, has } of kept) {
-      const words =
-        "a site has much less than before it was rebuilt: what it had then stays an input until it has grown";
-      log("error", words, { of: site, epoch, gone, has });
+      log("error", keptWords, { of: site, epoch, gone, has });
     }
     for (const one of learnt) learn(one, "");
     for (const { site, epoch } of lives) {
-      log("info", "a site was rebuilt: what only its former life had is no input any more", {
-        of: site,
-        epoch,
-      });
+      log("info", overWords, { of: site, epoch });
       const purge = () => nats.jsm.streams.purge(filesOfStream, { filter: lifeSubjects(site, epoch) });
       yield* managed("purge a site's former life", purge);
     }

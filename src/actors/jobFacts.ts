@@ -4,13 +4,15 @@
  */
 import type { Decision, FileFact, JobRecord, JobRule, RunFact } from "../protocol/jobs.ts";
 import { decide, decodeJob, factOf, partitionKey, partitionOf, runFactOf, takes } from "../protocol/jobs.ts";
-import { compareEpochs, siteKeyOf } from "../protocol/filesOf.ts";
+import type { SourceState } from "../jetstream/sitesBucket.ts";
+import { siteKeyOf } from "../protocol/filesOf.ts";
 import { placeOfRecordKey } from "../protocol/keys.ts";
 import type { FileBody } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import type { Partition } from "../protocol/runs.ts";
 import { decodeRun } from "../protocol/runs.ts";
-import { lifeSubjects } from "../protocol/sites.ts";
+import type { Rebuilt } from "./otherLives.ts";
+import { OtherLives } from "./otherLives.ts";
 
 /** One key of the ledger as it stands. */
 export interface LedgerChange {
@@ -33,18 +35,34 @@ export interface Case {
   readonly runs: Map<string, RunFact>;
 }
 
+/** Where a file's facts stand, and of another site's file: under which life of it. */
+interface Stands {
+  readonly epoch: string | null;
+  readonly cases: ReadonlyArray<Case>;
+}
+
+/** A file, at this site or another. */
+interface At {
+  readonly lane: string;
+  readonly site: string | undefined;
+  /** Key of its record in that site's ledger. */
+  readonly record: string;
+  /** Under which its facts stand: the same in each life of a site. */
+  readonly key: string;
+  readonly epoch: string | null;
+}
+
 const nothing: ReadonlyArray<Case> = [];
 
 export class JobFacts {
   readonly #jobs: ReadonlyMap<string, JobRule>;
   /** Which jobs a lane's files may concern, by {@link laneKey}. */
   readonly #byLane = new Map<string, Array<JobRule>>();
-  /** Present lives of other sites, by name. */
-  readonly #epochs = new Map<string, string>();
+  readonly #lives = new OtherLives();
   /** By key of the job record. */
   readonly #cases = new Map<string, Case>();
-  /** Where a file's facts stand: a corrected header moves it to another partition. */
-  readonly #casesOf = new Map<string, ReadonlyArray<Case>>();
+  /** By {@link At.key}: a corrected header moves a file to another partition. */
+  readonly #casesOf = new Map<string, Stands>();
   /** Revision of the newest change seen. */
   #seen = 0;
 
@@ -81,32 +99,40 @@ export class JobFacts {
   }
 
   /**
-   * Takes in what is held of another site. Of a site that was rebuilt only what its present life has is an input.
-   * @returns as `apply`, and subjects of the life that is over by it
+   * Takes in what is held of another site, as `apply`. What a former life had stands until {@link endFormer}, and a file that the present
+   * one tells of takes its place: it is one file.
    */
-  applyOther(change: LedgerChange): {
-    readonly touched: ReadonlyArray<Case>;
-    readonly former: string | null;
-  } {
+  applyOther(change: LedgerChange & { readonly at: number }): ReadonlyArray<Case> {
     const found = siteKeyOf(change.key);
-    if (found === null) return { touched: nothing, former: null };
-    const { site, epoch, key } = found;
-    const present = this.#epochs.get(site) ?? epoch;
-    if (compareEpochs(epoch, present) < 0) return { touched: nothing, former: null };
-    this.#epochs.set(site, epoch);
-    const gone = epoch === present ? nothing : this.#endLife(site, present);
-    const lane = placeOfRecordKey(key)?.mailbox;
-    const touched = lane === undefined ? nothing : this.#ofFile(change, { lane, site, record: key });
-    return {
-      touched: [...new Set([...gone, ...touched])],
-      former: epoch === present ? null : lifeSubjects(site, present),
-    };
+    if (found === null || !this.#lives.heard(found.site, found.epoch, change.at)) return nothing;
+    const { site, epoch, key: record } = found;
+    const lane = placeOfRecordKey(record)?.mailbox;
+    if (lane === undefined) return nothing;
+    return this.#ofFile(change, { lane, site, record, key: `${site}/${record}`, epoch });
   }
 
-  #endLife(site: string, epoch: string): ReadonlyArray<Case> {
+  /** Whether something of a site's former life stands. */
+  get hasFormerLives(): boolean {
+    return this.#lives.hasFormer;
+  }
+
+  /** See {@link OtherLives.rebuilt}. */
+  rebuilt(now: number, sources: ReadonlyArray<SourceState>): ReadonlyArray<Rebuilt> {
+    return this.#lives.rebuilt(now, sources);
+  }
+
+  /** See {@link OtherLives.keep}. */
+  keep(site: string): boolean {
+    return this.#lives.keep(site);
+  }
+
+  /** What only former lives of a site had is no input any more. @returns what has to be decided anew */
+  endFormer(site: string): ReadonlyArray<Case> {
+    const present = this.#lives.present(site);
+    this.#lives.over(site);
     const touched = new Set<Case>();
-    for (const [key, cases] of this.#casesOf) {
-      if (!key.startsWith(`${site}.${epoch}.`)) continue;
+    for (const [key, { epoch, cases }] of this.#casesOf) {
+      if (epoch === null || epoch === present || !key.startsWith(`${site}/`)) continue;
       for (const of of cases) {
         of.files.delete(key);
         touched.add(of);
@@ -147,37 +173,32 @@ export class JobFacts {
   }
 
   #file(change: LedgerChange): ReadonlyArray<Case> {
-    const lane = placeOfRecordKey(change.key)?.mailbox;
-    return lane === undefined ? nothing : this.#ofFile(change, { lane, site: undefined, record: change.key });
+    const { key } = change;
+    const lane = placeOfRecordKey(key)?.mailbox;
+    if (lane === undefined) return nothing;
+    return this.#ofFile(change, { lane, site: undefined, record: key, key, epoch: null });
   }
 
-  #ofFile(
-    change: LedgerChange,
-    {
-      lane,
-      site,
-      record,
-    }: { readonly lane: string; readonly site: string | undefined; readonly record: string },
-  ): ReadonlyArray<Case> {
+  #ofFile(change: LedgerChange, { lane, site, record, key, epoch }: At): ReadonlyArray<Case> {
     const concerned = this.#byLane.get(laneKey(lane, site));
     if (concerned === undefined) return nothing;
     const file = change.ended ? null : decodeRecord<FileBody>(change.key, change.data);
     const fact = file === null ? null : factOf(lane, record, file, site);
     const partition = file === null || fact === null ? null : partitionOf(file.body.identity);
-    const before = this.#casesOf.get(change.key) ?? nothing;
-    for (const was of before) was.files.delete(change.key);
+    const before = this.#casesOf.get(key)?.cases ?? nothing;
+    for (const was of before) was.files.delete(key);
     const now: Array<Case> = [];
     if (fact !== null && partition !== null) {
       for (const rule of concerned) {
         if (!rule.inputs.some((input) => takes(input, fact))) continue;
         const of = this.#case(rule, partition);
         if (hasRun(of)) continue;
-        of.files.set(change.key, fact);
+        of.files.set(key, fact);
         now.push(of);
       }
     }
-    if (now.length > 0) this.#casesOf.set(change.key, now);
-    else this.#casesOf.delete(change.key);
+    if (now.length > 0) this.#casesOf.set(key, { epoch, cases: now });
+    else this.#casesOf.delete(key);
     return [...new Set([...before, ...now])];
   }
 
@@ -220,8 +241,9 @@ export class JobFacts {
   /** A partition with a run needs the facts of its files no more. */
   #settled(of: Case): void {
     for (const file of of.files.keys()) {
-      const others = (this.#casesOf.get(file) ?? nothing).filter((other) => other !== of);
-      if (others.length > 0) this.#casesOf.set(file, others);
+      const stands = this.#casesOf.get(file);
+      const others = (stands?.cases ?? nothing).filter((other) => other !== of);
+      if (others.length > 0) this.#casesOf.set(file, { epoch: stands?.epoch ?? null, cases: others });
       else this.#casesOf.delete(file);
     }
     of.files.clear();

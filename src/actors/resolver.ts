@@ -15,22 +15,26 @@ import * as Effect from "effect/Effect";
 import * as Queue from "effect/Queue";
 import * as Random from "effect/Random";
 import type { Site } from "../config/Site.ts";
+import type { Change } from "../jetstream/follower.ts";
 import { follow } from "../jetstream/follower.ts";
-import { managed } from "../jetstream/Nats.ts";
 import { getUnsafe } from "../jetstream/ledger.ts";
+import { sourceStates } from "../jetstream/sitesBucket.ts";
+import { drop, isAsBig, livesOf } from "../jetstream/sitesDrop.ts";
+import { countSince } from "../jetstream/survey.ts";
 import type { Write } from "../jetstream/transaction.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
-import { messageBytesMax, sourceLookEveryMs } from "../limits.ts";
+import { messageBytesMax, siteCountEveryMs, sourceLookEveryMs } from "../limits.ts";
 import { filesOfStream } from "../protocol/filesOf.ts";
 import type { Decision } from "../protocol/jobs.ts";
 import { decodeJob, sameJob } from "../protocol/jobs.ts";
 import { ledgerBucket } from "../protocol/keys.ts";
 import { encodeJson, LedgerCorrupt } from "../protocol/records.ts";
-import { sitesBucket } from "../protocol/sites.ts";
-import { watchOthers } from "./filesElsewhere.ts";
-import type { Case, LedgerChange } from "./jobFacts.ts";
+import { lifeSubjects, sitesBucket } from "../protocol/sites.ts";
+import { keptWords, overWords, watchOthers } from "./filesElsewhere.ts";
+import type { Case } from "./jobFacts.ts";
 import { JobFacts } from "./jobFacts.ts";
 import type { NodeContextService } from "./NodeContext.ts";
+import type { Rebuilt } from "./otherLives.ts";
 import { OtherPurges } from "./otherPurges.ts";
 import { beginRun } from "./runSource.ts";
 import { ofFiles, SourceAlarm } from "./sourceAlarm.ts";
@@ -52,8 +56,10 @@ interface State {
   readonly node: NodeContextService;
   readonly facts: JobFacts;
   readonly purges: OtherPurges;
-  /** Subjects of lives of other sites that are over. */
-  readonly former: Set<string>;
+  /** Where there is a catalogue its resolver says what goes of what is held of other sites. */
+  readonly hasCatalogue: boolean;
+  /** When lives of another site were last compared, ms of a clock that only goes on. */
+  readonly comparedAt: Map<string, number>;
   /** To be decided at once; woken by `wake`. */
   readonly urgent: Set<Case>;
   /** To be decided on the next beat. */
@@ -76,7 +82,8 @@ export const resolverActor = (
             node,
             facts: new JobFacts(site.jobs),
             purges: new OtherPurges(),
-            former: new Set(),
+            hasCatalogue: site.catalogue != null,
+            comparedAt: new Map(),
             urgent: new Set(),
             patient: new Set(),
             wake,
@@ -119,8 +126,8 @@ const oneLife = (
       yield* Deferred.await(caughtUp);
       yield* heardOthers;
       yield* Effect.forkScoped(onTheBeat(state));
-      if (others.sites.length > 0) {
-        yield* Effect.forkScoped(watchOthers(others));
+      if (others.sites.length > 0) yield* Effect.forkScoped(watchOthers(others));
+      if (facts.otherKeys.length > 0) {
         const again = Effect.andThen(Effect.sleep(sourceLookEveryMs), tidy(state));
         yield* Effect.forkScoped(Effect.forever(again));
       }
@@ -142,7 +149,7 @@ const followOthers = (state: State) =>
     const following = {
       bucket: sitesBucket,
       keys: [...keys, ...[...sites].map((site) => `${site}.*.purged.file.>`)],
-      each: (change: LedgerChange) => {
+      each: (change: Change) => {
         if (purges.see(change)) return;
         for (const touched of takeOther(state, change)) state.urgent.add(touched);
         Queue.offerUnsafe(state.wake, undefined);
@@ -152,11 +159,9 @@ const followOthers = (state: State) =>
     return Deferred.await(caughtUp);
   });
 
-function takeOther(state: State, change: LedgerChange): ReadonlyArray<Case> {
+function takeOther(state: State, change: Change): ReadonlyArray<Case> {
   try {
-    const { touched, former } = state.facts.applyOther(change);
-    if (former !== null) state.former.add(former);
-    return touched;
+    return state.facts.applyOther(change);
   } catch (cause) {
     if (!(cause instanceof LedgerCorrupt)) throw cause;
     state.node.log("error", cause.message, { key: change.key });
@@ -164,20 +169,50 @@ function takeOther(state: State, change: LedgerChange): ReadonlyArray<Case> {
   }
 }
 
-/** What other sites have purged, or had in a former life, is purged here. */
-const tidy = ({ node, purges, former }: State): Effect.Effect<void> =>
+/** What other sites have purged, or had in a former life only, goes here. */
+const tidy = (state: State): Effect.Effect<void> =>
   Effect.gen(function* () {
-    yield* purges.tick(node);
-    for (const filter of former) {
-      const purge = () => node.nats.jsm.streams.purge(filesOfStream, { filter });
-      yield* managed("purge a site's former life", purge);
-      former.delete(filter);
+    const { node, facts, purges, hasCatalogue } = state;
+    if (!hasCatalogue) yield* purges.tick(node);
+    if (!facts.hasFormerLives) return;
+    for (const site of facts.rebuilt(node.nats.now(), yield* sourceStates(node.nats))) {
+      if (!(yield* isOver(state, site))) continue;
+      for (const touched of facts.endFormer(site.site)) state.urgent.add(touched);
+      Queue.offerUnsafe(state.wake, undefined);
     }
   }).pipe(
     Effect.catch((error) =>
-      Effect.sync(() => node.log("warn", "what other sites have no more could not be purged", { error })),
+      Effect.sync(() =>
+        state.node.log("warn", "what other sites have no more could not be purged", { error }),
+      ),
     ),
   );
+
+/** Whether nothing is held of the former lives of a site that was rebuilt: what of them has had its time is purged. */
+const isOver = ({ node, facts, hasCatalogue, comparedAt }: State, { site, epoch, former, isTold }: Rebuilt) =>
+  Effect.gen(function* () {
+    const { nats, log } = node;
+    const keysOf = (life: string) => countSince(nats, filesOfStream, lifeSubjects(site, life), 0);
+    const counts = yield* Effect.forEach(former, keysOf);
+    // By another node, or for the catalogue.
+    if (counts.every((keys) => keys === 0)) return true;
+    const now = performance.now();
+    if (hasCatalogue || !isTold || now - (comparedAt.get(site) ?? -Infinity) < siteCountEveryMs) return false;
+    comparedAt.set(site, now);
+    const lives = yield* livesOf(nats, site);
+    const present = lives.get(epoch) ?? { keys: 0, files: 0 };
+    const bigger = former.flatMap((life) => lives.get(life) ?? []).find((life) => !isAsBig(present, life));
+    if (bigger !== undefined) {
+      if (facts.keep(site))
+        log("error", keptWords, { of: site, epoch, had: bigger.files, has: present.files });
+      return false;
+    }
+    for (const life of former) {
+      log("info", overWords, { of: site, epoch: life });
+      yield* drop(nats, lifeSubjects(site, life));
+    }
+    return true;
+  });
 
 function take(state: State, change: Parameters<JobFacts["apply"]>[0]): ReadonlyArray<Case> {
   try {
