@@ -39,7 +39,7 @@ export function permissionsDoc(): string {
     "",
     "<!-- Written from src/sites/permissions.ts: `vitest run test/unit/sites -u` writes it anew. -->",
     "",
-    "`orrery site init` makes one `.creds` file for each of these. What is not listed is refused by the server, with the subject in the error; a test tries all of it, both ways, on real servers.",
+    "`orrery site init` makes one `.creds` file for each of these, `orrery site join` that of `leaf`. What is not listed is refused by the server, with the subject in the error; a test tries all of it, both ways, on real servers.",
     "",
     "| credentials | for | may do what these may |",
     "| --- | --- | --- |",
