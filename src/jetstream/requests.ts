@@ -25,7 +25,7 @@ export interface ServeOptions {
   readonly subjects: ReadonlyArray<string>;
   /** Each request goes to one member of the group; null: to everyone. */
   readonly queue: string | null;
-  /** Runs synchronously for each request and must not throw. It answers at once, or later. */
+  /** Runs synchronously for each request. It answers at once, or later; what it throws at once is answered as an error. */
   readonly each: (request: NatsRequest) => void;
 }
 
@@ -49,7 +49,7 @@ export const serve = (
               ...(options.queue === null ? {} : { queue: options.queue }),
               // An error ends the subscription: `closed` tells it.
               callback: (error, message) => {
-                if (error === null) options.each(message);
+                if (error === null) guarded(nats, options, message);
               },
             }),
           ),
@@ -70,6 +70,20 @@ export const serve = (
       (end) => Effect.fail(fail(end instanceof Error ? end : "the subscription was closed")),
     );
   });
+
+/** Thrown into the client, it would leave the whole connection deaf until that is found stale, for whoever may ask. */
+function guarded(nats: NatsService, { each }: ServeOptions, request: NatsRequest): void {
+  try {
+    each(request);
+  } catch (cause) {
+    if (nats.connection.isClosed()) return;
+    const body = JSON.stringify({
+      error: true,
+      message: `this question failed: ${String(cause).slice(0, 200)}`,
+    });
+    request.respond(body, { headers: errorHeaders(500, "see the body") });
+  }
+}
 
 /** Headers by which service clients know a refusal; the reason is of our own making and one line. */
 export const errorHeaders = (code: number, reason: string): ReturnType<typeof wireHeaders> =>

@@ -64,6 +64,11 @@ const digits = /^[0-9]+$/;
 /** Key of the longest group that can be announced. */
 const keyBytesMax = subjectBytesMax - presentSubject("").length;
 
+const shownMax = 1_024;
+/** Of what was asked, as a refusal repeats it: a question may be as large as a message, and its answer must not be larger than one. */
+const shown = (text: string): string =>
+  text.length <= shownMax ? text : `${text.slice(0, shownMax)}… (${text.length} characters)`;
+
 const noSuchPath: Refusal = {
   status: 404,
   body: errorBody(
@@ -84,10 +89,10 @@ export function askedKey(
 ): Asked {
   if (instrument === "" || group === "" || detector === "" || !digits.test(snap)) return noSuchPath;
   if (!rules.instruments.has(instrument)) {
-    return { status: 400, body: errorBody(`Unknown instrument ${instrument}`) };
+    return { status: 400, body: errorBody(`Unknown instrument ${shown(instrument)}`) };
   }
   if (!rules.detector.test(detector)) {
-    return { status: 400, body: errorBody(`Unrecognized detector name ${detector}`) };
+    return { status: 400, body: errorBody(`Unrecognized detector name ${shown(detector)}`) };
   }
   if (!isEncodable(group) || !isEncodable(detector)) return null;
   const number = Number(snap);
@@ -178,7 +183,7 @@ function readTextQuestion(rules: PresenceRules, text: string): NatsQuestion {
     try {
       parts[i] = decodeURIComponent(part);
     } catch {
-      return badQuestion(`${part} is not percent-encoded`);
+      return badQuestion(`${shown(part)} is not percent-encoded`);
     }
   }
   return parts.length === 4 ? { asked: askedParts(rules, parts), waitMs: 0 } : badQuestion("Not four parts");

@@ -142,6 +142,23 @@ describe("a group", () => {
     expect(new TextDecoder().decode(stored?.data)).toBe(uri);
   });
 
+  it("refuses a question without end in a few words, and goes on answering", async () => {
+    const { node } = await presence();
+    const max = nats.nats.connection.info?.max_payload ?? 0;
+    // In the answer each of these takes six bytes.
+    const long = "\u00e9".repeat(max / 3);
+    for (const question of [
+      JSON.stringify({ instrument: long, group: "g", snap: 0, detector: "R22_S11" }),
+      JSON.stringify({ instrument: "LATISS", group: "g", snap: 0, detector: long }),
+      `LATISS/g/0/%${long}`,
+    ]) {
+      const answer = await asker.connection.request(presenceRequestSubject, question, { timeout: 10_000 });
+      expect(answer.json()).toMatchObject({ error: true });
+      expect(answer.data.length).toBeLessThan(10_000);
+    }
+    expect(node.nats.link().reconnects).toBe(0);
+  });
+
   it("that nobody announced is absent, by every way", async () => {
     const { url } = await presence();
     const one = group();
