@@ -71,14 +71,18 @@ const Cron = Schema.String.check(
 
 /** What a job may say of itself, and what catalogue.yaml may say of many. */
 const settable = {
-  version: optional(Schema.NullOr(Text), null, "Raise it when the program changes: part of a run's hash."),
+  version: optional(
+    Schema.NullOr(Text),
+    null,
+    "Raise it when the program changes: part of a run's hash; default 1.",
+  ),
   team: optional(Schema.NullOr(Text), null, "Who is told of it: a name of teams; default: its instrument's."),
   lane: optional(
     Schema.NullOr(Text),
     null,
     "Whose workers it shares: a name of lanes; default: its instrument's.",
   ),
-  driver: optional(Schema.NullOr(Text), null, "What runs it: a name of drivers."),
+  driver: optional(Schema.NullOr(Text), null, "What runs it: a name of drivers; default process."),
   priority: optional(Schema.NullOr(wholeNumber(-1_000, 1_000)), null, "Higher starts first; default 0."),
   timeLimit: optional(
     Schema.NullOr(duration(100, 30 * msPerDay)),
