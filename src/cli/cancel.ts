@@ -12,7 +12,7 @@ import { say, sayJson } from "./Io.ts";
 import { findJobs } from "./jobStory.ts";
 import { operator } from "./operator.ts";
 import type { SiteLink } from "./site.ts";
-import { openWholeSite } from "./site.ts";
+import { openOwnSite } from "./site.ts";
 import { harmless } from "./words.ts";
 
 export interface CancelOptions {
@@ -29,7 +29,7 @@ export const cancel = (
   options: CancelOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const link = yield* openWholeSite(io, options.site);
+    const link = yield* openOwnSite(io, options.site);
     const key = yield* runOf(link, options);
     const place = placeOfRecordKey(key);
     const name = place === null ? key : nameOf(place);

@@ -15,7 +15,7 @@ import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
 import type { Saved } from "./savedLedger.ts";
 import { readSaved, saveLedger } from "./savedLedger.ts";
-import { openWholeSite } from "./site.ts";
+import { openOwnSite } from "./site.ts";
 import { paint, table } from "./table.ts";
 import { count, harmless, plural } from "./words.ts";
 
@@ -36,7 +36,7 @@ export interface CompareOptions {
 
 const saveNow = (io: IoService, site: string | null, file: string) =>
   Effect.gen(function* () {
-    const link = yield* openWholeSite(io, site);
+    const link = yield* openOwnSite(io, site);
     yield* link.nats.setClock.pipe(Effect.mapError(ofJetStream));
     return yield* Effect.tryPromise({
       try: () =>

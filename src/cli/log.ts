@@ -12,7 +12,7 @@ import { failed, no, ofJetStream } from "./failures.ts";
 import { nameOf, needRecord } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
-import { openWholeSite } from "./site.ts";
+import { openOwnSite } from "./site.ts";
 
 export interface LogOptions {
   readonly site: string | null;
@@ -54,7 +54,7 @@ export const readRunObject = (
 
 export const log = (io: IoService, options: LogOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const link = yield* openWholeSite(io, options.site);
+    const link = yield* openOwnSite(io, options.site);
     const { held, key, place } = yield* needRecord(link.site, link.nats, options.run, "run");
     if (!key.startsWith("run.")) return yield* failed(`${nameOf(place)} is no run: only runs have logs`);
     const { body, state } = held.record as LedgerRecord<RunBody>;

@@ -19,7 +19,7 @@ import type { Parked } from "./parkedIndex.ts";
 import { readParked } from "./parkedIndex.ts";
 import { renderRecord } from "./recordView.ts";
 import type { SiteLink } from "./site.ts";
-import { openWholeSite } from "./site.ts";
+import { openOwnSite } from "./site.ts";
 import { isOpenToDecision, reasonOf } from "./standing.ts";
 import { paint, table } from "./table.ts";
 import { count, duration, harmless, plural } from "./words.ts";
@@ -114,7 +114,7 @@ function chosen(
 
 export const list = (io: IoService, options: ListOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { site, nats } = yield* openWholeSite(io, options.site);
+    const { site, nats } = yield* openOwnSite(io, options.site);
     const parked = yield* Effect.flatMap(readParked(nats), (all) => chosen(site, all, options));
     if (options.json) {
       return sayJson(
@@ -154,7 +154,7 @@ export interface ShowOptions {
 
 export const show = (io: IoService, options: ShowOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { site, nats } = yield* openWholeSite(io, options.site);
+    const { site, nats } = yield* openOwnSite(io, options.site);
     const { held, key, place } = yield* needRecord(site, nats, options.id);
     if (options.json) return sayJson(io, { key, revision: held.revision, record: held.record });
     const record = held.record as LedgerRecord<Partial<FileBody>>;
@@ -248,7 +248,7 @@ export const decide = (
   Effect.gen(function* () {
     const fault = faultOf(verb, options);
     if (fault !== null) return yield* fault;
-    const link = yield* openWholeSite(io, options.site);
+    const link = yield* openOwnSite(io, options.site);
     const targets = yield* targetsOf(link, options);
     if (targets.length === 0) return yield* no("nothing is parked");
     const note = options.note ?? `orrery parked ${verb}`;

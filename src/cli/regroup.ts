@@ -21,7 +21,7 @@ import type { CommandFailed } from "./failures.ts";
 import { failed, misused, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
-import { openWholeSite } from "./site.ts";
+import { openOwnSite } from "./site.ts";
 import { count, duration, plural } from "./words.ts";
 
 export interface RegroupOptions {
@@ -109,7 +109,7 @@ export const regroup = (
   options: RegroupOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const { site, nats } = yield* openWholeSite(io, options.site);
+    const { site, nats } = yield* openOwnSite(io, options.site);
     const { lifetimeMs, deleteWhenSeen } = site.presence;
     if (![...site.lanes.values()].some(({ kind }) => kind === "exposure"))
       return yield* misused(`site ${site.name} has no lane of kind exposure: its files have no groups`);

@@ -29,7 +29,7 @@ import { placesOf } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
-import { openWholeSite } from "./site.ts";
+import { openOwnSite } from "./site.ts";
 import { count, harmless, plural } from "./words.ts";
 
 export interface ReplayOptions {
@@ -345,7 +345,7 @@ export const replay = (
   Effect.gen(function* () {
     const { bucket, prefix, rate, dryRun } = options;
     if (rate !== null && !(rate > 0)) return yield* misused(`--rate ${rate}: objects a second, more than 0`);
-    const link = yield* openWholeSite(io, options.site);
+    const link = yield* openOwnSite(io, options.site);
     const { site, nats } = link;
     const lanes = yield* lanesOf(site, bucket);
     const storage = yield* storageOf(link, lanes, bucket);

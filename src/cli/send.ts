@@ -11,7 +11,7 @@ import type { CommandFailed } from "./failures.ts";
 import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say } from "./Io.ts";
-import { openWholeSite } from "./site.ts";
+import { openOwnSite } from "./site.ts";
 
 export interface SendOptions {
   readonly site: string | null;
@@ -43,7 +43,7 @@ export const send = (io: IoService, options: SendOptions): Effect.Effect<void, C
   Effect.gen(function* () {
     const { actor, id } = options;
     const body = yield* readBody(io, options.body);
-    const { nats, site } = yield* openWholeSite(io, options.site);
+    const { nats, site } = yield* openOwnSite(io, options.site);
     const mailboxes = yield* consumerNames(nats, itemsStream).pipe(Effect.mapError(ofJetStream));
     if (!mailboxes.includes(itemsConsumer(actor))) {
       const known = mailboxes.map((name) => name.slice(itemsConsumer("").length));

@@ -190,3 +190,18 @@ export const openWholeSite = (
           ),
         ),
   );
+
+/** As {@link openWholeSite}, for what only a site has: files, queues and runs of its own. */
+export const openOwnSite = (
+  io: IoService,
+  named: string | null,
+): Effect.Effect<SiteLink, CommandFailed, Scope.Scope> =>
+  Effect.tap(openWholeSite(io, named), ({ site }) =>
+    site.supernode
+      ? Effect.fail(
+          misused(
+            `${site.name} is a supernode, and has no files of its own: name a site's file, --site FILE`,
+          ),
+        )
+      : Effect.void,
+  );

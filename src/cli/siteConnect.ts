@@ -24,6 +24,7 @@ export const wayTo = (folder: Folder, deployment: Deployment, role: "admin" | "s
   servers: serversOf(deployment, urlsOf(deployment.servers)),
   settings: settingsOf(folder, role),
   namedBy: `${folder.name}'s folder`,
+  supernode: deployment.kind === "supernode" ? deployment.name : null,
 });
 
 export const connectDeployment = (

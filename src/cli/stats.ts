@@ -21,7 +21,7 @@ import { misused, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { sayJson } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
-import { openWholeSite } from "./site.ts";
+import { openOwnSite } from "./site.ts";
 import { placeKey, renderStats } from "./statsView.ts";
 import { Tally } from "./tally.ts";
 
@@ -112,7 +112,7 @@ export const stats = (
         `${JSON.stringify(asked)} is no day: 20251121, 2025-11-21, - (files without a day) or all${hint}`,
       );
     }
-    const link = yield* openWholeSite(io, options.site);
+    const link = yield* openOwnSite(io, options.site);
     const lanes = [...link.site.lanes.keys()];
     if (options.lane !== null && !lanes.includes(options.lane)) {
       return yield* misused(

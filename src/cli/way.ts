@@ -58,9 +58,16 @@ function cure(io: IoService, way: Way): string {
   return `${ours}; to look: ${look}${change === null ? "" : `; ${changes}: ${change}`}`;
 }
 
-/** Which of its streams are not there; the failure itself where all are gone, or none, or nobody can tell. */
-const missingNow = (way: Way, error: CommandFailed): Effect.Effect<CommandFailed> => {
+/** Which of its streams are not there; where all are gone, or none, or nobody can tell, that it has not been made. */
+const missingNow = (way: Way, failure: CommandFailed): Effect.Effect<CommandFailed> => {
   const { streams = [], supernode = null } = way;
+  const error =
+    supernode === null
+      ? failure
+      : new CommandFailed({
+          exit: failure.exit,
+          message: `supernode ${supernode} has not its streams yet: orrery topology apply --supernode ${supernode}`,
+        });
   const servers = way.servers.map(({ url }) => url);
   return connectNats({ ...way.settings, servers }, { firstMs: connectFirstMs }).pipe(
     Effect.flatMap((nats) => missingStreams(nats, streams)),

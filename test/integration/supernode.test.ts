@@ -178,6 +178,26 @@ it("a file is asked for at the supernode, which says where it is known; at anoth
     2,
     expect.stringContaining("hub is a supernode: ask a site"),
   ]);
+  for (const argv of [
+    ["stats"],
+    ["log", "x"],
+    ["parked", "ls"],
+    ["parked", "show", "x"],
+    ["parked", "discard", "--all", "--yes", "--note", "x"],
+    ["replay", "raw"],
+    ["regroup"],
+    ["cancel", "x"],
+    ["send", "a", "b"],
+    ["ledger", "save", "x"],
+  ]) {
+    const { exit, stdout, stderr } = await at("hub", ...argv);
+    expect([argv, exit, stdout, stderr]).toEqual([
+      argv,
+      2,
+      "",
+      expect.stringContaining("hub is a supernode, and has no files of its own"),
+    ]);
+  }
 
   for (const id of ["raw/elsewhere.fits", "elsewhere.fits"]) {
     const { exit, stdout, stderr } = await at("base", "why", id);

@@ -60,6 +60,11 @@ const words = (changes: ReadonlyArray<Change>): ReadonlyArray<string> =>
   changes.map((change) => change.words);
 
 it("what a supernode needs is made, with the sources of all sites that have joined", async () => {
+  const before = await deployment.cli("site", "sources", "--supernode", "hub", "--dir", deployment.folder);
+  expect([before.exit, before.stderr]).toEqual([
+    1,
+    expect.stringContaining("has not its streams yet: orrery topology apply --supernode hub"),
+  ]);
   const changes = await mended(atHub);
   expect(changes.every(({ kind }) => kind === "create")).toBe(true);
   expect(changes.map(({ asset }) => asset).toSorted()).toEqual([
