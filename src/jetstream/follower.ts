@@ -10,7 +10,7 @@ import { followToldEveryMs, followTroubleMs, requestDeadlineMs } from "../limits
 import type { NatsUnavailable } from "../protocol/errors.ts";
 import { kvStream } from "../protocol/keys.ts";
 import type { NatsService } from "./Nats.ts";
-import { unavailable } from "./wire.ts";
+import { headerOf, unavailable } from "./wire.ts";
 
 export interface Change {
   readonly key: string;
@@ -78,19 +78,6 @@ function tellTrouble({ trouble }: FollowOptions, state: State, { detail }: NatsU
   if (now - state.failingSince < followTroubleMs || now - state.toldAt < followToldEveryMs) return;
   state.toldAt = now;
   trouble?.(detail);
-}
-
-/**
- * The server stores headers as they are sent, and the client throws at some. Whoever may write one key of many (a site, at its supernode)
- * could so have everybody begin a round for each message: what cannot be read says nothing.
- */
-function headerOf(message: JsMsg, name: string): string {
-  try {
-    return message.headers?.get(name) ?? "";
-  } catch {
-    // No header that a client of ours wrote.
-    return "";
-  }
 }
 
 /** Values are written with whole seconds: `86400s`. */

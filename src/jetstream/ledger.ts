@@ -13,7 +13,7 @@ import { decodeRecord, slotOrIdle } from "../protocol/records.ts";
 import type { ClaimSlot, LedgerRecord } from "../protocol/records.ts";
 import { listUnsafe } from "./listing.ts";
 import type { NatsService } from "./Nats.ts";
-import { errorOfCode, unavailable } from "./wire.ts";
+import { errorOfCode, headerOf, unavailable } from "./wire.ts";
 
 /** One key's last value. `ended`: a delete marker stands there, whose revision a new value must expect. */
 export interface Entry {
@@ -79,8 +79,8 @@ async function readStored(
   };
 }
 
-const isMarkerMessage = ({ headers }: Msg): boolean =>
-  (headers?.get("KV-Operation") ?? "") !== "" || (headers?.get("Nats-Marker-Reason") ?? "") !== "";
+const isMarkerMessage = (message: Msg): boolean =>
+  headerOf(message, "KV-Operation") !== "" || headerOf(message, "Nats-Marker-Reason") !== "";
 
 type ReadError = NatsUnavailable | JetStreamRejected;
 

@@ -10,7 +10,7 @@ import { createInbox } from "@nats-io/transport-node";
 import { ackWaitMs, bufferedMsMax } from "../limits.ts";
 import { kvStream } from "../protocol/keys.ts";
 import type { NatsService } from "./Nats.ts";
-import { readAckSubject } from "./wire.ts";
+import { headerOf, readAckSubject } from "./wire.ts";
 
 /** Of a consumer whose clients take turns, the one group that they are all in. */
 export const turnsGroup = "turns";
@@ -56,8 +56,8 @@ interface Pull {
 /** Asked anew each time: the answer changes while a worker waits. */
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
 
-const operationOf = ({ headers }: Msg): string =>
-  headers?.get("KV-Operation") ?? headers?.get("Nats-Marker-Reason") ?? "";
+const operationOf = (message: Msg): string =>
+  headerOf(message, "KV-Operation") || headerOf(message, "Nats-Marker-Reason");
 
 export class MailboxRefused extends Error {
   override readonly name = "MailboxRefused";
@@ -264,7 +264,7 @@ export class Mailbox {
       this.release([message.reply], 1);
       return;
     }
-    if (this.#takesTurns) this.#turn = message.headers?.get("Nats-Pin-Id") || this.#turn;
+    if (this.#takesTurns) this.#turn = headerOf(message, "Nats-Pin-Id") || this.#turn;
     this.#buffer.push({
       subject: message.subject,
       data: message.data,

@@ -20,6 +20,19 @@ export function wireHeaders(lines: string): MsgHdrs {
   return { encode: () => bytes } as unknown as MsgHdrs;
 }
 
+/**
+ * "" where there is none. The server stores headers as they are sent, and the client throws at some: in a subscription's callback that
+ * would leave the whole connection deaf. What cannot be read says nothing.
+ */
+export function headerOf(message: { readonly headers?: MsgHdrs | undefined }, name: string): string {
+  try {
+    return message.headers?.get(name) ?? "";
+  } catch {
+    // No header that a client of ours wrote.
+    return "";
+  }
+}
+
 interface PubAck {
   readonly seq: number;
   readonly duplicate: boolean;
