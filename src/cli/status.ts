@@ -9,10 +9,13 @@ import { sayJson, tell } from "./Io.ts";
 import type { SiteLink } from "./site.ts";
 import { findSite, openSite } from "./site.ts";
 import { rootOf } from "./siteInit.ts";
+import type { Home } from "./siteLife.ts";
 import { homeOf } from "./siteLife.ts";
 import { rebuiltOf } from "./siteSources.ts";
 import type { Rebuilt } from "./sourced.ts";
 import { renderStatus } from "./statusView.ts";
+import type { SupernodeLink } from "./supernodeLink.ts";
+import { readSupernodeLink } from "./supernodeLink.ts";
 import type { SupernodeStatus } from "./supernodeStatus.ts";
 import { readSupernodeStatus, renderSupernodeStatus } from "./supernodeStatus.ts";
 import type { SiteStatus } from "./survey.ts";
@@ -66,6 +69,7 @@ const read = (
   io: IoService,
   link: SiteLink,
   rebuilt: Rebuilt,
+  joined: SupernodeLink | null,
 ): Effect.Effect<
   { readonly seen: SiteStatus | SupernodeStatus; readonly text: () => string },
   NatsUnavailable | JetStreamRejected
@@ -76,24 +80,32 @@ const read = (
         seen,
         text: () => renderSupernodeStatus(seen, options()),
       }))
-    : Effect.map(readStatus(link), (seen) => ({ seen, text: () => renderStatus(seen, options()) }));
+    : Effect.map(readStatus(link), (of) => {
+        const seen = { ...of, supernode: joined };
+        return { seen, text: () => renderStatus(seen, options()) };
+      });
 };
+
+/** The deployment in whose folder the site file lies; null where it lies in none. */
+const homeHere = (
+  io: IoService,
+  named: string | null,
+  { site }: SiteLink,
+): Effect.Effect<Home | null, CommandFailed> =>
+  Effect.flatMap(findSite(io, named), ({ file }) =>
+    Effect.tryPromise({ try: () => homeOf(site, resolve(io.cwd, file)), catch: ofCause }),
+  );
 
 /** Told from the folder of deployments, where the supernode's site file lies in it. */
 const rebuiltHere = (
   io: IoService,
-  named: string | null,
   { site }: SiteLink,
-): Effect.Effect<Rebuilt, CommandFailed> =>
-  Effect.gen(function* () {
-    const nothing: Rebuilt = () => null;
-    if (!site.supernode) return nothing;
-    const { file } = yield* findSite(io, named);
-    const home = yield* Effect.tryPromise({ try: () => homeOf(site, resolve(io.cwd, file)), catch: ofCause });
-    if (home === null) return nothing;
-    const { root } = home.folder;
-    return yield* rebuiltOf(home, { supernode: site.name, dir: root === rootOf(io, null) ? null : root });
-  });
+  home: Home | null,
+): Effect.Effect<Rebuilt, CommandFailed> => {
+  if (!site.supernode || home === null) return Effect.succeed(() => null);
+  const { root } = home.folder;
+  return rebuiltOf(home, { supernode: site.name, dir: root === rootOf(io, null) ? null : root });
+};
 
 /** Null where none is unfinished, or where the credentials do not allow to look. */
 const restoringNow = ({ site, nats }: SiteLink): Effect.Effect<Restoring | null, CommandFailed> =>
@@ -128,8 +140,10 @@ const lookAt = (io: IoService, named: string | null, link: SiteLink): Effect.Eff
           : missingWords(missing, site.supernode ? site.name : null);
     if (fault !== null && missing.some((name) => site.supernode || needed.includes(name)))
       return yield* no(fault);
-    const rebuilt = yield* rebuiltHere(io, named, link);
-    const { seen, text } = yield* read(io, link, rebuilt).pipe(Effect.mapError(ofJetStream));
+    const home = yield* homeHere(io, named, link);
+    const rebuilt = yield* rebuiltHere(io, link, home);
+    const joined = home === null || site.supernode ? null : yield* readSupernodeLink(nats, home.deployment);
+    const { seen, text } = yield* read(io, link, rebuilt, joined).pipe(Effect.mapError(ofJetStream));
     return { seen: { ...seen, missing, restoring }, text, fault };
   });
 

@@ -1,5 +1,6 @@
 /** A site's status for the eyes. */
 import { agedWords } from "./rootWords.ts";
+import { supernodeLinkWords } from "./supernodeLink.ts";
 import type { MailboxStatus, NodeStatus, SiteStatus } from "./survey.ts";
 import type { Cell, Style, TableOptions } from "./table.ts";
 import { paint, table } from "./table.ts";
@@ -142,8 +143,13 @@ export function renderStatus(status: SiteStatus, options: TableOptions): string 
   const safe = status.durability.startsWith("fsync before");
   const lines: Array<string> = [
     `${paint(color, "bold", `site ${harmless(status.site)}`)}  ${harmless(status.nats)}  ${date(now)} ${clock(now).slice(0, 8)} UTC\n`,
-    `${safe ? status.durability : paint(color, "yellow", harmless(status.durability))}\n\n`,
+    `${safe ? status.durability : paint(color, "yellow", harmless(status.durability))}\n`,
   ];
+  if (status.supernode != null) {
+    const [words, style] = supernodeLinkWords(status.supernode);
+    lines.push(`${paint(color, style, harmless(words))}\n`);
+  }
+  lines.push("\n");
   if (status.nodes.length === 0) {
     lines.push(`${paint(color, "red", "no node is running")}: what arrives waits until one is started\n`);
   } else lines.push(nodesTable(status.nodes, now, options));

@@ -31,6 +31,7 @@ import type { AgedAnswer, AgedKind, UntakenFiles } from "../protocol/operatorQue
 import type { NodeRecord } from "../protocol/records.ts";
 import { decodeDue, decodeSlot } from "../protocol/records.ts";
 import type { SiteLink } from "./site.ts";
+import type { SupernodeLink } from "./supernodeLink.ts";
 
 const rateMs = 60_000;
 
@@ -82,6 +83,8 @@ export interface SiteStatus {
   readonly aged: ReadonlyArray<AgedKind>;
   /** Known files that no job takes, as such a node sees it; null where none answers, or there is no catalogue. */
   readonly untaken: UntakenFiles | null;
+  /** How it is linked to the supernode that it has joined; null where it has joined none, or nothing here says so. */
+  readonly supernode?: SupernodeLink | null;
 }
 
 /** What stands in the index keys and claim slots. */

@@ -13,6 +13,7 @@ import { reconcile } from "../../src/jetstream/reconcile.ts";
 import { sourceStates } from "../../src/jetstream/sitesBucket.ts";
 import { apply, topologyOf } from "../../src/jetstream/topology.ts";
 import { commit, ledgerEnd, ledgerPut } from "../../src/jetstream/transaction.ts";
+import { runCli } from "../support/cli.ts";
 import { Deployment } from "../support/deployment.ts";
 import { Link } from "../support/link.ts";
 import type { TestSite } from "../support/testSite.ts";
@@ -351,6 +352,20 @@ describe("keys whose end never came", () => {
     expect(await reconciled()).toMatchObject({ exit: 3, dropped: 0, refused: true });
     expect(await reconciled("--even-most")).toMatchObject({ exit: 0, refused: false });
     expect(await compared("summit")).toBe(alike);
+  });
+
+  it("the site's own status tells whether it is linked, on its server's machine", async () => {
+    const status = async () => {
+      const file = deployment.path("summit", "site.yaml");
+      const env = { ORRERY_CREDENTIALS: deployment.path("summit", "creds", "operator.creds") };
+      const { stdout } = await runCli(["status", "--json", "--site", file], { cwd: deployment.folder, env });
+      return (JSON.parse(stdout) as { readonly supernode: unknown }).supernode;
+    };
+    expect(await status()).toEqual({ name: "hub", linked: true });
+    link.cut();
+    await until(status, (found) => JSON.stringify(found) === '{"name":"hub","linked":false}');
+    link.heal();
+    await until(status, (found) => JSON.stringify(found) === '{"name":"hub","linked":true}');
   });
 
   it("a site that is not sourced, or not reached, is told", async () => {
