@@ -30,19 +30,25 @@ export interface StartOptions {
   readonly readyFile: string | null;
 }
 
-function banner(io: IoService, file: string, node: RunningNode, actors: ReadonlyArray<Actor>): void {
+/** Name and value of each line: of this node, and so of its roles. What others of the site do is theirs to say. */
+export function bannerOf(
+  file: string,
+  node: Pick<RunningNode, "site" | "natsUrl" | "httpUrl" | "durability">,
+  actors: ReadonlyArray<Actor>,
+): ReadonlyArray<readonly [string, string]> {
   const { site } = node;
   const lanes = [...site.lanes.values()].map((lane) => `${lane.name} (${lane.buckets.join(", ")})`);
   const http = node.httpUrl();
-  const safe = node.durability.startsWith("fsync before");
-  const lines: ReadonlyArray<readonly [string, string]> = [
+  return [
     ["site", `${site.name} (${file})`],
     ["node", `${site.node}, process ${process.pid}`],
     ["nats", `${maskUserInfo(node.natsUrl)}${site.nats.mode === "embedded" ? ", embedded" : ""}`],
-    ["kept", safe ? node.durability : paint(io.out.color, "yellow", node.durability)],
+    ["kept", node.durability],
     ["http", http ?? "none"],
-    ...(http === null || site.lanes.size === 0 ? [] : [["notify", `${http}${site.enqueuer.path}`] as const]),
-    ...(site.watch.length === 0
+    ...(http === null || site.lanes.size === 0 || !site.roles.has("enqueuer")
+      ? []
+      : [["notify", `${http}${site.enqueuer.path}`] as const]),
+    ...(site.watch.length === 0 || !site.roles.has("watcher")
       ? []
       : [["watch", site.watch.map((one) => `${one.directory} (${one.bucket})`).join("; ")] as const]),
     ...(lanes.length === 0 ? [] : [["lanes", lanes.join("; ")] as const]),
@@ -53,9 +59,14 @@ function banner(io: IoService, file: string, node: RunningNode, actors: Readonly
     ...(site.catalogue === null ? [] : [["jobs", catalogueWords(site.catalogue)] as const]),
     ["data", site.dataDir],
   ];
-  const text = lines.map(
-    ([name, value]) => `  ${paint(io.out.color, "dim", name.padEnd(6))} ${harmless(value)}`,
-  );
+}
+
+function banner(io: IoService, file: string, node: RunningNode, actors: ReadonlyArray<Actor>): void {
+  const text = bannerOf(file, node, actors).map(([name, value]) => {
+    const isDoubtful = name === "kept" && !value.startsWith("fsync before");
+    const shown = isDoubtful ? paint(io.out.color, "yellow", harmless(value)) : harmless(value);
+    return `  ${paint(io.out.color, "dim", name.padEnd(6))} ${shown}`;
+  });
   io.out.write(`${paint(io.out.color, "bold", `Orrery ${version}`)}\n${text.join("\n")}\n`);
 }
 

@@ -1,5 +1,7 @@
+import * as Effect from "effect/Effect";
 import { describe, expect, it } from "vitest";
-import { innermost } from "../../../src/cli/start.ts";
+import { parseSite } from "../../../src/config/loadSite.ts";
+import { bannerOf, innermost } from "../../../src/cli/start.ts";
 import { wantsColor } from "../../../src/cli/terminal.ts";
 import { runCli } from "../../support/cli.ts";
 
@@ -9,6 +11,25 @@ describe("what a start failed by", () => {
       "node a: node/servers did not start: failed: StartFailed: node/servers/nats-server did not start: failed: EmbeddedServerFailed: the disk is full";
     expect(innermost(passedOn)).toBe("the disk is full");
     expect(innermost("node a: there is no node: binary")).toBe("there is no node: binary");
+  });
+});
+
+describe("what a start says of its node", () => {
+  const text = `name: a
+watch: [{ directory: in, bucket: raw }]
+storage: { disk: { driver: file, root: data } }
+lanes: { raw: { kind: object, buckets: [raw], storage: disk, pattern: '^(?<day>\\d{8})/' } }
+`;
+  const saidOf = (roles: string): ReadonlyArray<string> => {
+    const { site } = Effect.runSync(parseSite(text, "site.yaml", { env: {}, roles }));
+    const node = { site, natsUrl: "nats://a:4222", httpUrl: () => "http://a", durability: "fsync" };
+    return bannerOf("site.yaml", node, []).map(([name]) => name);
+  };
+
+  it("is where notifications go, and what is watched, where it takes them in", () => {
+    expect(saidOf("enqueuer,watcher")).toEqual(expect.arrayContaining(["notify", "watch"]));
+    expect(saidOf("ingester")).not.toEqual(expect.arrayContaining(["notify"]));
+    expect(saidOf("ingester")).not.toEqual(expect.arrayContaining(["watch"]));
   });
 });
 
