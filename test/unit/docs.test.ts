@@ -69,6 +69,13 @@ describe("the documents", () => {
     expect(wrong).toEqual([]);
   });
 
+  it("say of each folder what is in it", () => {
+    const told = textOf("CONTRIBUTING.md");
+    const folders = new Set(textsOf("{src,test}/*/**/*.ts").map((file) => file.split("/", 2).join("/")));
+    expect(folders.size).toBeGreaterThan(15);
+    expect([...folders].filter((folder) => !told.includes(`${folder}/`))).toEqual([]);
+  });
+
   it("run scripts that package.json has", () => {
     const gone = documents.flatMap((file) =>
       [...textOf(file).matchAll(/npm run (?:--silent )?([a-z:]+)/g)]
