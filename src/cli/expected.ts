@@ -4,7 +4,7 @@ import type * as Scope from "effect/Scope";
 import { startOfDay } from "../jobs/instant.ts";
 import type { ExpectedAnswer, ExpectedGroup } from "../protocol/operatorQuestions.ts";
 import type { CommandFailed } from "./failures.ts";
-import { misused, no } from "./failures.ts";
+import { limitFault, misused, no } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
 import { askJobs, openMission } from "./mission.ts";
@@ -25,6 +25,8 @@ export const expected = (
   options: ExpectedOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
+    const fault = limitFault(options.limit);
+    if (fault !== null) return yield* fault;
     const day = options.day?.replaceAll("-", "") ?? null;
     if (day !== null && startOfDay(day) === null)
       return yield* misused(`${harmless(options.day ?? "")} is no day: 20260310`);

@@ -35,6 +35,10 @@ export const no = (message: string): CommandFailed => new CommandFailed({ exit: 
 export const unreachable = (message: string): CommandFailed =>
   new CommandFailed({ exit: exitCode.unreachable, message });
 
+/** Of lists that are never shown whole. What is more than they can hold is cut, as their help says. */
+export const limitFault = (limit: number): CommandFailed | null =>
+  limit >= 1 ? null : misused(`--limit ${limit}: a number from 1`);
+
 /** The server answers, and does not let these credentials do it. */
 export const refused = (message: string): CommandFailed =>
   new CommandFailed({ exit: exitCode.failure, message, refused: true });

@@ -10,7 +10,7 @@ import { progress } from "./backup.ts";
 import type { Comparable } from "./comparable.ts";
 import { groupOf, judge } from "./comparable.ts";
 import type { CommandFailed } from "./failures.ts";
-import { failed, no, ofCause, ofJetStream } from "./failures.ts";
+import { failed, limitFault, no, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
 import type { Saved } from "./savedLedger.ts";
@@ -220,6 +220,8 @@ export const compare = (
   options: CompareOptions,
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
+    const fault = options.limit === null ? null : limitFault(options.limit);
+    if (fault !== null) return yield* fault;
     const before = resolve(io.cwd, options.before);
     const after = options.after === null ? yield* savedNow(io, options.site) : resolve(io.cwd, options.after);
     const limit = options.limit ?? ledgerDifferencesMax;

@@ -8,7 +8,7 @@ import type { FileBody } from "../protocol/records.ts";
 import { decodeRecord } from "../protocol/records.ts";
 import { fileName } from "../protocol/route.ts";
 import type { CommandFailed } from "./failures.ts";
-import { misused, no, ofCause } from "./failures.ts";
+import { limitFault, misused, no, ofCause } from "./failures.ts";
 import { findRecord, nameOf } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
@@ -53,6 +53,8 @@ export const lineage = (
     if (!(options.depth >= 0 && options.depth <= depthMost)) {
       return yield* misused(`--depth ${options.depth}: it may be 0 to ${depthMost}`);
     }
+    const fault = limitFault(options.limit);
+    if (fault !== null) return yield* fault;
     const link = yield* openMission(io, options.site);
     const name = yield* nameMeant(link, options.file);
     const answer = yield* askJobs<LineageAnswer>(link, "lineage", {

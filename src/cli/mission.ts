@@ -44,7 +44,8 @@ export function jobNamed(
   );
 }
 
-const examples: Readonly<Record<CatalogueJob["partition"]["type"], string>> = {
+/** A partition of each scheme, as a person writes it. */
+export const examples: Readonly<Record<CatalogueJob["partition"]["type"], string>> = {
   day: "a day: 20260310",
   pointing: "a pointing: repoint00209",
   days: "a window, its end exclusive: 20260101-20260111",

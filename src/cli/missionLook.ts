@@ -11,10 +11,10 @@ import type {
 } from "../protocol/operatorQuestions.ts";
 import { fileName } from "../protocol/route.ts";
 import type { CommandFailed } from "./failures.ts";
-import { misused, no } from "./failures.ts";
+import { limitFault, misused, no } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
-import { askJobs, jobNamed, openMission, partitionNamed } from "./mission.ts";
+import { askJobs, examples, jobNamed, openMission, partitionNamed } from "./mission.ts";
 import { sayPreview } from "./previews.ts";
 import type { Row } from "./table.ts";
 import { table } from "./table.ts";
@@ -34,6 +34,11 @@ export const needs = (
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const link = yield* openMission(io, options.site);
+    const named = link.catalogue.jobs.get(options.of.trim().replaceAll(/\s+/g, "/"));
+    if (named !== undefined && options.partition === null) {
+      const scheme = examples[named.partition.type];
+      return yield* misused(`of which partition? ${named.name} is made for ${scheme}`);
+    }
     let question: object = { file: fileName(options.of) };
     if (options.partition !== null) {
       const job = yield* jobNamed(link, options.of);
@@ -124,6 +129,8 @@ export interface ListOptions {
 
 export const list = (io: IoService, options: ListOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
+    const fault = limitFault(options.limit);
+    if (fault !== null) return yield* fault;
     const link = yield* openMission(io, options.site);
     const job = options.job === null ? null : yield* jobNamed(link, options.job);
     const day = options.day?.replaceAll("-", "") ?? null;

@@ -7,7 +7,7 @@ import * as Schedule from "effect/Schedule";
 import type * as Scope from "effect/Scope";
 import { randomBytes } from "node:crypto";
 import { startOfDay } from "../jobs/instant.ts";
-import { getUnsafe, scan } from "../jetstream/ledger.ts";
+import { get, getUnsafe, scan } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
 import { recordHistoryMax } from "../limits.ts";
@@ -178,11 +178,12 @@ export const list = (
     }
     const stateOf = (one: Redo): string => (over.has(one.id) ? "over" : one.state);
     if (options.json)
-      return sayJson(
+      sayJson(
         io,
         all.map((one) => ({ ...one, state: stateOf(one) })),
       );
-    if (all.length === 0) return yield* no("nothing was ever reprocessed here");
+    if (all.length === 0) return yield* no(options.json ? "" : "nothing was ever reprocessed here");
+    if (options.json) return undefined;
     const rows = all.map((one) => [
       one.id,
       stateOf(one),
@@ -208,9 +209,13 @@ export const list = (
     return undefined;
   });
 
+const noneWords = (id: string): string => `there is no reprocessing ${harmless(id)}: orrery reprocessing ls`;
+
 export const show = (io: IoService, options: RedoOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const link = yield* openMission(io, options.site);
+    const there = yield* get(link.nats, ledgerBucket, redoKey(options.id)).pipe(Effect.mapError(ofJetStream));
+    if (there === null || there.ended) return yield* no(noneWords(options.id));
     if (options.watch) return yield* watchUntilDone(io, link, options.id);
     const progress = yield* askJobs<RedoProgress>(link, "redo-progress", { id: options.id });
     if (options.json) sayJson(io, progress);
@@ -319,8 +324,7 @@ async function write(nats: NatsService, verb: RedoVerb, { id, note }: RedoOption
   const key = redoKey(id);
   for (let attempt = 0; attempt < tries; attempt++) {
     const entry = await getUnsafe(nats, ledgerBucket, key);
-    if (entry === null || entry.ended)
-      throw no(`there is no reprocessing ${harmless(id)}: orrery reprocessing ls`);
+    if (entry === null || entry.ended) throw no(noneWords(id));
     const before = decodeRedo(key, entry.data);
     if (before.state === "cancelled") throw no(`${before.id} was cancelled`);
     const said = { at: new Date(nats.now()).toISOString(), by: operator(), note: note ?? "" };

@@ -290,6 +290,30 @@ describe("orrery jobs", () => {
     expect(blocked).toMatchObject({ total: 2, partitions: [{ job: "swe/l2/sci", partition: "20260310" }] });
     expect((await orrery(of, "jobs", "ls", "--job", "swe/l1a/all", "--state", "failed")).exit).toBe(3);
     expect((await orrery(of, "jobs", "ls", "--state", "lost")).exit).toBe(2);
+    const which = await orrery(of, "jobs", "needs", "swe/l1b/sci");
+    expect([which.exit, which.stderr]).toEqual([
+      2,
+      expect.stringContaining("of which partition? swe/l1b/sci is made for a day: 20260310"),
+    ]);
+  });
+
+  it("reprocessings that there are not are a no, for people and for scripts", async () => {
+    const of = await start({ jobs: swe });
+    const none = "there is no reprocessing nosuch: orrery reprocessing ls";
+    for (const [argv, stdout, stderr] of [
+      [["ls"], "", "nothing was ever reprocessed here"],
+      [["ls", "--json"], "[]\n", ""],
+      [["show", "nosuch"], "", none],
+      [["cancel", "nosuch"], "", none],
+    ] as const) {
+      const told = await orrery(of, "reprocessing", ...argv);
+      expect([argv, told.exit, told.stdout, told.stderr]).toEqual([
+        argv,
+        3,
+        stdout,
+        expect.stringContaining(stderr),
+      ]);
+    }
   });
 });
 

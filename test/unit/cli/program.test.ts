@@ -88,6 +88,11 @@ describe("the command line", () => {
     [["presence", "a", "b", "0", "c", "--wait", "9999"], "--wait"],
     [["replay", "bucket", "--rate", "0"], "--rate"],
     [["send", "actor", "id", "not json"], "no JSON"],
+    [["presence", "a", "b", "zero", "c"], "zero is no SNAP"],
+    [["jobs", "ls", "--limit", "0"], "--limit 0"],
+    [["expected", "--limit", "-1"], "--limit -1"],
+    [["lineage", "x", "--limit", "0"], "--limit 0"],
+    [["ledger", "compare", "a", "b", "--limit", "0"], "--limit 0"],
   ])("%j is refused before anything is asked of a server", async (argv, words) => {
     const { exit, stderr } = await runCli(argv, { cwd: "/" });
     expect(exit).toBe(2);
