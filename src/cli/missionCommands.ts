@@ -14,7 +14,7 @@ const whole = {
   json,
 };
 
-const again = (verb: "force" | "retry", description: string) =>
+const again = (verb: "force" | "retry", short: string, description: string) =>
   Command.make(verb, { job: jobArgument, partition: partitionArgument, note: noteFlag, json }, (given) =>
     run(
       () => import("./orders.ts"),
@@ -22,6 +22,7 @@ const again = (verb: "force" | "retry", description: string) =>
     ),
   ).pipe(
     Command.withDescription(description),
+    Command.withShortDescription(short),
     Command.withExamples([{ command: `orrery ${verb} swe/l1a/all 20260310` }]),
   );
 
@@ -32,6 +33,7 @@ export const hold = Command.make("hold", whole, (given) =>
   ),
 ).pipe(
   Command.withDescription("Start nothing of this job, or of this partition of it, until it is released."),
+  Command.withShortDescription("Start nothing of a job, or of a partition of it"),
   Command.withExamples([{ command: "orrery hold swe/l1a/all 20260310" }]),
 );
 export const release = Command.make(
@@ -47,6 +49,7 @@ export const release = Command.make(
     ),
 ).pipe(
   Command.withDescription("Take a hold back; with --asked a force or a retry that has not begun."),
+  Command.withShortDescription("Take a hold back, or an order that has not begun"),
   Command.withExamples([
     { command: "orrery release swe/l1a/all 20260310" },
     { command: "orrery release swe/l1a/all 20260310 --asked" },
@@ -54,10 +57,12 @@ export const release = Command.make(
 );
 export const force = again(
   "force",
+  "Make a partition now, once",
   "Make this partition now, once: past a hold, its window, its schedule and what is upstream; its inputs must be there.",
 );
 export const retry = again(
   "retry",
+  "Make a partition anew, once",
   "Make this partition anew, once, as soon as its inputs are there: after it failed, say.",
 );
 
