@@ -98,6 +98,13 @@ describe("the documents", () => {
     expect([...named].filter((name) => !read.has(name) && !tests.has(name))).toEqual([]);
   });
 
+  it("tell every option of the bridge", () => {
+    const options = textOf("bridges/butler/src/orrery_butler/__main__.py").match(/"--[a-z-]+"/g) ?? [];
+    expect(options.length).toBeGreaterThan(8);
+    const told = textOf("bridges/butler/README.md");
+    expect(options.filter((option) => !told.includes(`\`${option.slice(1, -1)}`))).toEqual([]);
+  });
+
   it("tell every metric, and none that is not", () => {
     const metrics = (text: string) => new Set(text.match(/\borrery_[a-z]+(?:_[a-z]+)*/g));
     const kept = metrics(textOf("src/actors/counters.ts"));
