@@ -62,10 +62,13 @@ export class Asks {
   #answered(message: Msg): void {
     const pending = this.#settle(message.subject.slice(this.#inbox.length));
     if (pending === null) return;
-    if (message.data.length === 0 && message.headers?.code === 503) {
-      pending.reject(new errors.NoRespondersError(pending.subject));
-    } else {
-      pending.resolve(message);
+    try {
+      if (message.data.length === 0 && message.headers?.code === 503)
+        pending.reject(new errors.NoRespondersError(pending.subject));
+      else pending.resolve(message);
+    } catch (cause) {
+      // Headers that the client cannot read: thrown on, they would leave the whole connection deaf.
+      pending.reject(cause instanceof Error ? cause : new Error(String(cause)));
     }
   }
 

@@ -39,6 +39,18 @@ describe("a request", () => {
     await expect(server.nats.ask("nobody.here", "", longMs)).rejects.toThrow("no responders: 'nobody.here'");
   });
 
+  it("ends with an answer whose headers no client can read, and no other does", async () => {
+    const asking = await server.connect("asking");
+    const subscription = server.nats.connection.subscribe("garbled", {
+      callback: (_error, message) => void message.respond("", { headers: wireHeaders("no key: x\r\n") }),
+    });
+    await server.nats.connection.flush();
+    await expect(asking.ask("garbled", "", longMs)).rejects.toThrow("header");
+    expect((await asking.ask("echo", "next", longMs)).string()).toBe("next");
+    expect(asking.link().reconnects).toBe(0);
+    subscription.unsubscribe();
+  });
+
   it("ends at its deadline, and what comes later disturbs nobody", async () => {
     await expect(server.nats.ask("echo", "late", shortMs)).rejects.toThrow("timeout");
     expect((await server.nats.ask("echo", "next", longMs)).string()).toBe("next");
