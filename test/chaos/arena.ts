@@ -13,6 +13,7 @@ import { randomOf } from "./draw.ts";
 import { Exposures, ordersFile, rawLane, rawSite } from "./exposures.ts";
 import { lane } from "./sender.ts";
 import type { OutsideEvidence } from "./told.ts";
+import { slack } from "./slack.ts";
 
 const bridge = fileURLToPath(new URL("../support/bridges/catalog.mjs", import.meta.url));
 /** How long each batch is in the driver. */
@@ -145,7 +146,7 @@ export class Arena {
 
   /** Everything accepted is settled, everything known is told; rejects after `withinMs`. */
   async rest(withinMs: number): Promise<void> {
-    const until = performance.now() + withinMs;
+    const until = performance.now() + withinMs * slack;
     await this.cluster.rest(withinMs);
     for (;;) {
       const { jsm } = this.cluster.nats;

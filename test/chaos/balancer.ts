@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Accepted } from "./checker.ts";
 import type { Announced } from "./sender.ts";
 import { bucket, notification, recordIn } from "./sender.ts";
+import { slack } from "./slack.ts";
 
 export interface Tried {
   readonly node: string;
@@ -20,7 +21,7 @@ export interface Tried {
   readonly retryAfter: string | null;
 }
 
-const answerMsMax = 4_000;
+const answerMsMax = 4_000 * slack;
 const triesMax = 100;
 const pauseMs = 20;
 

@@ -7,6 +7,8 @@ import { describe, expect, it } from "vitest";
 import { nodeLeaseMs } from "../../src/limits.ts";
 import type { FileBody, LedgerRecord } from "../../src/protocol/records.ts";
 import { dayText } from "../../src/actors/retention.ts";
+import { promptly } from "../support/promptly.ts";
+import { until } from "../support/testSite.ts";
 import type { Announced } from "./sender.ts";
 import type { Cluster } from "./cluster.ts";
 import { withCluster } from "./cluster.ts";
@@ -21,7 +23,8 @@ const clock = (offMs: number) => ({
   process: { execArgv: ["--import", clockOff.href], env: { TEST_CLOCK_OFF_MS: String(offMs) } },
 });
 
-const waitMax = 1_500;
+/** Ends while nodes are killed below; until then the exposure of one that came first has to be known. */
+const waitMax = 8_000;
 const site = `  ${raw}:
     kind: exposure
     buckets: [${raw}]
@@ -29,7 +32,7 @@ const site = `  ${raw}:
     accept: fits$
     metadata: key
     needs: [{ match: guider, waitMax: ${waitMax} ms }]
-presence: { instruments: [LSSTCam], lifetime: 3 s }
+presence: { instruments: [LSSTCam], lifetime: 12 s }
 visits: { lanes: [${raw}] }
 `;
 
@@ -83,8 +86,6 @@ interface Told {
   readonly absent: ReadonlyArray<boolean>;
   readonly timesOff: ReadonlyArray<string>;
   readonly violations: ReadonlyArray<string>;
-  /** From a node's death to the last of what it had in hand being settled by the other. */
-  readonly takenBackMs: ReadonlyArray<number>;
 }
 
 /** The same night for any two clocks. */
@@ -109,22 +110,21 @@ async function night(offs: readonly [number, number]): Promise<Told> {
       );
       const present = await Promise.all(names.map((name) => isPresent(cluster, name, "000001")));
       await sender.send([{ key: "20260101/plain-0.fits", etag: "2" }]);
-      const takenBackMs: Array<number> = [];
       for (const [i, name] of names.entries()) {
         const node = await restarted(cluster, name, { ...behaviour(i), delayMs: 600_000 });
         const sending = sender.load(60, { pauseMs: 5, name: (n) => `20260101/held-${name}-${n}.fits` });
         const { items } = await cluster.holds(name);
         await node.kill9();
-        const died = performance.now();
-        await cluster.settled(items, nodeLeaseMs + 4_000);
-        takenBackMs.push(performance.now() - died);
+        await promptly("taking back what the other had", nodeLeaseMs + 4_000, () =>
+          cluster.settled(items, 20_000),
+        );
         await sending;
         await cluster.node(name, behaviour(i));
       }
       await cluster.settled([recordIn(raw, guider("000002").key)], 20_000);
       await cluster.rest(20_000);
-      await sleep(3_500);
-      const absent = await Promise.all(names.map((name) => isPresent(cluster, name, "000001")));
+      const look = () => Promise.all(names.map((name) => isPresent(cluster, name, "000001")));
+      const absent = await until(look, (found) => !found.includes(true));
       told = {
         files: became(cluster),
         visits: [...cluster.history.latest.keys()].filter((key) => key.startsWith("visit.")).length,
@@ -132,7 +132,6 @@ async function night(offs: readonly [number, number]): Promise<Told> {
         absent,
         timesOff: timesOff(cluster),
         violations: await cluster.check(),
-        takenBackMs,
       };
     },
     { lane: { attemptsMax: 50 }, second: { lane: raw, text: () => site } },
@@ -147,14 +146,13 @@ async function restarted(cluster: Cluster, name: string, behaviour: Parameters<C
 }
 
 describe("two nodes, one with its clock an hour ahead and one an hour behind,", () => {
-  it("make of a night what two right ones make of it", { timeout: 120_000 }, async () => {
+  it("make of a night what two right ones make of it", { timeout: 600_000 }, async () => {
     const [off, right] = await Promise.all([night([hourMs, -hourMs]), night([0, 0])]);
-    for (const { violations, timesOff: wrongTimes, present, absent, takenBackMs } of [off, right]) {
+    for (const { violations, timesOff: wrongTimes, present, absent } of [off, right]) {
       expect(violations).toEqual([]);
       expect(wrongTimes).toEqual([]);
       expect(present).toEqual([true, true]);
       expect(absent).toEqual([false, false]);
-      expect(Math.max(...takenBackMs)).toBeLessThan(nodeLeaseMs + 4_000);
     }
     expect(off.files).toEqual(right.files);
     expect(off.visits).toBe(right.visits);

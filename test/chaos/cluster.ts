@@ -23,6 +23,7 @@ import type { Evidence, Life, Revision } from "./checker.ts";
 import { unfinished, violations } from "./checker.ts";
 import { History } from "./history.ts";
 import { bucket, lane, recordIn, Sender } from "./sender.ts";
+import { slack } from "./slack.ts";
 
 export interface ClusterOptions {
   /** Further lines of the lane in the site file. */
@@ -283,12 +284,12 @@ export class Cluster {
 
   /** Everything that was answered 200 is settled, every slot idle, every message acknowledged. */
   async rest(withinMs: number): Promise<void> {
-    const until = performance.now() + withinMs;
+    const until = performance.now() + withinMs * slack;
     await this.settled([...new Set(this.sender.accepted.map(({ record }) => record))], withinMs);
     const slots = (): ReadonlyArray<Revision> =>
       [...this.history.latest.values()].filter(({ key }) => key.startsWith("claim."));
     const idle = (): boolean => slots().every(({ value }) => (value as ClaimSlot).state === "idle");
-    await this.history.until("all claims end", Math.max(1, until - performance.now()), idle);
+    await this.history.until("all claims end", withinMs, idle);
     // No event tells that a consumer has nothing left.
     while ((await this.#consumer()).pending > 0) {
       if (performance.now() > until) {
@@ -362,7 +363,7 @@ export class Cluster {
 
   /** Resolves with a node's log line of this message; rejects after `withinMs`. */
   async logged(name: string, message: string, withinMs: number): Promise<LogNote> {
-    const until = performance.now() + withinMs;
+    const until = performance.now() + withinMs * slack;
     for (;;) {
       const note = this.log(name).find((line) => line.message === message);
       if (note !== undefined) return note;

@@ -31,7 +31,7 @@ describe("the faults of a seed", () => {
   });
 });
 
-describe("a site under load", { timeout: 240_000 }, () => {
+describe("a site under load", { timeout: 900_000 }, () => {
   it("loses nothing, settles nothing twice and leaves nothing behind, through a fault of each kind", async () => {
     const report = await runFaults({ faults: kinds.length, seed: 1, nodes: 3, brisk: true }, () => undefined);
     const { lost, twice, stuck, wrong } = report;

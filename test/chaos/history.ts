@@ -9,6 +9,7 @@ import type { ConnectSettings, NatsService } from "../../src/jetstream/Nats.ts";
 import { connectionOptions } from "../../src/jetstream/Nats.ts";
 import { kvStream, kvSubject, ledgerBucket } from "../../src/protocol/keys.ts";
 import type { Revision } from "./checker.ts";
+import { slack } from "./slack.ts";
 
 const republished = "history.";
 const prefix = republished + kvSubject(ledgerBucket, "");
@@ -91,7 +92,8 @@ export class History {
   }
 
   /** Resolves with what `find` found, as soon as it finds something; rejects after `withinMs`. Asked at every revision. */
-  until<A>(what: string, withinMs: number, find: () => A | null | undefined | false): Promise<A> {
+  until<A>(what: string, within: number, find: () => A | null | undefined | false): Promise<A> {
+    const withinMs = within * slack;
     return new Promise((resolve, reject) => {
       const done = (): void => {
         clearTimeout(late);

@@ -4,6 +4,7 @@ import { nodeLeaseMs } from "../../src/limits.ts";
 import { parkedKey, placeOfRecordKey } from "../../src/protocol/keys.ts";
 import { crashedReason } from "../../src/protocol/lifecycle.ts";
 import type { ClaimSlot } from "../../src/protocol/records.ts";
+import { promptly } from "../support/promptly.ts";
 import type { Cluster } from "./cluster.ts";
 import { withCluster } from "./cluster.ts";
 import { recordOf } from "./sender.ts";
@@ -13,21 +14,28 @@ const nothing: ReadonlyArray<string> = [];
 const forEver = 600_000;
 
 /** Node a has a batch in hand that it will not end; node b works. */
-async function aHolds(cluster: Cluster, delayMs = forEver): Promise<ReadonlyArray<string>> {
+async function aHolds(cluster: Cluster, delayMs = forEver, then?: "stops"): Promise<ReadonlyArray<string>> {
   await cluster.node("a", { delayMs });
   const sending = cluster.sender.load(200, { each: 5, pauseMs: 2 });
   const { items } = await cluster.holds("a");
+  if (then === "stops") {
+    cluster.stop("a");
+    expect(cluster.held("a")?.items).toEqual(items);
+  }
   await cluster.node("b", { delayMs: 20 });
   await sending;
   return items;
 }
+
+const settledSoon = (cluster: Cluster, items: ReadonlyArray<string>): Promise<true> =>
+  promptly("taking back what a dead node had", nodeLeaseMs + 2_000, () => cluster.settled(items, 15_000));
 
 describe("a node that is killed in mid-batch", () => {
   it("loses its batch to the other within its lease and two seconds, and nothing is settled twice", () =>
     withCluster(async (cluster) => {
       const items = await aHolds(cluster);
       await cluster.nodes.get("a")?.kill9();
-      await cluster.settled(items, nodeLeaseMs + 2_000);
+      await settledSoon(cluster, items);
       for (const item of items) expect(cluster.record(item)?.crashes).toBe(1);
       await cluster.rest(20_000);
       expect(await cluster.check()).toEqual(nothing);
@@ -38,12 +46,18 @@ describe("a node that is killed in mid-batch", () => {
       const items = await aHolds(cluster);
       await cluster.nodes.get("a")?.kill9();
       await cluster.node("a");
-      await cluster.settled(items, nodeLeaseMs + 2_000);
+      const readyAt = Date.now();
+      await settledSoon(cluster, items);
       const reclaimed = cluster.history.revisions.filter(
         ({ key, value }) =>
           key.startsWith("claim.") && (value as ClaimSlot & { how?: string }).how === "reclaimed",
       );
-      expect(reclaimed.map(({ value }) => (value as { by: string }).by)).toEqual(["a"]);
+      expect(reclaimed).toHaveLength(1);
+      // Where it needs longer for its start than its lease lasts, the other is right to be first.
+      const tooLate = reclaimed.filter(
+        ({ value, at }) => (value as { by: string }).by !== "a" && at > readyAt,
+      );
+      expect(tooLate).toEqual([]);
       await cluster.rest(20_000);
       expect(await cluster.check()).toEqual(nothing);
     }));
@@ -118,10 +132,8 @@ describe("an item that kills its worker", () => {
 describe("a node that is stopped and wakes up late", () => {
   it("finds its settle refused, and carries on", () =>
     withCluster(async (cluster) => {
-      const items = await aHolds(cluster, 4_000);
-      cluster.stop("a");
-      expect(cluster.held("a")?.items).toEqual(items);
-      await cluster.settled(items, nodeLeaseMs + 2_000);
+      const items = await aHolds(cluster, 4_000, "stops");
+      await settledSoon(cluster, items);
       cluster.cont("a");
       await cluster.logged("a", "a settle was refused; nothing of it is acknowledged", 10_000);
       await cluster.rest(20_000);
@@ -166,9 +178,8 @@ describe("a node that is told to end", () => {
   it("gives its batch back and is gone within two seconds, with 0; nobody counts it as a crash", () =>
     withCluster(async (cluster) => {
       const items = await aHolds(cluster);
-      const asked = performance.now();
-      expect(await cluster.nodes.get("a")?.term()).toBe(0);
-      expect(performance.now() - asked).toBeLessThan(2_000);
+      const ended = await promptly("the end", 2_000, async () => cluster.nodes.get("a")?.term());
+      expect(ended).toBe(0);
       expect(cluster.held("a")).toBeNull();
       await cluster.settled(items, 5_000);
       expect(items.filter((item) => cluster.record(item)?.crashes !== 0)).toEqual(nothing);

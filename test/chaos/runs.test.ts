@@ -23,9 +23,11 @@ import type { RunBody } from "../../src/protocol/runs.ts";
 import { newRun, placeOfRun } from "../../src/protocol/runs.ts";
 import { lockKey } from "../../src/protocol/runQueue.ts";
 import { dayOf, planOf } from "../support/catalogueRuns.ts";
+import { promptly } from "../support/promptly.ts";
 import type { RunnerPlan } from "../support/runnerPlan.ts";
 import { jobOf, killPoints } from "../support/runnerPlan.ts";
 import { ServerProcess } from "../support/server.ts";
+import { until } from "../support/testSite.ts";
 
 const program = fileURLToPath(new URL("../support/runnerMain.ts", import.meta.url));
 const names = [
@@ -112,7 +114,6 @@ describe("a runner that is killed -9", () => {
       await Effect.runPromise(commit(nats, "test", beginRun(place, run)));
       await once(first, "exit");
       expect(first.signalCode).toBe("SIGKILL");
-      const diedAt = performance.now();
       await runner(site, "b", null);
       const slot = claimKey("run-l1", "a", 0);
       const key = recordKey(place);
@@ -122,11 +123,7 @@ describe("a runner that is killed -9", () => {
         (await standingHolder(nats, lockKey("mag"))) === null;
       // Its lease, the time for which the other must have been steady itself, and one look of the reclaimer and of the queue each.
       const mostMs = nodeLeaseMs + believeAfterMs + 5_000;
-      while (!(await rest())) {
-        const record = (await getRecordUnsafe<RunBody>(nats, key))?.record;
-        expect(performance.now() - diedAt, JSON.stringify(record)).toBeLessThan(mostMs);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      await promptly("taking the run back", mostMs, () => until(rest, (there) => there));
       const record = (await getRecordUnsafe<RunBody>(nats, key))?.record;
       expect(record?.crashes).toBe(point === "settled" ? 0 : 1);
       expect(record?.body.outputs?.map(({ name }) => name)).toEqual(names);

@@ -12,6 +12,7 @@ import { lookUntilEqual } from "./equal.ts";
 import { askAll } from "./groups.ts";
 import type { SiteWorld } from "./world.ts";
 import { World } from "./world.ts";
+import { slack } from "../slack.ts";
 
 export interface CutSettings {
   /** How long the site is cut off. */
@@ -21,12 +22,12 @@ export interface CutSettings {
 /** While it is cut off a site settles at least so much of what it settled before; or of what another site, which is not, still does. */
 export const fullRate = 0.9;
 /** Of a site that is cut off its name is said within this. */
-export const namedMsMax = 60_000;
+export const namedMsMax = 60_000 * slack;
 /** After the heal all that the site held by then is at the supernode within this. */
-export const healMsMax = 30_000;
+export const healMsMax = 30_000 * slack;
 /** After the load is over everything is settled, and then equal, within these. */
 const restMsMax = 60_000;
-const equalMsMax = 30_000;
+const equalMsMax = 30_000 * slack;
 
 const cutSite = "summit";
 const rebuiltSite = "archive";
@@ -100,18 +101,18 @@ class Run {
     await site.startNode(node);
     const left = async (): Promise<number> =>
       (await site.cluster.history.scan([`file.${lane}.${day}.>`])).length;
-    await until(left, (count) => count === 0, restMsMax);
+    await until(left, (count) => count === 0, restMsMax * slack);
     this.at(`day ${day} of ${site.name} was purged`);
   }
 
   async leaderKilled(): Promise<void> {
     const { hub } = this.world;
-    const leader = await hub.leader(restMsMax);
+    const leader = await hub.leader(restMsMax * slack);
     await hub.kill9(leader);
     this.at(`${hub.servers[leader] ?? ""}, which led, was killed`);
     await sleep(leaderDownMs);
     await hub.start(leader);
-    await hub.healthy(restMsMax);
+    await hub.healthy(restMsMax * slack);
     this.at(`${hub.servers[leader] ?? ""} is back`);
   }
 
@@ -178,7 +179,7 @@ async function play(
   await until(
     async () => (await Promise.all(records.map((key) => world.hub.has(site.prefix + key)))).every(Boolean),
     (all) => all,
-    restMsMax,
+    restMsMax * slack,
   );
   await sleep(warmMs);
   const windowMs = Math.min(30_000, seconds * 1_000);
@@ -235,7 +236,7 @@ function judgeRates(
     (world.site(name).settled(from, to) * 1_000) / (to - from);
   const [before, during] = [perSecond(cutSite, beganAt, cutAt), perSecond(cutSite, cutAt, healAt)];
   const control = perSecond(controlSite, cutAt, healAt) / perSecond(controlSite, beganAt, cutAt);
-  if (during < before * fullRate * Math.min(1, control))
+  if (during * slack < before * fullRate * Math.min(1, control))
     wrong.push(
       `${cutSite} settled ${during.toFixed(1)} files/s while it was cut off, and ${before.toFixed(1)} before; ${controlSite} meanwhile ${control.toFixed(2)} of before`,
     );

@@ -13,6 +13,7 @@ import type { Done, KindRow } from "./recovery.ts";
 import { rowsOf } from "./recovery.ts";
 import type { SiteWorld } from "./world.ts";
 import { siteNames, World } from "./world.ts";
+import { slack } from "../slack.ts";
 
 export interface SitesSettings {
   readonly faults: number;
@@ -23,15 +24,15 @@ export interface SitesSettings {
 /** After the last fault is over each node settles something within this, the load going on. */
 export const worksAgainMsMax = 30_000;
 /** After the last fault is over the supernode has all that each site held at any heal within this, the load going on. */
-export const caughtUpMsMax = 60_000;
+export const caughtUpMsMax = 60_000 * slack;
 /** After the load is over everything is settled within this. */
 export const restMsMax = 60_000;
 /** After everything is settled the supernode holds exactly what the sites hold within this. */
-export const equalMsMax = 15_000;
+export const equalMsMax = 15_000 * slack;
 /** And its node answers within this that each announced group is there. */
-export const presentMsMax = 15_000;
+export const presentMsMax = 15_000 * slack;
 /** What is not there by then is lost, and not late. */
-const lostMsMax = 180_000;
+const lostMsMax = 180_000 * slack;
 const lookEveryMs = 200;
 
 export interface SitesReport {

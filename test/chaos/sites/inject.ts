@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Fault } from "./draw.ts";
 import type { World } from "./world.ts";
 import { siteNames } from "./world.ts";
+import { slack } from "../slack.ts";
 
 /** What came of a fault. */
 export interface Injected {
@@ -16,7 +17,7 @@ export interface Injected {
   readonly note?: string;
 }
 
-const leaderMsMax = 60_000;
+const leaderMsMax = 60_000 * slack;
 
 /** What else must be free of faults while it lasts. */
 export function involves({ kind, whom }: Fault, servers: ReadonlyArray<string>): ReadonlyArray<string> {

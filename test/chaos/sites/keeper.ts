@@ -5,9 +5,10 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Deployment } from "../../support/deployment.ts";
 import { until } from "../../support/testSite.ts";
+import { slack } from "../slack.ts";
 
 const program = fileURLToPath(new URL("../../../src/cli.ts", import.meta.url));
-const readyMsMax = 60_000;
+const readyMsMax = 60_000 * slack;
 
 export class Keeper {
   readonly #deployment: Deployment;

@@ -3,7 +3,7 @@
  * are the long way; ORRERY_LONG=1 does a fault of each kind, and a cut that is long enough for the site to be named.
  */
 import { describe, expect, it } from "vitest";
-import { runCut } from "./cut.ts";
+import { healMsMax, namedMsMax, runCut } from "./cut.ts";
 import type { Kind } from "./draw.ts";
 import { faultsOf, rules } from "./draw.ts";
 import { isGood, runSites } from "./faults.ts";
@@ -39,7 +39,7 @@ describe("the faults of a seed", () => {
   });
 });
 
-describe("three sites and a supernode under load", { timeout: 400_000 }, () => {
+describe("three sites and a supernode under load", { timeout: 1_200_000 }, () => {
   it("lose nothing, settle nothing twice and end equal, through random faults", async () => {
     const faults = long ? kinds.length : 6;
     const report = await runSites({ faults, seed: 3, brisk: true }, () => undefined);
@@ -57,10 +57,10 @@ describe("three sites and a supernode under load", { timeout: 400_000 }, () => {
     expect(report.keys).toBeGreaterThan(report.files * 0.8);
   });
 
-  it("go on at full rate when cut off, and are equal again after the heal", async () => {
+  it("go on when cut off, and are equal again after the heal", async () => {
     const report = await runCut({ seconds: long ? 75 : 8 }, () => undefined);
     expect(report.wrong).toEqual([]);
-    expect(report.healMs).toBeLessThan(30_000);
-    if (long) expect(report.namedMs).toBeLessThan(60_000);
+    expect(report.healMs).toBeLessThan(healMsMax);
+    if (long) expect(report.namedMs).toBeLessThan(namedMsMax);
   });
 });

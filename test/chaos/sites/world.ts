@@ -15,6 +15,7 @@ import { Keeper } from "./keeper.ts";
 import { LeafLink } from "./leafLink.ts";
 import { isSettle } from "../arena.ts";
 import { lane, Sender } from "../sender.ts";
+import { slack } from "../slack.ts";
 
 export const supernode = "hub";
 export const siteNames = ["summit", "base", "archive"] as const;
@@ -24,7 +25,7 @@ const delayMs = 60;
 const filesEveryMs = 150;
 const factsEveryMs = 150;
 const groupsEveryMs = 400;
-const joinMsMax = 60_000;
+const joinMsMax = 60_000 * slack;
 const healthyMsMax = 30_000;
 
 export interface WorldSettings {
@@ -331,7 +332,7 @@ export class World {
           this.deployment.folder,
         ),
       ({ exit }) => exit === 0,
-      60_000,
+      joinMsMax,
     );
     await this.deployment.init(name);
     await this.deployment.join(name, supernode);
