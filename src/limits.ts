@@ -225,6 +225,9 @@ export const notifiedCachedMax = 512;
 /** Marks of files in one exposure's record: beyond it the oldest are dropped, and a rewrite of such a file is told again. */
 export const notifiedMarksMax = 20_000;
 export const notifiedRefusalsMax = 16;
+/** Of one mark, with its quotes, and of the files that one refusal names, as JSON. */
+export const notifiedMarkBytes = 15;
+export const notifiedNamesBytesMax = 32_768;
 /** Known files that become visits in one transaction. */
 export const visitFilesMax = 1_000;
 /** A visit whose record would be larger is no visit: what more comes of it is left out, and told in the log. */
@@ -309,6 +312,8 @@ export const reconcileDropsMax = 10_000;
 export const reconcileNamedMax = 100;
 /** Of a site's keys at the supernode, the share that is dropped without being told to: a site that lost more may have lost it by mistake. */
 export const dropShareMax = 0.5;
+/** A command that changes a folder of deployments waits so long for another one that does. */
+export const folderLockWaitMs = 10_000;
 /** A site that is no longer heard of is named within this. */
 export const sourceNamedMsMax = 60_000;
 
@@ -411,6 +416,12 @@ assert(
   "notifierTurnMs >= notifierAckWaitMs + notifierTakeMs (what a dead node had in hand is back when its turn ends)",
 );
 assert(bufferedMsMax < notifierAckWaitMs, "bufferedMsMax < notifierAckWaitMs");
+assert(
+  notifiedMarksMax * notifiedMarkBytes +
+    notifiedRefusalsMax * (notifiedNamesBytesMax + 6 * recordTextBytesMax) <=
+    messageBytesMax - 65_536,
+  "notifiedMarksMax × notifiedMarkBytes + notifiedRefusalsMax × notifiedNamesBytesMax <= messageBytesMax",
+);
 assert(webhookFilesMax <= notifiedMarksMax, "webhookFilesMax <= notifiedMarksMax");
 assert(visitFilesMax <= transactionMessagesMax, "visitFilesMax <= transactionMessagesMax");
 assert(httpHeadersMs <= httpRequestMs, "httpHeadersMs <= httpRequestMs");

@@ -7,9 +7,9 @@
  */
 import { createHash } from "node:crypto";
 import * as Schema from "effect/Schema";
-import { notifiedMarksMax, notifiedRefusalsMax } from "../limits.ts";
+import { notifiedMarksMax, notifiedNamesBytesMax, notifiedRefusalsMax } from "../limits.ts";
 import type { FileBody, LedgerRecord } from "./records.ts";
-import { clipText, LedgerCorrupt, recordVersion } from "./records.ts";
+import { clipText, encodeJson, LedgerCorrupt, recordVersion } from "./records.ts";
 
 /** One known file that a receiver is to be told of. */
 export interface Told {
@@ -95,6 +95,19 @@ export const accepted = (
   told: withMarks(before, files),
 });
 
+/** As many names as a refusal may hold, and how many more there are: the record is one message, whatever files are called. */
+function namesOf(files: ReadonlyArray<Told>): ReadonlyArray<string> {
+  const named: Array<string> = [];
+  let bytes = 0;
+  for (const { filename } of files) {
+    const name = clipText(filename);
+    bytes += encodeJson(name).length + 1;
+    if (bytes > notifiedNamesBytesMax) return [...named, `… and ${files.length - named.length} more`];
+    named.push(name);
+  }
+  return named;
+}
+
 export const refusedBy = (
   before: NotifiedRecord,
   files: ReadonlyArray<Told>,
@@ -104,7 +117,7 @@ export const refusedBy = (
   const refusal: Refusal = {
     at: new Date(now).toISOString(),
     reason: clipText(reason),
-    filenames: files.map((file) => clipText(file.filename)),
+    filenames: namesOf(files),
   };
   return {
     ...before,

@@ -1,6 +1,12 @@
 import * as fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
-import { notifiedMarksMax, notifiedRefusalsMax } from "../../../src/limits.ts";
+import {
+  messageBytesMax,
+  notifiedMarksMax,
+  notifiedRefusalsMax,
+  objectKeyBytesMax,
+  webhookFilesMax,
+} from "../../../src/limits.ts";
 import type { FileBody, LedgerRecord, State } from "../../../src/protocol/records.ts";
 import { encodeJson, LedgerCorrupt } from "../../../src/protocol/records.ts";
 import type { Told } from "../../../src/protocol/webhooks.ts";
@@ -157,4 +163,22 @@ describe("the record of what was told", () => {
       expect(() => decodeNotified("k", data)).toThrow(LedgerCorrupt);
     }
   });
+});
+
+test("what was not taken is no more than a message holds, whatever the files are called", () => {
+  let kept = nothingNotified(exposure);
+  for (let i = 0; i < notifiedMarksMax + notifiedRefusalsMax * webhookFilesMax; i += webhookFilesMax) {
+    const files = Array.from({ length: webhookFilesMax }, (_, n) =>
+      told(`${i + n}`.padEnd(objectKeyBytesMax, "\u0001")),
+    );
+    kept = refusedBy(kept, files, "\u0001".repeat(10_000), 0);
+  }
+  expect(encodeJson(kept).length).toBeLessThan(messageBytesMax);
+  const names = kept.refused.at(-1)?.filenames ?? [];
+  expect(names.at(-1)).toBe(`… and ${webhookFilesMax + 1 - names.length} more`);
+  // A whole exposure of usual names is named whole.
+  const files = Array.from({ length: 205 }, (_, n) => told(`${exposure}_R22_S${n}.fits`));
+  expect(refusedBy(nothingNotified(exposure), files, "no", 0).refused[0]?.filenames).toEqual(
+    files.map(({ filename }) => filename),
+  );
 });
