@@ -132,7 +132,7 @@ export const startNode = (options: NodeOptions): Effect.Effect<RunningNode, Node
             site,
             actors,
             servers: state.server === null ? site.nats.servers : [state.server.url],
-            monitor: state.server?.monitor ?? null,
+            monitor: state.server?.monitor ?? site.nats.monitor,
             counters,
             log,
             version,

@@ -65,7 +65,7 @@ export interface SiteLink {
   readonly nats: NatsService;
   /** For people: no password in it. */
   readonly url: string;
-  /** Monitoring endpoints of an embedded server; null for one elsewhere. */
+  /** Monitoring endpoints of an embedded server, or of one elsewhere as the site file names them; null: nobody does. */
   readonly monitor: string | null;
 }
 
@@ -132,7 +132,9 @@ export const openSite = (
     const choice = yield* findSite(io, named);
     const { site } = yield* readSite(io, choice.file);
     const address =
-      site.nats.mode === "embedded" ? embeddedAddress(site) : { servers: site.nats.servers, monitor: null };
+      site.nats.mode === "embedded"
+        ? embeddedAddress(site)
+        : { servers: site.nats.servers, monitor: site.nats.monitor };
     if (address === null) {
       return yield* unreachable(
         `no embedded nats-server of site ${site.name} runs on this machine (${join(site.dataDir, "nats")}): ${startIt(choice)}`,

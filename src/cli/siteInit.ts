@@ -253,5 +253,7 @@ async function writeServers(
 const writeSiteFile = (folder: Folder, { name, kind, servers }: Deployment): Promise<void> =>
   writeWhole(
     join(folder.path, "site.yaml"),
-    (kind === "site" ? siteYaml : supernodeYaml)(name, urlsOf(servers)),
+    kind === "site"
+      ? siteYaml(name, urlsOf(servers), servers[0]?.monitor ?? 0)
+      : supernodeYaml(name, urlsOf(servers)),
   );

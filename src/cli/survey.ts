@@ -187,7 +187,8 @@ export const readStatus = (link: SiteLink): Effect.Effect<SiteStatus, ReadError>
     );
     const strays = strayMailboxes(open, new Set(mailboxes.map((one) => one.mailbox)));
     const told = [...live.values()].find((node) => node.durability !== "")?.durability;
-    const durability = told ?? (yield* Effect.promise(() => readDurability(link.monitor)));
+    const durability =
+      told ?? (yield* Effect.promise(() => readDurability(link.monitor, nats.connection.info?.server_id)));
     const { aged = [], untaken = null } = site.catalogue === null ? {} : yield* readAged(link);
     return {
       at: new Date(now).toISOString(),

@@ -77,6 +77,8 @@ export interface NatsSettings {
   readonly syncAlways: boolean;
   /** Embedded only; 0 picks a free port and keeps it in `dataDir` for the next start. */
   readonly port: number;
+  /** External only: base URL of the server's monitoring endpoints. */
+  readonly monitor: string | null;
 }
 
 export interface HttpSettings {

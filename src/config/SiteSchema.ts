@@ -104,6 +104,11 @@ const Nats = Schema.Struct({
   ),
   syncAlways: optional(Schema.Boolean, true, "Embedded: fsync before every acknowledgement."),
   port: optional(wholeNumber(0, 65_535), 0, "Embedded: 0 picks a free port and keeps it."),
+  monitor: optional(
+    Schema.NullOr(Text),
+    null,
+    "External: http:// address of the server's monitoring, where a node reads whether what is acknowledged is on disk.",
+  ),
   insecure: optional(Schema.Boolean, false, "Allow NATS in plain text to another machine."),
 });
 

@@ -84,6 +84,7 @@ function describeNats(nats: Site["nats"]): Described {
   return {
     ...shared,
     servers: nats.servers.map(maskUserInfo),
+    monitor: nats.monitor,
     credentialsFile: nats.credentialsFile,
     user: nats.user,
     password: reference(nats.password),

@@ -141,6 +141,7 @@ function natsOf(nats: SiteFile["nats"], resolver: Resolver): NatsSettings {
     topology: nats.topology,
     syncAlways: nats.syncAlways,
     port: nats.port,
+    monitor: nats.monitor,
   };
 }
 

@@ -331,17 +331,22 @@ export const storeBroken = (
     }
   });
 
-/** What the server promises about an acknowledged message, in words, read from the server itself. */
-export async function readDurability(monitor: string | null): Promise<string> {
+/**
+ * What the server promises about an acknowledged message, in words, read from the server itself.
+ * @param server id of the one that is spoken to: what another one promises says nothing
+ */
+export async function readDurability(monitor: string | null, server: string | undefined): Promise<string> {
   if (monitor === null)
     return "fsync unknown: sync_interval in this server's configuration says it (always: before every acknowledgement)";
   try {
-    const answer = await fetch(`${monitor}/varz`, { signal: AbortSignal.timeout(2_000) });
+    const answer = await fetch(`${monitor.replace(/\/+$/, "")}/varz`, { signal: AbortSignal.timeout(2_000) });
     const varz = (await answer.json()) as {
+      readonly server_id?: string;
       readonly jetstream?: {
         readonly config?: { readonly sync_always?: boolean; readonly sync_interval?: number };
       };
     };
+    if (varz.server_id !== server) return `unknown (${monitor} is another nats-server)`;
     const config = varz.jetstream?.config;
     if (config?.sync_always === true) return "fsync before every acknowledgement";
     const seconds = Math.round((config?.sync_interval ?? 120_000_000_000) / 1e9);

@@ -188,7 +188,9 @@ export const openLink = (
     const topology = siteTopology(site, settings.actors);
     yield* settleTopology(nats, site, topology, log);
     yield* untilAnswered(log, nats.setClock);
-    const durability = yield* Effect.promise(() => readDurability(settings.monitor));
+    const durability = yield* Effect.promise(() =>
+      readDurability(settings.monitor, nats.connection.info?.server_id),
+    );
     const epoch = `${Date.now().toString(36)}${randomBytes(4).toString("hex")}`;
     const startedAt = new Date().toISOString();
     const troubles = new Troubles(settings.counters, log);

@@ -2,6 +2,7 @@
 export const siteYaml = (
   name: string,
   servers: ReadonlyArray<string>,
+  monitorPort: number,
 ): string => `# Site ${name}. \`orrery check\` says what is wrong with it; docs/site-file.md shows every key.
 name: ${name}
 dataDir: data/node
@@ -9,6 +10,8 @@ nats:
   mode: external
   servers: [${servers.map((server) => JSON.stringify(server)).join(", ")}]
   tls: { caFile: tls/ca.pem }
+  # Monitoring, on the server's own machine: there it is read whether what is acknowledged is on disk.
+  monitor: http://127.0.0.1:${monitorPort}
   # A node with fewer roles takes credentials that may less: ORRERY_CREDENTIALS=creds/ingester.creds
   credentialsFile: creds/node.creds
   # Nodes may not make streams and consumers: orrery topology apply does, as creds/admin.creds.

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as Effect from "effect/Effect";
@@ -921,6 +922,39 @@ describe("what is on disk and cannot be used", () => {
         ]);
       }
     } finally {
+      rmSync(other, { recursive: true, force: true });
+    }
+  });
+
+  it("whether it is on disk at all is read from the server's monitoring, where the site file names it", async () => {
+    const other = mkdtempSync(join(tmpdir(), "orrery-cli-"));
+    const ports = JSON.parse(readFileSync(join(folder, "data", "nats", "ports.json"), "utf8")) as {
+      readonly monitor: number;
+    };
+    const stranger = createServer((_request, response) =>
+      response.end(JSON.stringify({ server_id: "OTHER", jetstream: { config: { sync_always: true } } })),
+    );
+    await new Promise<void>((resolve) => {
+      stranger.listen(0, "127.0.0.1", resolve);
+    });
+    try {
+      const told = async (monitor: string): Promise<string | undefined> => {
+        const external = `{ mode: external, servers: ["${nats.connection.getServer()}"]${monitor} }`;
+        const text = siteFile.replace("{ mode: embedded, syncAlways: false }", external);
+        writeFileSync(join(other, "site.yaml"), text);
+        const { stdout } = await runCli(["status"], { cwd: other });
+        return stdout.split("\n")[1];
+      };
+      const at = (port: number) => `, monitor: "http://127.0.0.1:${port}/"`;
+      expect(await told("")).toMatch(/^fsync unknown/);
+      expect(await told(at(ports.monitor))).toMatch(/^fsync every 120 s: a power cut can lose/);
+      // Another server's word is none about this one.
+      const address = stranger.address();
+      const port = typeof address === "object" && address !== null ? address.port : 0;
+      expect(await told(at(port))).toMatch(/^unknown \(.* is another nats-server\)$/);
+      expect(await told(at(1))).toMatch(/does not answer/);
+    } finally {
+      stranger.close();
       rmSync(other, { recursive: true, force: true });
     }
   });

@@ -76,6 +76,11 @@ it("what a supernode needs is made, with the sources of all sites that have join
   expect([config.num_replicas, sources?.length]).toEqual([3, 2]);
   await mended(summit);
   await mended((verb, ...more) => atSite("base", verb, ...more));
+  // A site's file names the monitoring of its server, as its configuration has it.
+  const { stdout } = await runCli(["status", "--site", deployment.path("summit", "site.yaml")], {
+    env: { ORRERY_CREDENTIALS: deployment.path("summit", "creds", "operator.creds") },
+  });
+  expect(stdout.split("\n")[1]).toBe("fsync before every acknowledgement");
 });
 
 it("what destroy tells of a supernode names no backup, which a supernode has none of", async () => {

@@ -6,10 +6,10 @@ import type { SiteFile } from "../SiteSchema.ts";
 import { isLoopback } from "./doors.ts";
 
 const embeddedOnly = ["syncAlways", "port"];
-const externalOnly = ["servers", "credentialsFile", "user", "password", "token", "tls"];
+const externalOnly = ["servers", "credentialsFile", "user", "password", "token", "tls", "monitor"];
 
 export function natsRules(file: SiteFile, raw: unknown): ReadonlyArray<Finding> {
-  return [...modeRules(file, raw), ...serverRules(file), ...credentialRules(file)];
+  return [...modeRules(file, raw), ...serverRules(file), ...monitorRules(file), ...credentialRules(file)];
 }
 
 function modeRules({ nats }: SiteFile, raw: unknown): ReadonlyArray<Finding> {
@@ -81,6 +81,32 @@ function serverRules({ nats }: SiteFile): ReadonlyArray<Finding> {
     }
   }
   return findings;
+}
+
+function monitorRules({ nats }: SiteFile): ReadonlyArray<Finding> {
+  if (nats.monitor === null) return [];
+  const path = ["nats", "monitor"];
+  const url = URL.canParse(nats.monitor) ? new URL(nats.monitor) : null;
+  if (url === null || !/^https?:$/.test(url.protocol))
+    return [{ path, message: "is no address of a monitoring endpoint", fix: "write http://127.0.0.1:8222" }];
+  if (url.username !== "" || url.password !== "")
+    return [
+      {
+        path,
+        value: maskUserInfo(nats.monitor),
+        message: "credentials must not stand in an address",
+        fix: "take them out",
+      },
+    ];
+  return url.protocol === "http:" && !isLoopback(url.hostname) && !nats.insecure
+    ? [
+        {
+          path,
+          message: "monitoring of another machine in plain text: what it answers can be changed on the way",
+          fix: "use https://…, or accept it with nats.insecure: true",
+        },
+      ]
+    : [];
 }
 
 /** Null for what is no address of a NATS server; a bare `host:port` is one. */

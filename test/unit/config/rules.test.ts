@@ -425,6 +425,28 @@ const nameAndNatsRules: ReadonlyArray<Rule> = [
     env: { SECRET: "x" },
   },
   {
+    rule: "an address of monitoring that is none",
+    red: external("  servers: [localhost]\n  monitor: localhost:8222"),
+    green: external("  servers: [localhost]\n  monitor: http://localhost:8222"),
+    path: "nats.monitor",
+    message: /is no address of a monitoring endpoint/,
+  },
+  {
+    rule: "monitoring of another machine in plain text",
+    red: external("  servers: [localhost]\n  monitor: http://far.example.org:8222"),
+    green: external("  servers: [localhost]\n  monitor: https://far.example.org:8222"),
+    path: "nats.monitor",
+    message: /in plain text/,
+  },
+  {
+    rule: "credentials in an address of monitoring",
+    red: external("  servers: [localhost]\n  monitor: https://me:hunter2@far.example.org"),
+    green: external("  servers: [localhost]"),
+    path: "nats.monitor",
+    message: /credentials must not stand in an address/,
+    value: "https://«hidden»@far.example.org",
+  },
+  {
     rule: "a user without a password",
     red: external("  servers: [localhost]\n  user: me"),
     green: external("  servers: [localhost]\n  user: me\n  password: env:SECRET"),
