@@ -337,7 +337,7 @@ export const storeBroken = (
  */
 export async function readDurability(monitor: string | null, server: string | undefined): Promise<string> {
   if (monitor === null)
-    return "fsync unknown: sync_interval in this server's configuration says it (always: before every acknowledgement)";
+    return "fsync unknown: sync_interval in the server's configuration says it (always: before every acknowledgement), or nats.monitor has it read";
   try {
     const answer = await fetch(`${monitor.replace(/\/+$/, "")}/varz`, { signal: AbortSignal.timeout(2_000) });
     const varz = (await answer.json()) as {
