@@ -8,6 +8,7 @@ import { dirname, resolve } from "node:path";
 import type { Site } from "../config/Site.ts";
 import { compareEpochs } from "../protocol/filesOf.ts";
 import type { Deployment } from "../sites/deployment.ts";
+import { changing } from "./folderLock.ts";
 import type { Folder } from "./siteFolder.ts";
 import { folderOf, listDeployments, readDeployment, writeDeployment } from "./siteFolder.ts";
 
@@ -43,7 +44,15 @@ export async function knownEpochs(root: string, site: string): Promise<ReadonlyA
  * @param ledger when the server made the ledger of this life; null where there is none yet
  * @returns the new epoch
  */
-export async function beginNewLife({ folder, deployment }: Home, ledger: string | null): Promise<string> {
+export const beginNewLife = (home: Home, ledger: string | null): Promise<string> =>
+  changing(home.folder.root, async () => begin(await asItIs(home), ledger));
+
+/** By what the folder says now: another command may have changed it since it was read. */
+async function asItIs({ folder, deployment }: Home): Promise<Home> {
+  return { folder, deployment: (await readDeployment(folder)) ?? deployment };
+}
+
+async function begin({ folder, deployment }: Home, ledger: string | null): Promise<string> {
   const known = await knownEpochs(folder.root, deployment.name);
   const epoch = epochAfter([deployment.epoch, ...known]);
   const { ledger: _former, restoring: _ended, ...rest } = deployment;
@@ -58,8 +67,11 @@ export const isOtherLedger = ({ deployment }: Home, ledger: string | null): bool
 /** Remembers the ledger of this life. Another than was remembered begins a new one. */
 export async function noteLedger(home: Home, ledger: string | null): Promise<void> {
   if (ledger === null || home.deployment.ledger === ledger) return;
-  if (isOtherLedger(home, ledger)) await beginNewLife(home, ledger);
-  else await writeDeployment(home.folder, { ...home.deployment, ledger });
+  await changing(home.folder.root, async () => {
+    const now = await asItIs(home);
+    if (isOtherLedger(now, ledger)) await begin(now, ledger);
+    else await writeDeployment(now.folder, { ...now.deployment, ledger });
+  });
 }
 
 /**
@@ -83,8 +95,11 @@ export async function newLives(supernode: Home): Promise<ReadonlyMap<string, str
 
 /** In the supernode's file, and where a site's epoch was put after its own, in the site's. */
 export async function noteLives(supernode: Home, lives: ReadonlyMap<string, string>): Promise<Deployment> {
-  const { folder, deployment } = supernode;
-  if (lives.size === 0) return deployment;
+  if (lives.size === 0) return supernode.deployment;
+  return changing(supernode.folder.root, async () => note(await asItIs(supernode), lives));
+}
+
+async function note({ folder, deployment }: Home, lives: ReadonlyMap<string, string>): Promise<Deployment> {
   const members = Object.fromEntries(
     Object.entries(deployment.members).map(([name, member]) => {
       const epoch = lives.get(name);

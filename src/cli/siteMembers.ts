@@ -13,6 +13,7 @@ import { certificateFiles } from "./certificates.ts";
 import { namesOf } from "./eachServer.ts";
 import type { CommandFailed } from "./failures.ts";
 import { failed, misused, no, ofCause, unreachable } from "./failures.ts";
+import { changing } from "./folderLock.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson } from "./Io.ts";
 import type { Folder } from "./siteFolder.ts";
@@ -53,7 +54,10 @@ const seesWords = (sees: ReadonlyArray<string> | undefined): string =>
   sees === undefined ? "all sites" : sees.length === 0 ? "no other site" : sees.join(", ");
 
 export const join = (io: IoService, options: JoinOptions): Effect.Effect<void, CommandFailed> =>
-  Effect.tryPromise({ try: () => joinSite(io, options), catch: ofCause });
+  Effect.tryPromise({
+    try: () => changing(rootOf(io, options.dir), () => joinSite(io, options)),
+    catch: ofCause,
+  });
 
 async function joinSite(io: IoService, options: JoinOptions): Promise<void> {
   const { name, supernode, dir, json } = options;
@@ -116,7 +120,10 @@ export const sees = (
   io: IoService,
   options: MemberOptions & { readonly sites: string },
 ): Effect.Effect<void, CommandFailed> =>
-  Effect.tryPromise({ try: () => noteSees(io, options), catch: ofCause });
+  Effect.tryPromise({
+    try: () => changing(rootOf(io, options.dir), () => noteSees(io, options)),
+    catch: ofCause,
+  });
 
 async function noteSees(
   io: IoService,
@@ -187,7 +194,7 @@ export const revoke = (
   Effect.gen(function* () {
     const hub = folderOf(rootOf(io, dir), supernode);
     const { deployment, jwt } = yield* Effect.tryPromise({
-      try: () => noteRevoked(hub, name),
+      try: () => changing(hub.root, () => noteRevoked(hub, name)),
       catch: ofCause,
     });
     const found = yield* tellEach({ folder: hub, deployment }, jwt);

@@ -3,14 +3,16 @@
  * server, keeps what it has of the site as long.
  */
 import type { Change } from "../jetstream/topologyDiff.ts";
+import { changing } from "./folderLock.ts";
 import { listDeployments, readDeployment, writeDeployment } from "./siteFolder.ts";
 import type { Home } from "./siteLife.ts";
 
 /** Stands until the site's new life begins. @param since ISO 8601 */
-export async function noteRestoring({ folder }: Home, since: string): Promise<void> {
-  const now = await readDeployment(folder);
-  if (now !== null) await writeDeployment(folder, { ...now, restoring: since });
-}
+export const noteRestoring = ({ folder }: Home, since: string): Promise<void> =>
+  changing(folder.root, async () => {
+    const now = await readDeployment(folder);
+    if (now !== null) await writeDeployment(folder, { ...now, restoring: since });
+  });
 
 /** The supernode's members of which that is so. */
 export async function unfinishedChanges(supernode: Home): Promise<ReadonlyArray<Change>> {

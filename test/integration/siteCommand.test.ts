@@ -156,3 +156,21 @@ it("a name that is no site's lets nobody in, and the one that was meant is named
   expect([slip.exit, slip.stderr]).toEqual([2, expect.stringContaining("sees: there is no site nosuch")]);
   expect((await site("sees", "summit", "base", "--supernode", "hub")).exit).toBe(0);
 });
+
+it("of commands at once none undoes what another wrote", async () => {
+  await site("init", "hub", "--supernode", ...given);
+  const names = ["a", "b", "c", "d"];
+  for (const name of names) await site("init", name, ...given);
+  const joined = await Promise.all(names.map((name) => site("join", name, "--supernode", "hub")));
+  expect(joined.map(({ exit, stderr }) => [exit, stderr])).toEqual(names.map(() => [0, ""]));
+  const members = () => (JSON.parse(read("hub", "deployment.json")) as { members: object }).members;
+  expect(Object.keys(members()).toSorted()).toEqual(names);
+  await Promise.all(names.map((name) => site("sees", name, "none", "--supernode", "hub")));
+  expect(Object.values(members())).toEqual(names.map(() => expect.objectContaining({ sees: [] }) as unknown));
+  expect(files().filter((file) => file.endsWith(".lock"))).toEqual([]);
+  const lock = join(cwd, "sites", ".lock");
+  writeFileSync(lock, "process 1 on elsewhere");
+  const late = site("sees", "a", "all", "--supernode", "hub");
+  setTimeout(() => rmSync(lock), 100);
+  expect((await late).exit).toBe(0);
+});
