@@ -1,6 +1,8 @@
 /** What can be checked of the documents: what they name is there, what is there they name, and their numbers are those of the code. */
+import * as Effect from "effect/Effect";
 import { describe, expect, it } from "vitest";
 import { orrery } from "../../src/cli/commands.ts";
+import { parseSite } from "../../src/config/loadSite.ts";
 import * as limits from "../../src/limits.ts";
 import { runCli } from "../support/cli.ts";
 import {
@@ -96,6 +98,19 @@ describe("the documents", () => {
     const tests = variables(textsOf("{test,bench}/**/*.ts"));
     expect([...read].filter((name) => !named.has(name))).toEqual([]);
     expect([...named].filter((name) => !read.has(name) && !tests.has(name))).toEqual([]);
+  });
+
+  it("show site files that are in order", () => {
+    const shown = documents.flatMap((file) =>
+      [...textOf(file).matchAll(/^```yaml\n(.*?)^```/gms)]
+        .map(([, text = ""]) => ({ file, text }))
+        .filter(({ text }) => /^name: /m.test(text) && /^lanes:/m.test(text)),
+    );
+    expect(shown.map(({ file }) => file)).toEqual(["README.md", "README.md", "docs/site-file.md"]);
+    for (const { file, text } of shown) {
+      const read = parseSite(text, file, { env: { S3_KEY: "key", S3_SECRET: "secret" } });
+      expect(Effect.runSync(read).site.name, file).not.toBe("");
+    }
   });
 
   it("tell every option of the bridge", () => {
