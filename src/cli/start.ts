@@ -1,6 +1,7 @@
 /** `orrery start`: one node of a site, until it is told to stop. */
+import { existsSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import * as Effect from "effect/Effect";
 import type * as Scope from "effect/Scope";
 import { renderProblems } from "../config/SiteFileError.ts";
@@ -20,6 +21,7 @@ import type { IoService } from "./Io.ts";
 import { tell } from "./Io.ts";
 import { findSite, readSite } from "./site.ts";
 import { paint } from "./table.ts";
+import { shown } from "./way.ts";
 import { harmless } from "./words.ts";
 
 export interface StartOptions {
@@ -40,11 +42,12 @@ export function bannerOf(
   const lanes = [...site.lanes.values()].map((lane) => `${lane.name} (${lane.buckets.join(", ")})`);
   const http = node.httpUrl();
   return [
-    ["site", `${site.name} (${file})`],
-    ["node", `${site.node}, process ${process.pid}`],
+    ["site", `${site.name}${site.supernode ? ", a supernode" : ""} (${file})`],
+    ["node", `${site.node}, process ${process.pid}: ${[...site.roles].join(", ")}`],
     ["nats", `${maskUserInfo(node.natsUrl)}${site.nats.mode === "embedded" ? ", embedded" : ""}`],
     ["kept", node.durability],
     ["http", http ?? "none"],
+    ...(http === null ? [] : [["health", `${http}/readyz, ${http}/metrics`] as const]),
     ...(http === null || site.lanes.size === 0 || !site.roles.has("enqueuer")
       ? []
       : [["notify", `${http}${site.enqueuer.path}`] as const]),
@@ -61,11 +64,27 @@ export function bannerOf(
   ];
 }
 
+/** With the credentials of a person who looks, where they lie beside the node's own, which may not look at everything. */
+export function lookWords(
+  io: Pick<IoService, "cwd">,
+  file: string,
+  { nats }: { readonly nats: Pick<Site["nats"], "credentialsFile"> },
+): string {
+  const own = nats.credentialsFile;
+  const beside = own === null ? null : join(dirname(own), "operator.creds");
+  const by =
+    beside === null || basename(own ?? "") === "admin.creds" || !existsSync(beside)
+      ? ""
+      : `ORRERY_CREDENTIALS=${shown(io, beside)} `;
+  return `${by}orrery status --site ${file}`;
+}
+
 function banner(io: IoService, file: string, node: RunningNode, actors: ReadonlyArray<Actor>): void {
-  const text = bannerOf(file, node, actors).map(([name, value]) => {
+  const look = ["look", lookWords(io, file, node.site)] as const;
+  const text = [...bannerOf(file, node, actors), look].map(([name, value]) => {
     const isDoubtful = name === "kept" && !value.startsWith("fsync before");
-    const shown = isDoubtful ? paint(io.out.color, "yellow", harmless(value)) : harmless(value);
-    return `  ${paint(io.out.color, "dim", name.padEnd(6))} ${shown}`;
+    const words = isDoubtful ? paint(io.out.color, "yellow", harmless(value)) : harmless(value);
+    return `  ${paint(io.out.color, "dim", name.padEnd(6))} ${words}`;
   });
   io.out.write(`${paint(io.out.color, "bold", `Orrery ${version}`)}\n${text.join("\n")}\n`);
 }

@@ -22,7 +22,7 @@ export interface Way {
 }
 
 /** From where the command was given, where the file is below it. */
-function shown(io: IoService, file: string): string {
+export function shown(io: Pick<IoService, "cwd">, file: string): string {
   const near = relative(io.cwd, file);
   return near.startsWith("..") ? file : near;
 }

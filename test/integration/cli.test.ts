@@ -1024,6 +1024,8 @@ describe("the process", () => {
         "node   one",
         "nats   nats://",
         "fsync every",
+        `health ${said.httpUrl}/readyz, ${said.httpUrl}/metrics`,
+        "look   orrery status --site site.yaml",
         "raw (raw)",
         "quicklook",
       ]) {

@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as Effect from "effect/Effect";
 import { describe, expect, it } from "vitest";
 import { parseSite } from "../../../src/config/loadSite.ts";
-import { bannerOf, innermost } from "../../../src/cli/start.ts";
+import { bannerOf, innermost, lookWords } from "../../../src/cli/start.ts";
 import { wantsColor } from "../../../src/cli/terminal.ts";
 import { runCli } from "../../support/cli.ts";
 
@@ -30,6 +33,26 @@ lanes: { raw: { kind: object, buckets: [raw], storage: disk, pattern: '^(?<day>\
     expect(saidOf("enqueuer,watcher")).toEqual(expect.arrayContaining(["notify", "watch"]));
     expect(saidOf("ingester")).not.toEqual(expect.arrayContaining(["notify"]));
     expect(saidOf("ingester")).not.toEqual(expect.arrayContaining(["watch"]));
+  });
+});
+
+describe("how to look at what was started", () => {
+  it("is told with the credentials of a person, where they lie beside the node's", () => {
+    const folder = mkdtempSync(join(tmpdir(), "orrery-look-"));
+    try {
+      const look = (own: string | null) =>
+        lookWords({ cwd: folder }, "s.yaml", {
+          nats: { credentialsFile: own === null ? null : join(folder, own) },
+        });
+      expect(look(null)).toBe("orrery status --site s.yaml");
+      expect(look("node.creds")).toBe("orrery status --site s.yaml");
+      writeFileSync(join(folder, "operator.creds"), "");
+      expect(look("node.creds")).toBe("ORRERY_CREDENTIALS=operator.creds orrery status --site s.yaml");
+      // Which may everything.
+      expect(look("admin.creds")).toBe("orrery status --site s.yaml");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 
