@@ -2,6 +2,7 @@
 import { GenericContainer, Wait } from "testcontainers";
 import { inject } from "vitest";
 import { containerEngine } from "./containerEngine.ts";
+import { Link } from "./link.ts";
 import type { ServerSignal, TestServer } from "./nats.ts";
 import { ownerLabel } from "./natsImage.ts";
 
@@ -57,14 +58,18 @@ export async function startInContainer(syncAlways: boolean): Promise<ServerInCon
     .start();
   const engine = await containerEngine();
   const host = container.getHost() === "localhost" ? "127.0.0.1" : container.getHost();
+  const direct = `nats://${host}:${container.getMappedPort(ports.client)}`;
+  // Where the tests themselves run in a container the engine is another host, and a site file must not name that in plain text.
+  const link = host === "127.0.0.1" ? null : await Link.start(direct);
   return {
-    url: `nats://${host}:${container.getMappedPort(ports.client)}`,
+    url: link?.url ?? direct,
     monitor: `http://${host}:${container.getMappedPort(ports.monitor)}`,
     // The engine's own kill, also to stop and continue: it has the server's process, wherever that runs.
     signal: async (signal) => {
       await engine.container.getById(container.getId()).kill({ signal });
     },
     stop: async () => {
+      await link?.end();
       await container.stop({ remove: true, removeVolumes: true });
     },
   };

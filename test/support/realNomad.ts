@@ -1,8 +1,8 @@
 /** A real agent, server and client in one, on loopback and a folder of its own: where there is a `nomad` on the PATH. */
 import type { ChildProcess } from "node:child_process";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -23,6 +23,7 @@ export class RealNomad {
   readonly address: string;
   readonly #folder: string;
   readonly #config: string;
+  readonly #log: string;
   #agent: ChildProcess | null = null;
 
   private constructor(
@@ -31,12 +32,18 @@ export class RealNomad {
   ) {
     this.#folder = folder;
     this.#config = join(folder, "agent.hcl");
+    this.#log = join(folder, "agent.log");
     this.address = `http://127.0.0.1:${ports.http}`;
     writeFileSync(
       this.#config,
       `
 data_dir  = "${join(folder, "data")}"
 bind_addr = "127.0.0.1"
+advertise {
+  http = "127.0.0.1:${ports.http}"
+  rpc  = "127.0.0.1:${ports.rpc}"
+  serf = "127.0.0.1:${ports.serf}"
+}
 ports {
   http = ${ports.http}
   rpc  = ${ports.rpc}
@@ -50,6 +57,10 @@ client {
   enabled           = true
   servers           = ["127.0.0.1:${ports.rpc}"]
   cpu_total_compute = 4000
+  # It asks no cloud what machine it is on: that takes seconds, and fails where a bundle of authorities is set for one.
+  options = {
+    "fingerprint.denylist" = "env_aws,env_azure,env_digitalocean,env_gce,consul,vault"
+  }
 }
 plugin "raw_exec" {
   config {
@@ -63,17 +74,27 @@ plugin "raw_exec" {
   static async start(): Promise<RealNomad> {
     const ports = { http: await freePort(), rpc: await freePort(), serf: await freePort() };
     const nomad = new RealNomad(mkdtempSync(join(tmpdir(), "orrery-real-nomad-")), ports);
-    await nomad.#begin();
+    try {
+      await nomad.#begin();
+    } catch (cause) {
+      await nomad.end();
+      throw cause;
+    }
     return nomad;
   }
 
   async #begin(): Promise<void> {
-    this.#agent = spawn("nomad", ["agent", "-config", this.#config], { stdio: "ignore" });
+    const log = openSync(this.#log, "a");
+    const agent = spawn("nomad", ["agent", "-config", this.#config], { stdio: ["ignore", log, log] });
+    closeSync(log);
+    this.#agent = agent;
     const until = performance.now() + readyMs;
     for (;;) {
       const nodes = await this.#ask("GET", "/v1/nodes").catch(() => []);
       if (Array.isArray(nodes) && nodes.some((node: { Status?: string }) => node.Status === "ready")) return;
-      if (performance.now() > until) throw new Error("the agent does not become ready");
+      if (performance.now() > until || agent.exitCode !== null) {
+        throw new Error(`the agent does not become ready: ${readFileSync(this.#log, "utf8").slice(-2_000)}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
@@ -139,6 +160,10 @@ plugin "raw_exec" {
 
   async end(): Promise<void> {
     await this.#halt();
+    // What an agent that is root mounted for its allocations stays mounted without it.
+    const mounts = existsSync("/proc/mounts") ? readFileSync("/proc/mounts", "utf8").split("\n") : [];
+    for (const [, at = ""] of mounts.map((line) => line.split(" ")))
+      if (at.startsWith(`${this.#folder}/`)) execFileSync("umount", ["-l", at]);
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
