@@ -29,7 +29,7 @@ import {
   writeManifest,
 } from "./backupFolder.ts";
 import type { CommandFailed } from "./failures.ts";
-import { failed, ofCause, ofJetStream } from "./failures.ts";
+import { failed, misused, ofCause, ofJetStream } from "./failures.ts";
 import type { IoService } from "./Io.ts";
 import { say, sayJson, tell } from "./Io.ts";
 import { openSite } from "./site.ts";
@@ -172,10 +172,14 @@ export const backup = (
 ): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   options.verify ? verify(io, options) : make(io, options);
 
+const supernodeWords = (name: string): string =>
+  `${name} is a supernode: what it holds comes from its sites, and comes again from them when its streams are made anew (orrery topology apply --supernode ${name}). Back up each site with its own file: orrery backup DIR --site SITE. Of ${name} itself keep a copy of its folder of deployments: its keys, and who has joined, stand nowhere else. What is here of sites that were put out, and of former lives, no command keeps`;
+
 const make = (io: IoService, options: BackupOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = resolve(io.cwd, options.dir);
     const { site, nats, url } = yield* openSite(io, options.site);
+    if (site.supernode) return yield* misused(supernodeWords(site.name));
     yield* nats.setClock.pipe(Effect.mapError(ofJetStream));
     yield* Effect.andThen(checkRestored(nats, Effect.void), checkFormat(nats)).pipe(
       Effect.mapError((error) =>

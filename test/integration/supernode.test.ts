@@ -1,4 +1,5 @@
 /** Two sites and a supernode with TLS and credentials: what the sites know comes to stand at the supernode, and nothing else does. */
+import { existsSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { countSince } from "../../src/jetstream/survey.ts";
 import { apply, topologyOf } from "../../src/jetstream/topology.ts";
@@ -198,6 +199,12 @@ it("a file is asked for at the supernode, which says where it is known; at anoth
       expect.stringContaining("hub is a supernode, and has no files of its own"),
     ]);
   }
+
+  const backup = await at("hub", "backup", deployment.path("backup"));
+  expect([backup.exit, backup.stdout]).toEqual([2, ""]);
+  expect(backup.stderr).toContain("what it holds comes from its sites");
+  expect(backup.stderr).toContain("keep a copy of its folder of deployments");
+  expect(existsSync(deployment.path("backup"))).toBe(false);
 
   for (const id of ["raw/elsewhere.fits", "elsewhere.fits"]) {
     const { exit, stdout, stderr } = await at("base", "why", id);
