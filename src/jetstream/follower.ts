@@ -41,6 +41,8 @@ export interface FollowOptions {
 
 interface State {
   last: number;
+  /** When the stream was made, as the server tells it. */
+  made: string | null;
   caught: boolean;
   /** Since when no round could begin, ms of a clock that only goes on; null: the last one did. */
   failingSince: number | null;
@@ -57,7 +59,13 @@ export const follow = (
   caughtUp?: Deferred.Deferred<void>,
 ): Effect.Effect<never> =>
   Effect.gen(function* () {
-    const state: State = { last: 0, caught: false, failingSince: null, toldAt: Number.NEGATIVE_INFINITY };
+    const state: State = {
+      last: 0,
+      made: null,
+      caught: false,
+      failingSince: null,
+      toldAt: Number.NEGATIVE_INFINITY,
+    };
     for (;;) {
       // Each round ends when the server forgot the consumer or went away; the next begins behind the last seen.
       yield* round(nats, options, state, caughtUp).pipe(
@@ -114,6 +122,10 @@ const round = (
     });
     const opened = yield* Effect.tryPromise({
       try: async () => {
+        const { created } = await nats.jsm.streams.info(stream);
+        // One that was lost and made anew counts from the beginning: what comes would be older than what was seen, and never heard.
+        if (created !== state.made) state.last = 0;
+        state.made = created;
         const js = jetstream(nats.connection, { timeout: requestDeadlineMs, apiPrefix: nats.apiPrefix });
         const consumer = await js.consumers.get(stream, {
           filter_subjects: options.keys.map((key) => prefix + key),
@@ -127,6 +139,8 @@ const round = (
           max_messages: 1_000,
           idle_heartbeat: 2_000,
           expires: 30_000,
+          // Made anew by the client it would begin behind what was seen, also where the stream is another by then.
+          abort_on_missing_resource: true,
         });
         return { pending, messages };
       },

@@ -102,3 +102,25 @@ it("a change that its follower cannot take in is told of, and those behind it ar
     await server.stop();
   }
 });
+
+it("a bucket that was lost and made anew is followed from its beginning", async () => {
+  const server = await startNats();
+  try {
+    const nats = await server.connect("follower");
+    const put = (key: string) => server.nats.connection.request(`$KV.seen.${key}`, "x", { timeout: 5_000 });
+    for (const key of ["a", "b", "c"]) await put(key);
+    const keys: Array<string> = [];
+    const fiber = Effect.runFork(
+      follow(nats, { bucket: "seen", keys: [">"], each: ({ key }) => void keys.push(key) }),
+    );
+    await expect.poll(() => keys, { timeout: 10_000 }).toEqual(["a", "b", "c"]);
+    const { config } = await nats.jsm.streams.info("KV_seen");
+    await nats.jsm.streams.delete("KV_seen");
+    await server.nats.jsm.streams.add(config);
+    await put("d");
+    await expect.poll(() => keys, { timeout: 30_000 }).toEqual(["a", "b", "c", "d"]);
+    await Effect.runPromise(Fiber.interrupt(fiber));
+  } finally {
+    await server.stop();
+  }
+}, 60_000);
