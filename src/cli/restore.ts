@@ -247,6 +247,17 @@ const replaceAll = (
     return { restored, mended, epoch };
   });
 
+/** Of a restore that ends, by ^C as well, before it has replaced anything. A site that is whole must not be held for a part of one. */
+export const takeBackMark = (io: IoService, nats: NatsService, folder: string): Effect.Effect<void> =>
+  Effect.catch(endUnfinished(nats), (error) =>
+    Effect.sync(() =>
+      tell(
+        io,
+        `nothing was replaced, but the stream ${unfinishedStream}, which marks the restore as unfinished, could not be removed (${error.message}). While it stands no node starts: remove that stream, or run orrery restore ${folder} again`,
+      ),
+    ),
+  );
+
 const restoreMarked = (
   io: IoService,
   link: SiteLink,
@@ -263,8 +274,9 @@ const restoreMarked = (
     // A node that looked for the mark before it stood has its lease by now, or sees the mark when it has it.
     yield* noNodes(nats, "before its data are replaced").pipe(
       Effect.andThen(home === null ? Effect.void : attempt(() => noteRestoring(home, mark.since))),
-      // Nothing was replaced yet.
-      Effect.tapError(() => (before === null ? Effect.ignore(endUnfinished(nats)) : Effect.void)),
+      Effect.onExit((exit) =>
+        Exit.isSuccess(exit) || before !== null ? Effect.void : takeBackMark(io, nats, folder),
+      ),
     );
     const begun: Begun = { run: mark.run, streams: new Set(), underWay: Promise.resolve() };
     const done = yield* replaceAll(io, link, folder, manifest, home, begun).pipe(

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { takeBackMark } from "../../src/cli/restore.ts";
 import { folderOf, theDeployment } from "../../src/cli/siteFolder.ts";
 import type { Home } from "../../src/cli/siteLife.ts";
 import { newLives } from "../../src/cli/siteLife.ts";
@@ -214,6 +215,26 @@ describe("a restore that does not end", () => {
     await Effect.runPromise(apply(nats.nats, topologyOf(needs)));
     expect(await started).toMatchObject({ _tag: "NodeFailed", reason: refusal });
   });
+});
+
+it("a mark of what has replaced nothing is taken back, and one that cannot be is told, with the way out", async () => {
+  const { io, stderr } = beginCli(["--version"]);
+  const mark = { since: "2025-11-21T00:00:00.000Z", from: "/b", run: "r" };
+  await Effect.runPromise(markUnfinished(nats.nats, "kept", mark, 1));
+  const streams = new Proxy(nats.nats.jsm.streams, {
+    get: (of, name) =>
+      name === "delete" ? () => Promise.reject(new Error("no answer")) : Reflect.get(of, name),
+  });
+  const away = { ...nats.nats, jsm: new Proxy(nats.nats.jsm, { get: () => streams }) };
+  await Effect.runPromise(takeBackMark(io, away, "/b"));
+  expect(stderr()).toMatch(
+    /^nothing was replaced, but the stream RESTORE_UNFINISHED, .*no answer.* While it stands no node starts: .* orrery restore \/b again\n$/,
+  );
+  expect((await orrery("status")).exit).toBe(3);
+  await Effect.runPromise(takeBackMark(io, nats.nats, "/b"));
+  await Effect.runPromise(takeBackMark(io, nats.nats, "/b"));
+  expect(stderr().match(/nothing was replaced/g)).toHaveLength(1);
+  expect((await orrery("status")).exit).toBe(0);
 });
 
 it("status of a site that is all there shows it, and says what has to end", async () => {
