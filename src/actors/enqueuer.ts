@@ -208,9 +208,7 @@ async function admitAll(
   via: string,
   trusted: boolean,
 ): Promise<Answer> {
-  const buckets = new Set<string>();
-  for (const record of records) if (record.type === "created") buckets.add(record.bucket);
-  const full = door.fullLane(buckets);
+  const full = door.fullLane(records.filter((record) => record.type === "created"));
   if (full !== null) {
     return refusal(503, `the backlog of lane ${full} is full`, `try again in ${retryAfterSeconds} s`);
   }

@@ -93,16 +93,18 @@ export class FrontDoor {
     return (await this.#node.streams.look()) ?? error.message;
   }
 
-  /** The lane whose backlog is over its limit, among those that the records would go to. */
-  fullLane(buckets: Iterable<string>): string | null {
-    for (const bucket of buckets) {
-      for (const lane of this.#lanes.values()) {
-        if (lane.buckets.includes(bucket) && (this.backlog.get(lane.name) ?? 0) > lane.backlogMax) {
-          return lane.name;
-        }
-      }
+  /** The lane whose backlog is over its limit, among those that the objects go to: lanes may share a bucket. */
+  fullLane(objects: Iterable<{ readonly bucket: string; readonly key: string }>): string | null {
+    if (![...this.#lanes.values()].some((lane) => this.#isFull(lane))) return null;
+    for (const { bucket, key } of objects) {
+      const routed = this.#router.route(bucket, key);
+      if (routed.type === "lane" && this.#isFull(routed.lane)) return routed.lane.name;
     }
     return null;
+  }
+
+  #isFull({ name, backlogMax }: Lane): boolean {
+    return (this.backlog.get(name) ?? 0) > backlogMax;
   }
 
   /** @param trusted the sender has shown the secret for the whole request; else each record must carry it */

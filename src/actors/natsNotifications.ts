@@ -26,10 +26,21 @@ const overflowLogMs = 10_000;
 /** What a small message costs beside its bytes. */
 const overheadBytes = 512;
 
+const againFirstMs = 100;
+const againMostMs = 5_000;
+
+/** A notification and how often it was tried. */
+interface Held {
+  readonly message: NatsRequest;
+  tries: number;
+}
+
 class Intake {
   readonly #node: NodeContextService;
   readonly #take: (data: Uint8Array) => Promise<Answer>;
-  readonly #waiting = new Set<NatsRequest>();
+  readonly #waiting = new Set<Held>();
+  /** To be tried again, each when its timer ends: meanwhile it holds up no other, of a lane that has room. */
+  readonly #resting = new Map<Held, NodeJS.Timeout>();
   #waitingBytes = 0;
   #atOnce = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
@@ -48,13 +59,14 @@ class Intake {
       return;
     }
     this.#waitingBytes += bytes;
-    this.#waiting.add(message);
+    this.#waiting.add({ message, tries: 0 });
     this.#next();
   }
 
-  /** Resolves when nothing is left; from now on nothing is tried again. */
+  /** Resolves when nothing is left; from now on each is tried once more at most. */
   drain(): Promise<void> {
     this.#ended = true;
+    for (const held of this.#resting.keys()) this.#wake(held);
     return new Promise((resolve) => {
       this.#idle = resolve;
       this.#next();
@@ -62,42 +74,60 @@ class Intake {
   }
 
   #next(): void {
-    for (const message of this.#waiting) {
+    for (const held of this.#waiting) {
       if (this.#atOnce >= natsAtOnceMax) return;
-      this.#waiting.delete(message);
+      this.#waiting.delete(held);
       this.#atOnce++;
-      const handled = this.#handle(message).catch((cause: unknown) =>
+      const handled = this.#handle(held).catch((cause: unknown) => {
         // Nobody else would hear of it, and a process ends by a rejection that nobody hears.
-        this.#node.log("error", "a notification on NATS could not be answered", { cause: String(cause) }),
-      );
-      void handled.finally(() => {
+        this.#node.log("error", "a notification on NATS could not be answered", { cause: String(cause) });
+        return true;
+      });
+      void handled.then((isDone) => {
         this.#atOnce--;
-        this.#waitingBytes -= message.data.length + overheadBytes;
+        if (isDone) this.#waitingBytes -= held.message.data.length + overheadBytes;
+        else this.#rest(held);
         this.#next();
       });
     }
     if (this.#atOnce === 0) this.#idle();
   }
 
-  async #handle(message: NatsRequest): Promise<void> {
-    const asked = message.reply !== undefined && message.reply !== "";
-    for (let attempt = 0; ; attempt++) {
-      const answer = await this.#take(message.data).catch((cause: unknown) =>
-        refusal(503, String(cause), "send the notification again"),
-      );
-      this.#node.counters.requests("nats", answer.status);
-      if (asked) {
-        this.#respond(message, answer);
-        return;
-      }
-      if (answer.status === 200) return;
-      // Nobody waits for an answer and nobody sends it again: it is held until it is stored.
-      if (answer.status !== 503 || this.#ended) {
-        this.#node.log("warn", "a notification on NATS was refused", { subject: message.subject, answer });
-        return;
-      }
-      await sleep(Math.min(100 * 2 ** attempt, 5_000));
+  #rest(held: Held): void {
+    const ms = Math.min(againFirstMs * 2 ** held.tries++, againMostMs);
+    this.#resting.set(
+      held,
+      setTimeout(() => {
+        this.#wake(held);
+        this.#next();
+      }, ms),
+    );
+    // It ended while this was tried.
+    if (this.#ended) this.#wake(held);
+  }
+
+  #wake(held: Held): void {
+    clearTimeout(this.#resting.get(held));
+    this.#resting.delete(held);
+    this.#waiting.add(held);
+  }
+
+  /** @returns false where it is to be tried again */
+  async #handle({ message }: Held): Promise<boolean> {
+    const ended = this.#ended;
+    const answer = await this.#take(message.data).catch((cause: unknown) =>
+      refusal(503, String(cause), "send the notification again"),
+    );
+    this.#node.counters.requests("nats", answer.status);
+    if (message.reply !== undefined && message.reply !== "") {
+      this.#respond(message, answer);
+      return true;
     }
+    if (answer.status === 200) return true;
+    // Nobody waits for an answer and nobody sends it again: it is held until it is stored.
+    if (answer.status === 503 && !ended) return false;
+    this.#node.log("warn", "a notification on NATS was refused", { subject: message.subject, answer });
+    return true;
   }
 
   #overflow(message: NatsRequest): void {

@@ -104,6 +104,7 @@ export const watchDirectory = (
 ): Effect.Effect<never> => {
   const seen = new Map<string, Seen>();
   const complaints = new Complaints(node, site.name);
+  const keyOf = (path: string): string => relative(settings.directory, path).split(sep).join("/");
   const scan = async (signal: AbortSignal): Promise<void> => {
     const present = new Set<string>();
     const pending = new Set<Promise<void>>();
@@ -120,10 +121,11 @@ export const watchDirectory = (
       }
       if (held || before.announced || now - before.since < settings.quietMs) continue;
       // Nothing more is announced in this scan, but what is quiet goes on being seen.
-      held = door.pressure(inFlightMax) !== null || door.fullLane([settings.bucket]) !== null;
-      if (held) continue;
+      held = door.pressure(inFlightMax) !== null;
+      const key = keyOf(path);
+      if (held || door.fullLane([{ bucket: settings.bucket, key }]) !== null) continue;
       while (pending.size >= inFlightMax) await Promise.race(pending);
-      const task: Promise<void> = announce(path, before)
+      const task: Promise<void> = announce(path, key, before)
         .catch((cause: unknown) => complaints.add(path, "a watched file could not be announced yet", cause))
         .finally(() => pending.delete(task));
       pending.add(task);
@@ -132,8 +134,7 @@ export const watchDirectory = (
     if (signal.aborted) return;
     for (const path of seen.keys()) if (!present.has(path)) seen.delete(path);
   };
-  const announce = async (path: string, before: Seen): Promise<void> => {
-    const key = relative(settings.directory, path).split(sep).join("/");
+  const announce = async (path: string, key: string, before: Seen): Promise<void> => {
     const etag = await etagOf(storage, settings.bucket, key, before);
     const admission = await door.announce(
       { bucket: settings.bucket, key, etag, size: before.size },

@@ -1,7 +1,7 @@
 /** The front door while what stands behind it cannot keep up, is away, or is stopped: it says so, and what it said 200 to is there. */
 import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { commitQueueMax, notifyRecordsMax } from "../../src/limits.ts";
+import { commitQueueMax, natsAtOnceMax, notifyRecordsMax } from "../../src/limits.ts";
 import { ServerProcess } from "../support/server.ts";
 import type { Answer, TestSite } from "../support/testSite.ts";
 import { arrivals, ask, keysOf, settled, startSite, until } from "../support/testSite.ts";
@@ -15,7 +15,8 @@ node: { name: pressed-1 }
 nats: { mode: external, servers: ["${server}"] }
 http: { host: 127.0.0.1, port: 0 }
 lanes:
-  held: { kind: object, buckets: [held], backlogMax: ${backlogMax}, batchMax: 10 }
+  beside: { kind: object, buckets: [held], accept: '^beside/' }
+  held: { kind: object, buckets: [held], accept: '^(backlog/|x)', backlogMax: ${backlogMax}, batchMax: 10 }
   free: { kind: object, buckets: [free] }
 enqueuer: { natsSubject: ${notificationSubject} }
 `;
@@ -98,6 +99,9 @@ describe("the front door under pressure", () => {
     expect(accepted.length).toBeGreaterThan(backlogMax);
     isBusy(await notify("free", "backlog/beside").then(() => notify("held", "x")));
     await known("free", "backlog/beside");
+    // A lane that shares the bucket has room of its own.
+    expect((await notify("held", "beside/1")).status).toBe(200);
+    await settled(site, "beside", "-", "held", "beside/1", ["known"]);
     // One request for both is refused as a whole: its sender comes again with both.
     const mixed = body("held", ["backlog/mixed"]) as { Records: Array<unknown> };
     mixed.Records.push(...(body("free", ["backlog/mixed"]) as { Records: Array<unknown> }).Records);
@@ -108,11 +112,16 @@ describe("the front door under pressure", () => {
     expect(
       (await nats.request(notificationSubject, JSON.stringify(body("held", ["x"])))).json(),
     ).toMatchObject({ status: 503 });
+    // And however many are held, they hold up nobody else's.
+    const held = Array.from({ length: natsAtOnceMax }, (_, i) => `backlog/published-${i}`);
+    for (const key of held) nats.publish(notificationSubject, JSON.stringify(body("held", [key])));
+    nats.publish(notificationSubject, JSON.stringify(body("free", ["backlog/published"])));
+    await known("free", "backlog/published");
     release();
     hold = null;
     await insist("held", ["backlog/later"]);
-    for (const key of [...accepted, "backlog/later", "backlog/published"]) await known("held", key);
-    expect(await names("held", "backlog/")).toHaveLength(accepted.length + 2);
+    for (const key of [...accepted, ...held, "backlog/later", "backlog/published"]) await known("held", key);
+    expect(await names("held", "backlog/")).toHaveLength(accepted.length + held.length + 2);
   });
 
   it("a server that is killed under load: 503, and nothing that was answered 200 is lost", async () => {
