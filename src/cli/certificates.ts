@@ -3,12 +3,12 @@
  * Orrery makes none itself: Node can make keys, not certificates.
  */
 import { execFile } from "node:child_process";
-import { chmod, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { access, chmod, constants, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { opensslMsMax } from "../limits.ts";
-import { failed } from "./failures.ts";
+import { failed, misused } from "./failures.ts";
 
 export interface CertificateFiles {
   readonly cert: string;
@@ -42,6 +42,18 @@ async function openssl(args: ReadonlyArray<string>): Promise<void> {
 
 /** Copies what is given. Rejects where a file is not there. */
 export async function takeCertificates(folder: string, given: CertificateFiles): Promise<void> {
+  for (const [flag, file] of [
+    ["--tls-cert", given.cert],
+    ["--tls-key", given.key],
+    ["--tls-ca", given.ca],
+  ] as const) {
+    await access(file, constants.R_OK).catch((cause: unknown) => {
+      const { code } = cause as NodeJS.ErrnoException;
+      throw misused(
+        `${flag} ${file} ${code === "ENOENT" ? "is not there" : `cannot be read (${code ?? "?"})`}`,
+      );
+    });
+  }
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const to = certificateFiles(folder);
   await copyFile(given.cert, to.cert);

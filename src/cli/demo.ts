@@ -6,7 +6,7 @@ import { isNightSite } from "../demo/demoSite.ts";
 import { missionParts } from "../demo/missionParts.ts";
 import { CommandFailed, misused } from "./failures.ts";
 import type { IoService } from "./Io.ts";
-import { readSite } from "./site.ts";
+import { findSite, readSite } from "./site.ts";
 import { start } from "./start.ts";
 
 export interface DemoOptions {
@@ -20,7 +20,12 @@ export interface DemoOptions {
 
 export const demo = (io: IoService, options: DemoOptions): Effect.Effect<void, CommandFailed, Scope.Scope> =>
   Effect.gen(function* () {
+    for (const flag of ["exposures", "days"] as const) {
+      const given = options[flag];
+      if (given !== null && given < 1) return yield* misused(`--${flag} ${given}: a number from 1`);
+    }
     if (options.site !== null) {
+      yield* findSite(io, options.site);
       const { site } = yield* readSite(io, options.site);
       if (missionParts(site) === null && !isNightSite(site))
         return yield* justStart(io, options.site, options.once);

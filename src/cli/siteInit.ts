@@ -71,6 +71,10 @@ async function make(io: IoService, options: InitOptions): Promise<void> {
     leaf: options.leafPort,
   };
   const servers = addresses(hosts, kind, ports);
+  for (const { host: _host, ...listens } of servers) {
+    const bad = Object.values(listens).find((port) => port < 1 || port > 65_535);
+    if (bad !== undefined) throw misused(`a port is 1 to 65535, and ${bad} would be one of them`);
+  }
   await makeFolders(folder);
   await certify(io, folder, options, hosts);
   const keys = { operator: newOperator(), account: newAccount(), system: newAccount() };

@@ -154,9 +154,10 @@ export const list = (
     const root = rootOf(io, dir);
     const all = yield* Effect.tryPromise({ try: () => listDeployments(root), catch: ofCause });
     const standing = all.map((each) => ({ ...each, state: stateOf(each, all) }));
-    if (json) return sayJson(io, { folder: root, deployments: standing });
+    if (json) sayJson(io, { folder: root, deployments: standing });
     if (all.length === 0)
-      return yield* no(`no site or supernode in ${root}: orrery site init NAME makes one`);
+      return yield* no(json ? "" : `no site or supernode in ${root}: orrery site init NAME makes one`);
+    if (json) return undefined;
     const columns = [
       { title: "NAME" },
       { title: "KIND" },

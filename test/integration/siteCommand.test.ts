@@ -62,6 +62,9 @@ it("what is there is not made anew, and what cannot be is refused with the fix",
     [["init", "hub", "--supernode", "--hosts", "a,b", ...given], "odd number"],
     [["init", "base", "--hosts", 'a"; }', ...given], "no host name"],
     [["init", "base", "--tls-cert", "cert.pem"], "go together"],
+    [["init", "base", "--tls-cert", "no.pem", ...given.slice(2)], "no.pem is not there"],
+    [["init", "base", "--port", "99999", ...given], "a port is 1 to 65535, and 99999"],
+    [["init", "hub", "--supernode", "--leaf-port", "65534", ...given], "and 65536"],
     [["join", "summit", "--supernode", "hub"], "orrery site init hub --supernode makes it"],
     [["join", "summit", "--supernode", "summit"], "is a site, and no supernode"],
     [["revoke", "summit", "--supernode", "hub"], "there is no supernode hub"],
@@ -71,6 +74,8 @@ it("what is there is not made anew, and what cannot be is refused with the fix",
     expect([argv, exit, stderr]).toEqual([argv, 2, expect.stringContaining(words)]);
   }
   expect((await runCli(["site", "ls", "--dir", "elsewhere"], { cwd })).exit).toBe(3);
+  const none = await runCli(["site", "ls", "--dir", "elsewhere", "--json"], { cwd });
+  expect([none.exit, JSON.parse(none.stdout)]).toMatchObject([3, { deployments: [] }]);
 });
 
 it("a supernode that cannot be reached remembers whom it put out", async () => {

@@ -12,6 +12,15 @@ const lane = (buckets: string): string =>
 
 describe("orrery demo on a site of somebody's own", () => {
   it.each([
+    [["--exposures", "0"], "--exposures 0"],
+    [["--days", "-1"], "--days -1"],
+    [["--site", "nowhere.yaml"], "there is no site file nowhere.yaml"],
+  ])("nothing is played of what is none: %j", async (argv, words) => {
+    const { exit, stdout, stderr } = await runCli(["demo", "--once", ...argv], { cwd: folder });
+    expect([exit, stdout, stderr]).toEqual([2, "", expect.stringContaining(words)]);
+  });
+
+  it.each([
     ["that has nothing to play on", lane("incoming")],
     [
       "whose folder is watched, without a catalogue",
