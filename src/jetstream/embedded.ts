@@ -48,6 +48,8 @@ export interface EmbeddedServer {
 
 const startMsMax = 30_000;
 const stopMsMax = 5_000;
+/** Each time on other ports. */
+const startsMax = 3;
 
 // Plain POSIX sh. Prints the server's pid, waits for either end: the server's own, or that of this process's pipe.
 const guard = `
@@ -115,7 +117,8 @@ async function choosePorts(settings: EmbeddedSettings): Promise<Ports> {
       : before !== null && (await isFree(before.client))
         ? before.client
         : await freePort();
-  const monitor = before !== null && (await isFree(before.monitor)) ? before.monitor : await freePort();
+  let monitor = before !== null && (await isFree(before.monitor)) ? before.monitor : await freePort();
+  while (monitor === client) monitor = await freePort();
   const ports = { client, monitor };
   await writeFile(`${file}.new`, JSON.stringify(ports));
   await rename(`${file}.new`, file);
@@ -230,6 +233,37 @@ export function launch(command: ReadonlyArray<string>): Promise<Running> {
   });
 }
 
+async function stopped({ child, ended }: Running): Promise<void> {
+  child.stdin?.end();
+  const timeout = new Promise<string>((resolve) =>
+    setTimeout(() => resolve("late"), stopMsMax + 1_000).unref(),
+  );
+  await Promise.race([ended, timeout]);
+}
+
+/** @param until on the clock of `performance.now()` */
+async function readyOrEnded(
+  ports: Ports,
+  { ended }: Running,
+  until: number,
+): Promise<"ready" | "late" | { readonly words: string }> {
+  const end: { words: string | null } = { words: null };
+  void ended.then((words) => {
+    end.words = words;
+  });
+  while (!(await isReady(ports))) {
+    if (end.words !== null) return { words: end.words };
+    if (performance.now() > until) return "late";
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return "ready";
+}
+
+/** Of the ports that were chosen here: one that was asked for is whoever's it is. */
+async function isAnyTaken({ client, monitor }: Ports, { port }: EmbeddedSettings): Promise<boolean> {
+  return (port === 0 && !(await isFree(client))) || !(await isFree(monitor));
+}
+
 /** Starts the server and waits until JetStream answers. The scope's end stops it. */
 export const startEmbedded = (
   settings: EmbeddedSettings,
@@ -252,42 +286,33 @@ export const startEmbedded = (
         `cannot start: process ${other} is already using its data folder; run further nodes with nats.mode: external and nats.servers: [${server}] (see README, More nodes)`,
       );
     }
-    const ports = yield* attempt("found no port", () => choosePorts(settings));
     const configFile = join(settings.dataDir, "nats-server.conf");
-    yield* attempt("cannot write its configuration", () =>
-      writeFile(configFile, configuration(settings, ports)),
-    );
-    const running = yield* Effect.acquireRelease(
-      attempt("did not start", () => launch([settings.binary, "-c", configFile])),
-      ({ child, ended }) =>
-        Effect.promise(async () => {
-          child.stdin?.end();
-          const timeout = new Promise<string>((resolve) =>
-            setTimeout(() => resolve("late"), stopMsMax + 1_000).unref(),
-          );
-          await Promise.race([ended, timeout]);
-        }),
-    );
-    yield* attempt("cannot note its pid", () => writeFile(pidFile, String(running.pid)));
-    const state = { ended: false };
-    void running.ended.then(() => {
-      state.ended = true;
-    });
     const until = performance.now() + startMsMax;
-    while (!(yield* Effect.promise(() => isReady(ports)))) {
-      if (state.ended)
-        return yield* fail(`ended while starting (${yield* Effect.promise(() => running.ended)})`);
-      if (performance.now() > until) return yield* fail(`did not answer within ${startMsMax / 1_000} s`);
-      yield* Effect.sleep(50);
+    for (let start = 1; ; start++) {
+      const ports = yield* attempt("found no port", () => choosePorts(settings));
+      yield* attempt("cannot write its configuration", () =>
+        writeFile(configFile, configuration(settings, ports)),
+      );
+      const running = yield* Effect.acquireRelease(
+        attempt("did not start", () => launch([settings.binary, "-c", configFile])),
+        (one) => Effect.promise(() => stopped(one)),
+      );
+      yield* attempt("cannot note its pid", () => writeFile(pidFile, String(running.pid)));
+      const end = yield* Effect.promise(() => readyOrEnded(ports, running, until));
+      if (end === "ready")
+        return {
+          url: `nats://127.0.0.1:${ports.client}`,
+          port: ports.client,
+          monitor: `http://127.0.0.1:${ports.monitor}`,
+          pid: running.pid,
+          logFile,
+          exited: Effect.promise(() => running.ended),
+        };
+      if (end === "late") return yield* fail(`did not answer within ${startMsMax / 1_000} s`);
+      // Somebody was given one of its ports between their being found free and its taking them.
+      const wasTaken = yield* Effect.promise(() => isAnyTaken(ports, settings));
+      if (!wasTaken || start === startsMax) return yield* fail(`ended while starting (${end.words})`);
     }
-    return {
-      url: `nats://127.0.0.1:${ports.client}`,
-      port: ports.client,
-      monitor: `http://127.0.0.1:${ports.monitor}`,
-      pid: running.pid,
-      logFile,
-      exited: Effect.promise(() => running.ended),
-    };
   });
 
 /** The server's own word on its streams; null when it has none, or none is heard. */
