@@ -1,7 +1,8 @@
 # A small image of Orrery that runs as nobody in particular: `docker build -t orrery .`
 #
 # It holds no nats-server: in a deployment that is a container of its own (deploy/nomad). Programs of jobs go into an image made
-# FROM this one, which the parameterised job of runs then names.
+# FROM this one, which the parameterised job of runs then names. Where its node runs programs, of jobs or bridges: `docker run --init`,
+# as the first process of a container waits for what they leave behind, and a node does that for its own children only.
 
 # The compiler is a native program for glibc.
 FROM node:24-slim AS build

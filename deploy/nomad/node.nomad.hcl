@@ -187,9 +187,12 @@ job "orrery-node" {
         for_each = local.docker ? [var.site.image] : []
 
         content {
-          image           = config.value
-          args            = local.args
-          network_mode    = "host"
+          image        = config.value
+          args         = local.args
+          network_mode = "host"
+
+          # What programs of jobs and bridges leave behind is the first process's to wait for, which a node does for its own children.
+          init            = true
           readonly_rootfs = true
           cap_drop        = ["all"]
           security_opt    = ["no-new-privileges"]

@@ -387,6 +387,14 @@ export const mistakesIn = (files: ReadonlyMap<string, string>): ReadonlyArray<Mi
     Number.NaN,
   ],
   [
+    "a node that is the first process of its container",
+    "node.nomad.hcl",
+    "          init            = true\n",
+    "",
+    /^a node in a container needs init = true/,
+    Number.NaN,
+  ],
+  [
     "a dispatched job that Nomad tries again",
     "run.nomad.hcl",
     "attempts = 0",

@@ -54,6 +54,14 @@ const watchedTwice = ({ group, actors }: Node): ReadonlyArray<Refusal> => {
   ];
 };
 
+/** As the first process of its container a node would wait for nobody but its own children: what those leave stays, as zombies. */
+const reaped = ({ task }: Node): ReadonlyArray<Refusal> =>
+  textOf(task, "driver") !== "docker"
+    ? []
+    : childrenOf(task, "config")
+        .filter((config) => settingOf(config, "init") !== true)
+        .map((config) => at(config, "image", "a node in a container needs init = true: it reaps nobody"));
+
 /** A node is given what its site file reads, and no other secret. */
 const secretsRead = ({ task, siteFile, text }: Node): ReadonlyArray<Refusal> => {
   const read = new Set([...text.matchAll(/\.\.\/(secrets\/[\w.-]+)/g)].map(([, path]) => path ?? ""));
@@ -78,5 +86,6 @@ const secretsRead = ({ task, siteFile, text }: Node): ReadonlyArray<Refusal> => 
 export const nodeRules: ReadonlyArray<(job: Block) => ReadonlyArray<Refusal>> = [
   actorsFit,
   watchedTwice,
+  reaped,
   secretsRead,
 ].map((rule) => (job: Block) => nodesOf(job).flatMap(rule));

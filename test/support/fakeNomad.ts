@@ -252,7 +252,7 @@ export class FakeNomad {
       process: null,
     };
     this.#jobs.set(job.ID, job);
-    this.#touch(job, "JobDispatched");
+    this.#touch(job, "JobRegistered");
     return job;
   }
 
@@ -320,7 +320,8 @@ export class FakeNomad {
 
   #stop(response: ServerResponse, id: string): void {
     const job = this.#jobs.get(id);
-    if (job === undefined) return refuse(response, 404, "job not found");
+    // Of a job that is not there a real one says nothing amiss.
+    if (job === undefined) return this.#send(response, { EvalID: "" });
     if (job.process === null) {
       job.Status = "dead";
       job.endedAt = performance.now();
@@ -337,13 +338,13 @@ export class FakeNomad {
 
   #logs(response: ServerResponse, allocation: string, url: URL): void {
     const type = url.searchParams.get("type") ?? "";
-    if (url.searchParams.get("task") !== taskName) return refuse(response, 400, "task not present");
+    if (url.searchParams.get("task") !== taskName) return refuse(response, 400, "unknown task name");
     try {
       const text = readFileSync(join(this.#folder, allocation, type));
       response.writeHead(200, { "content-type": "text/plain" });
       response.end(text);
     } catch {
-      refuse(response, 404, `alloc not found: ${allocation}`);
+      refuse(response, 404, `Unknown allocation "${allocation}"`);
     }
   }
 
@@ -369,14 +370,14 @@ export class FakeNomad {
             Topic: "Job",
             Type: type,
             Key: job.ID,
-            FilterKeys: [job.ParentID],
+            FilterKeys: null,
             Payload: { Job: { ID: job.ID } },
           }
         : {
             Topic: "Allocation",
             Type: type,
             Key: allocation.ID,
-            FilterKeys: [job.ID],
+            FilterKeys: [job.ID, ""],
             Payload: { Allocation: allocation },
           };
     const line = `${JSON.stringify({ Index: this.#index, Events: [event] })}\n`;
