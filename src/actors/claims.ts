@@ -17,6 +17,7 @@ import type { NodeContextService } from "./NodeContext.ts";
 import type { NotNow } from "./NotNow.ts";
 import { inClaims } from "./inClaims.ts";
 import { settlementOf } from "./settlement.ts";
+import { settleWithRoom } from "./settleWithRoom.ts";
 import { Queues } from "./queues.ts";
 import { insistOnRead, reclaimSlot, Slot, writesOf } from "../jetstream/claims.ts";
 import type { SettleResult } from "../jetstream/claims.ts";
@@ -547,7 +548,7 @@ async function settleItems<Body>(
       }
     }
     for (const key of touched) writes.push(ledgerPut(key, touch(source.mailbox, moment.now)));
-    const result = await slot.settle(id, writes, whileConnected);
+    const result = await settleWithRoom(node, source.mailbox, slot, { id, writes, until: whileConnected });
     if (result.type !== "conflict") return result;
     const kept: Array<Item<Body>> = [];
     const keys = left.map((item) => item.key);

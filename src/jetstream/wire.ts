@@ -45,10 +45,16 @@ const code = {
   batchIncomplete: 10176,
   batchDuplicateMessage: 10201,
   batchTooManyInFlight: 10210,
-  noResources: 10023,
   clusterNotAvailable: 10008,
   notEnoughPeers: 10074,
 } as const;
+
+/** Resources of the account, the server, its memory and its storage; and a store that failed, which says so of a full disk as well. */
+const withoutRoom: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
+
+/** True where the server had no room for it: as when it is away, that is nobody's fault, and passes. */
+export const wantsRoom = (error: JetStreamError): boolean =>
+  error._tag === "JetStreamRejected" && withoutRoom.has(error.code);
 
 export function errorOfCode(operation: string, errCode: number, detail: string): JetStreamError {
   switch (errCode) {
