@@ -294,6 +294,14 @@ export const mistakesIn = (files: ReadonlyMap<string, string>): ReadonlyArray<Mi
   ],
   ["root", "vars/summit.hcl", '"1000:1000"', '"root"', /^a task runs as a user that is not root/, Number.NaN],
   [
+    "a number for a user where there is no container",
+    "vars/summit.hcl",
+    'driver  = "docker"',
+    'driver  = "raw_exec"',
+    /^raw_exec takes the name of a user of its hosts, and no number/,
+    Number.NaN,
+  ],
+  [
     "an actor of a site's at the supernode",
     "roles/keepers.hcl",
     '"keeper,presence"',

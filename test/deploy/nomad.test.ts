@@ -22,12 +22,17 @@ const files: ReadonlyMap<string, string> = new Map(
 );
 
 /** The same files with a piece of one of them replaced, and the line on which that begins. */
-function changed(file: string, from: string, to: string): readonly [ReadonlyMap<string, string>, number] {
-  const text = files.get(file) ?? "";
+function changed(
+  file: string,
+  from: string,
+  to: string,
+  of: ReadonlyMap<string, string> = files,
+): readonly [ReadonlyMap<string, string>, number] {
+  const text = of.get(file) ?? "";
   const at = text.indexOf(from);
   if (at === -1) throw new Error(`${file} has no ${from}`);
   const line = text.slice(0, at).split("\n").length;
-  return [new Map([...files, [file, text.slice(0, at) + to + text.slice(at + from.length)]]), line];
+  return [new Map([...of, [file, text.slice(0, at) + to + text.slice(at + from.length)]]), line];
 }
 
 const combination = ({ file, variables }: Checked["jobs"][number]): string => [file, ...variables].join(" ");
@@ -50,9 +55,10 @@ describe("the Nomad files", () => {
   });
 
   it.each(["exec", "raw_exec"])(
-    "pass with the driver %s, which needs a program and no image",
+    "pass with the driver %s, which needs a program, a user by name and no image",
     async (driver) => {
-      const [other] = changed("vars/summit.hcl", 'driver  = "docker"', `driver  = "${driver}"`);
+      const [named] = changed("vars/summit.hcl", '"1000:1000"', '"orrery"');
+      const [other] = changed("vars/summit.hcl", 'driver  = "docker"', `driver  = "${driver}"`, named);
       const { refusals, jobs } = await checkDeployment(other);
       expect(refusals.map(renderRefusal)).toEqual([]);
       const ofSummit = jobs.filter(({ variables }) => variables.includes("vars/summit.hcl"));

@@ -39,6 +39,9 @@ const tasks: Rule = (job) =>
       ...(childrenOf(task, "config").length === 1 ? [] : [at(task, null, "a task has one config block")]),
       ...(childrenOf(task, "resources").length === 1 ? [] : [at(task, null, "a task has a resources block")]),
       ...(/^(?!0|root)\w/.test(user) ? [] : [at(task, "user", "a task runs as a user that is not root")]),
+      ...(driver === "docker" || /^(?!\d+(?::|$))[^:]+$/.test(user)
+        ? []
+        : [at(task, "user", `${driver} takes the name of a user of its hosts, and no number`)]),
     ];
   });
 

@@ -4,7 +4,7 @@ site = {
   name        = "summit"
   datacenters = ["summit"]
 
-  # Its nodes and runs: docker; exec or raw_exec run `program`, of hosts that have it, as `user`. A file that differs in
+  # Its nodes and runs: docker; exec or raw_exec run `program`, of hosts that have it, as `user`, which is then a name. A file that differs in
   # nothing else makes another set of jobs, where some hosts have an engine and some have none.
   driver  = "docker"
   image   = "registry.example.org/orrery:0.1.0"
