@@ -6,6 +6,7 @@
  * Emits     file records and touched exposures (in the settle), groups (before the driver starts).
  * Fails     an item by its own fault is parked or tried again; a store or catalog that is away gives the batch back.
  */
+import * as Clock from "effect/Clock";
 import * as Effect from "effect/Effect";
 import * as Result from "effect/Result";
 import type { Lane, Site } from "../config/Site.ts";
@@ -172,7 +173,7 @@ export const ingestWork =
   (items, { claim }) =>
     Effect.gen(function* () {
       const ingestSome = handOver(node, needs, claim);
-      const preparations = yield* prepareAll(needs, items);
+      const preparations = yield* prepareInTime(needs, items);
       const away = preparations.filter((p) => p.type === "storage-away");
       const firstAway = away[0];
       if (firstAway !== undefined && away.length === items.length) {
@@ -207,6 +208,37 @@ export const ingestWork =
           },
       );
     });
+
+const storageAgainMs = [100, 300, 900];
+const storageAgainWithinMs = 5_000;
+
+/**
+ * A store that answers for some and not for the others is most likely asked too much: the others are asked for again before it counts as
+ * an attempt of theirs. One that stands still is not: its batch would stand still with it.
+ */
+const prepareInTime = (
+  needs: IngesterNeeds,
+  items: ReadonlyArray<Item<FileBody>>,
+): Effect.Effect<ReadonlyArray<Preparation>> =>
+  Effect.gen(function* () {
+    const began = yield* Clock.currentTimeMillis;
+    const prepared = [...(yield* prepareAll(needs, items))];
+    for (const pause of storageAgainMs) {
+      const away = prepared.flatMap(({ type }, i) => (type === "storage-away" ? [i] : []));
+      const spent = (yield* Clock.currentTimeMillis) - began;
+      if (away.length === 0 || away.length === items.length || spent > storageAgainWithinMs) break;
+      yield* Effect.sleep(pause);
+      const again = yield* prepareAll(
+        needs,
+        away.flatMap((i) => items[i] ?? []),
+      );
+      away.forEach((place, i) => {
+        const one = again[i];
+        if (one !== undefined) prepared[place] = one;
+      });
+    }
+    return prepared;
+  });
 
 const prepareAll = (
   needs: IngesterNeeds,
