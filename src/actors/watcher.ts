@@ -68,6 +68,9 @@ async function* entriesOf(folder: string, complaints: Complaints): AsyncGenerato
   }
 }
 
+const isGone = (cause: unknown): boolean =>
+  cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR");
+
 /** Everything below the folder that is a file, with what the system says of it. */
 async function* filesBelow(
   root: string,
@@ -83,7 +86,11 @@ async function* filesBelow(
         continue;
       }
       // Some file systems do not say in the listing what a thing is: then neither is true, and asking tells.
-      const info = await lstat(path).catch(() => null);
+      const info = await lstat(path).catch((cause: unknown) => {
+        // Not gone, and not seen: nothing else would tell that it is there.
+        if (!isGone(cause)) complaints.add(path, "cannot look at a watched file", cause);
+        return null;
+      });
       if (info?.isFile() === true) yield { path, info };
       else if (info?.isDirectory() === true) open.push(path);
       // Gone between the listing and the look: the next scan does not list it. But for a name that nobody can ask for.

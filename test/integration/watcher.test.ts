@@ -177,14 +177,21 @@ describe("the directory watcher", () => {
   it("a directory that cannot be read hides nothing but itself", async () => {
     // Even the administrator may not read below a path that is too long.
     const step = "d".repeat(250);
-    mkdirSync(join(root, "files/siblings"));
-    const nest = `for (let i = 0; i < 20; i++) { fs.mkdirSync("${step}"); process.chdir("${step}"); }`;
+    const top = join(root, "files/siblings");
+    mkdirSync(top);
+    const file = "f".repeat(250);
+    // The last folder that can be listed has a file at which nobody can look.
+    const last = Math.floor((4_095 - top.length) / (step.length + 1));
+    const nest = `for (let i = 1; i <= 20; i++) {
+      fs.mkdirSync("${step}"); process.chdir("${step}"); if (i === ${last}) fs.writeFileSync("${file}", "");
+    }`;
     execFileSync(process.execPath, ["-e", nest], { cwd: join(root, "files/siblings") });
     for (let i = 0; i < 20; i++) put("files", `siblings/folder-${i}/file`);
     for (let i = 0; i < 20; i++) expect((await known(`siblings/folder-${i}/file`)).state).toBe("known");
     const told = site.log.filter(({ fields }) => String(fields["path"]).includes(step));
     expect(told.length).toBeGreaterThan(0);
     expect(new Set(told.map(({ fields }) => fields["path"])).size).toBe(told.length);
+    expect(told.filter(({ fields }) => String(fields["path"]).endsWith(file))).toHaveLength(1);
     execFileSync("rm", ["-rf", join(root, "files/siblings", step)]);
   });
 
