@@ -62,10 +62,10 @@ export class SiteReconcile {
     return null;
   }
 
-  /** It was compared, or could not be: again at that time. */
-  done(site: string, againAt: number): void {
-    const planned = this.#planned.get(site);
-    if (planned !== undefined) planned.dueAt = againAt;
+  /** That life of it was compared, or could not be: again at that time. One that has begun meanwhile has its own. */
+  done({ name, epoch }: { readonly name: string; readonly epoch: string }, againAt: number): void {
+    const planned = this.#planned.get(name);
+    if (planned?.epoch === epoch) planned.dueAt = againAt;
   }
 
   /** Runs until interrupted. */
@@ -80,7 +80,7 @@ export class SiteReconcile {
 
   #compare(site: { readonly name: string; readonly epoch: string }): Effect.Effect<void> {
     const { nats, log, counters } = this.#node;
-    const next = (ms: number) => Effect.sync(() => this.done(site.name, performance.now() + ms));
+    const next = (ms: number) => Effect.sync(() => this.done(site, performance.now() + ms));
     const planned = this.#planned.get(site.name);
     const lookOnly = planned?.epoch === site.epoch && planned.wentBack;
     return Effect.matchEffect(reconcile(nats, site, { lookOnly }), {

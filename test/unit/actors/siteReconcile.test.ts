@@ -62,16 +62,24 @@ it("in its present life, as soon as that is heard of, and not at all when it is 
 it("and not again before its time, however often it is seen to be well", () => {
   const compared = planned();
   compared.saw([standing({})], 0);
-  compared.done("summit", 100_000);
+  compared.done(summit("e1"), 100_000);
   compared.saw([standing({})], 5_000);
   expect(compared.due(99_999)).toBeNull();
   expect(compared.due(100_000)).toEqual(summit("e1"));
 });
 
+it("and a life that began while the former one was compared has its own time", () => {
+  const compared = planned();
+  compared.saw([standing({})], 0);
+  compared.saw([standing({ epoch: "e2" })], 5_000);
+  compared.done(summit("e1"), 100_000);
+  expect(compared.due(5_000)).toEqual(summit("e2"));
+});
+
 it("and not because another of the supernode's servers leads", () => {
   const compared = planned();
   compared.saw([standing({})], 0);
-  compared.done("summit", 100_000);
+  compared.done(summit("e1"), 100_000);
   compared.saw([standing({ silentMs: null, silentForMs: 5_000 })], 5_000);
   compared.saw([standing({})], 10_000);
   expect(compared.due(99_999)).toBeNull();
