@@ -31,6 +31,9 @@ if (existsSync(join(state, "engine-away"))) {
   );
 }
 
+// As one does whose home is not readable, and goes on.
+if (verb !== "run") complain("WARNING: Error loading config file: open config.json: permission denied");
+
 interface Container {
   readonly name: string;
   readonly pid: number;
