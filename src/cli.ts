@@ -16,7 +16,13 @@ async function run(argv: ReadonlyArray<string>): Promise<void> {
   // `nats stream view` runs this once a message: it does not wait for the rest of the program.
   if (argv[0] === "decode" && argv.every((word, i) => i === 0 || word === "--json")) {
     const { decode } = await import("./cli/decode.ts");
-    leaveQuietlyWhenUnread(() => process.exit(0));
+    leaveWhenUnread(
+      () => process.exit(0),
+      (error) => {
+        io.err.write(`orrery decode: ${unwrittenWords(error)}\n`);
+        process.exit(1);
+      },
+    );
     process.exitCode = await decode(
       { out: io.out.write, err: io.err.write, readStdin: io.readStdin },
       { json: argv.length > 1 },
@@ -29,12 +35,14 @@ async function run(argv: ReadonlyArray<string>): Promise<void> {
   const { runCommand } = await import("./cli/program.ts");
   const command = runCommand(argv, io);
   let signalled: NodeJS.Signals | null = null;
-  let unread = false;
-  leaveQuietlyWhenUnread(() => {
-    if (io.run.survivesClosedOutput || unread) return;
-    unread = true;
+  let unread: "no error" | "an error" | null = null;
+  const leave = (error: NodeJS.ErrnoException | null): void => {
+    if (io.run.survivesClosedOutput || unread !== null) return;
+    unread = error === null ? "no error" : "an error";
+    if (error !== null) io.err.write(`orrery: ${unwrittenWords(error)}\n`);
     command.interrupt();
-  });
+  };
+  leaveWhenUnread(() => leave(null), leave);
   const stop = (signal: NodeJS.Signals): void => {
     // Asked twice, the user does not want to wait for anything any more.
     if (signalled !== null) process.exit(128 + constants.signals[signal]);
@@ -48,7 +56,7 @@ async function run(argv: ReadonlyArray<string>): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
   const code = await command.exit;
   await Promise.all([written(process.stdout), written(process.stderr)]);
-  if (unread) process.exit(0);
+  if (unread !== null) process.exit(unread === "no error" ? 0 : 1);
   if (signalled !== null && code === 130) process.exit(128 + constants.signals[signalled]);
   // Sockets that are still closing must not hold the shell's prompt.
   process.exit(code);
@@ -61,11 +69,13 @@ function written(stream: NodeJS.WriteStream): Promise<void> {
   });
 }
 
-/** `orrery file ls | head`: whoever reads has seen enough, and that is no error. */
-function leaveQuietlyWhenUnread(leave: () => void): void {
+const unwrittenWords = ({ message }: Error): string => `its answer could not be written: ${message}`;
+
+/** `orrery file ls | head`: whoever reads has seen enough, and that is no error. A disk that is full is one. */
+function leaveWhenUnread(leave: () => void, broken: (error: NodeJS.ErrnoException) => void): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") leave();
-    else throw error;
+    else broken(error);
   });
   // Nobody reads what goes wrong either: nothing can be told.
   process.stderr.on("error", () => undefined);

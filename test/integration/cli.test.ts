@@ -1,7 +1,17 @@
 /** The command beside a real server whose ledger was filled by the same functions that nodes use. */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -1075,6 +1085,30 @@ describe("the process", () => {
     expect(await end).toBe(0);
     expect(await errors).toBe("");
   });
+
+  it.skipIf(!existsSync("/dev/full"))(
+    "says that its answer could not be written, without a trace",
+    async () => {
+      const full = openSync("/dev/full", "w");
+      try {
+        for (const argv of [["file", "ls"], ["--help"], ["decode"]]) {
+          const child = spawn(process.execPath, [program, ...argv], {
+            cwd: folder,
+            stdio: ["pipe", full, "pipe"],
+          });
+          children.push(child);
+          child.stdin?.end('"x"');
+          const errors = allOf(child.stderr);
+          expect([argv, await ended(child)]).toEqual([argv, 1]);
+          const told = await errors;
+          expect(told).toMatch(/^orrery(?: decode)?: its answer could not be written: ENOSPC[^\n]*\n$/m);
+          expect(told).not.toContain("    at ");
+        }
+      } finally {
+        closeSync(full);
+      }
+    },
+  );
 
   it("says by which signal it was ended", async () => {
     const child = begin(folder, "presence", "LSSTCam", group, "0", "R22_S11", "--wait", "60");
