@@ -11,9 +11,9 @@ import { subjectCounts } from "../jetstream/survey.ts";
 import { siteKeyOf } from "../protocol/filesOf.ts";
 import { kvStream, kvSubject, placeOfRecordKey } from "../protocol/keys.ts";
 import type { FileBody, LedgerRecord } from "../protocol/records.ts";
-import { decodeRecord } from "../protocol/records.ts";
+import { decodeRecord, LedgerCorrupt } from "../protocol/records.ts";
 import { sitesBucket } from "../protocol/sites.ts";
-import { CommandFailed, exitCode, misused, no, ofJetStream } from "./failures.ts";
+import { CommandFailed, exitCode, failed, misused, no, ofJetStream } from "./failures.ts";
 import { fitness, nameOf } from "./ids.ts";
 import type { IoService } from "./Io.ts";
 import type { Field } from "./recordView.ts";
@@ -39,6 +39,18 @@ export interface KnownAt {
 export interface FoundAt {
   readonly name: string;
   readonly sites: ReadonlyArray<KnownAt>;
+  /** Sites that have something under the name that is no record: it says nothing, and hides no other's. */
+  readonly unreadable: ReadonlyArray<string>;
+}
+
+/** Null for a value that nobody of us wrote. */
+function recordOrNull(key: string, data: Uint8Array): KnownAt["record"] | null {
+  try {
+    return decodeRecord<Partial<FileBody>>(key, data);
+  } catch (cause) {
+    if (cause instanceof LedgerCorrupt) return null;
+    throw cause;
+  }
 }
 
 const namesShownMax = 20;
@@ -98,16 +110,23 @@ export const findAtSites = (link: SiteLink, id: string): Effect.Effect<FoundAt, 
     const present = new Map(sources.map(({ site, epoch }) => [site, epoch]));
     const [name = "", keys = []] = [...best][0] ?? [];
     const sites: Array<KnownAt> = [];
+    const unreadable: Array<string> = [];
     for (const key of keys) {
       const at = siteKeyOf(key);
       const place = placeOfRecordKey(at?.key ?? "");
       const entry = yield* get(link.nats, sitesBucket, key).pipe(Effect.mapError(ofJetStream));
       if (at === null || place === null || entry === null || entry.ended) continue;
-      const record = decodeRecord<Partial<FileBody>>(key, entry.data);
+      const record = recordOrNull(key, entry.data);
+      if (record === null) {
+        unreadable.push(at.site);
+        continue;
+      }
       const former = (present.get(at.site) ?? at.epoch) !== at.epoch;
       sites.push({ ...at, former, lane: place.mailbox, day: place.day, record });
     }
-    if (sites.length > 0) return { name, sites };
+    if (sites.length > 0) return { name, sites, unreadable };
+    if (unreadable.length > 0)
+      return yield* failed(`what ${unreadable.join(", ")} has as ${name} is no record`);
     const near = nearMiss(wanted.slice(wanted.lastIndexOf("/") + 1), names);
     const hint = near === null ? "" : `; did you mean ${near}?`;
     const all = sources.length === 0 ? "none is sourced" : [...present.keys()].join(", ");
@@ -129,8 +148,10 @@ const words = ({ site, former, lane, day, record }: KnownAt): string => {
   return `${site}: ${parts.join(", ")}`;
 };
 
-export const siteFields = ({ sites }: FoundAt): ReadonlyArray<Field> =>
-  sites.map((known): Field => ["site", words(known)]);
+export const siteFields = ({ sites, unreadable }: FoundAt): ReadonlyArray<Field> => [
+  ...sites.map((known): Field => ["site", words(known)]),
+  ...unreadable.map((site): Field => ["site", `${site}: what it has under this name is no record`]),
+];
 
 /** Of a file, at the supernode: its history is at the site. */
 export function atSitesStory(found: FoundAt): Story {

@@ -169,6 +169,16 @@ it("a file is asked for at the supernode, which says where it is known; at anoth
     expect.stringContaining("summit: known, lane raw, day 20251122"),
   ]);
   expect(shown.stdout).toContain("base: parked (NoHeader: base)");
+  const spoilt = await deployment.connect("base", "admin");
+  await Effect.runPromise(commit(spoilt, "no record", [ledgerPut(key, bytes("no JSON"))]));
+  const others = await until(
+    () => at("hub", "file", "get", "asked.fits", "--json"),
+    ({ exit, stdout }) =>
+      exit === 0 && (JSON.parse(stdout) as { unreadable?: ReadonlyArray<string> }).unreadable?.length === 1,
+  );
+  expect(JSON.parse(others.stdout)).toMatchObject({ sites: [{ site: "summit" }], unreadable: ["base"] });
+  const told = await at("hub", "file", "get", "asked.fits");
+  expect([told.exit, told.stdout]).toEqual([0, expect.stringContaining("base: what it has under this name")]);
   const why = await at("hub", "why", "asked.fits");
   expect([why.exit, why.stdout]).toEqual([0, expect.stringContaining(`at summit: orrery why '${key}'`)]);
   const slip = await at("hub", "why", "askd.fits");
