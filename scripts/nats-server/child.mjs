@@ -63,7 +63,8 @@ export function run(command, args, { limitMs, cwd, env = process.env, shell = fa
         else if (code === 0) end(code, undefined);
         else end(code, lastLine(stderr) ?? lastLine(stdout) ?? `ended with ${signal ?? `exit code ${code}`}`);
       };
-      const grace = setTimeout(drained, DRAIN_MS);
+      // Where this process stood still meanwhile, what is in the pipes is read first: before the next immediate.
+      const grace = setTimeout(() => setImmediate(drained), DRAIN_MS);
       child.on("close", drained);
     });
   });

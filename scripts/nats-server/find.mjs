@@ -18,7 +18,7 @@ const DOCKER_IMAGE = `nats:${NATS_SERVER_PINNED}`;
 const DOCKER_PROGRAM = "/nats-server";
 
 const LIMITS = {
-  versionMs: 10_000,
+  versionMs: 30_000,
   goMs: 10 * 60_000,
   downloadMs: 5 * 60_000,
   idleMs: 15_000,

@@ -25,7 +25,7 @@ export const scriptOf = (exposures: number, everyMs: number): NightScript => ({
 });
 
 const extraMax = 30;
-const overMsMax = 60_000;
+const overMsMax = 180_000;
 
 export interface NightNeeds {
   readonly night: Night;

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { ext } from "./demoSite.ts";
 import type { SecondNodeNews, SecondNodeSettings } from "./secondNode.ts";
 
-const readyMsMax = 30_000;
+const readyMsMax = 90_000;
 const stopMsMax = 5_000;
 const stderrKept = 2_000;
 

@@ -15,8 +15,8 @@ const writesAtOnce = 8;
 const postsAtOnce = 8;
 const postTries = 8;
 const postMsMax = 20_000;
-const seenMsMax = 3_000;
-const settledMsMax = 30_000;
+const seenMsMax = 20_000;
+const settledMsMax = 120_000;
 
 /** One object as it was announced. */
 export interface Sent {

@@ -9,8 +9,8 @@ import type { Hand, NightPicture } from "./picture.ts";
 import type { SecondProcess } from "./secondProcess.ts";
 
 const itemsMin = 6;
-const catchMsMax = 2_500;
-const backMsMax = 20_000;
+const catchMsMax = 5_000;
+const backMsMax = 90_000;
 
 export interface Kill {
   readonly claim: string;

@@ -19,12 +19,12 @@ const lane = (name: string, mode: string): string => `
     attemptsMax: 3
     backoffBase: 10 ms
     backoffMax: 20 ms
-    workDeadline: 30 s
+    workDeadline: 2 min
     driver:
       type: subprocess
       command: ["${process.execPath}", "${faulty}", ${mode}, killer]
       startDeadline: 20 s
-      batchDeadline: 500 ms
+      batchDeadline: ${mode === "stubborn" ? "1 s" : "10 s"}
 `;
 
 const siteText = (server: string): string => `

@@ -15,7 +15,7 @@ import { bridgeFolder, ButlerLab as Lab, findButlerPython, pythonEnv } from "../
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
 import type { FileRecord, TestSite } from "../support/testSite.ts";
-import { ask, recordOf, startSite, until } from "../support/testSite.ts";
+import { ask, patienceMs, recordOf, startSite, until } from "../support/testSite.ts";
 
 const long = process.env["ORRERY_LONG"] === "1";
 const night = long ? { exposures: 28, detectors: 180 } : { exposures: 4, detectors: 36 };
@@ -187,7 +187,7 @@ async function settledAll(
       return frames.length - records.size;
     },
     (left) => left === 0,
-    long ? 300_000 : 120_000,
+    long ? 300_000 : 240_000,
   );
   return records;
 }
@@ -218,7 +218,7 @@ async function inHand(kind: Kind, act: () => Promise<void>): Promise<number> {
   await until(
     () => saidOf(kind, /batch \S+ begins/),
     (now) => now > before,
-    60_000,
+    patienceMs,
   );
   const pid = bridgesOf(kind).at(-1);
   if (pid === undefined) throw new Error("no bridge");
@@ -290,7 +290,7 @@ async function strikes(kind: Kind): Promise<void> {
     await until(
       () => toldOf(kind, "ingested"),
       (now) => now > ingested,
-      60_000,
+      patienceMs,
     );
     const pid = await inHand(kind, () => Promise.resolve());
     await new Promise((resolve) => setTimeout(resolve, 20 * i));
@@ -298,7 +298,7 @@ async function strikes(kind: Kind): Promise<void> {
     await until(
       () => bridgesOf(kind).at(-1),
       (now) => now !== pid,
-      60_000,
+      patienceMs,
     );
   }
 }
@@ -377,7 +377,7 @@ async function aNight(kind: Kind): Promise<void> {
   const isAway = (): boolean =>
     site.log.some(({ message }) => message.includes(repo) && message.includes("repo_unavailable"));
   await inHand(kind, () => announce(kind, given));
-  await until(isAway, Boolean, 60_000);
+  await until(isAway, Boolean);
   if (long) await new Promise((resolve) => setTimeout(resolve, 10_000));
   await lab.release(repo);
   for (const record of [
@@ -428,7 +428,7 @@ describe("a Butler behind a lane", () => {
         if (missing !== undefined) return skip(missing);
         await aNight(kind);
       },
-      long ? 600_000 : 180_000,
+      long ? 600_000 : 400_000,
     );
 
   it.concurrent("the bridge's own tests and types", async ({ skip }) => {
@@ -436,5 +436,5 @@ describe("a Butler behind a lane", () => {
     const chosen = long ? [] : ["-m", "not slow"];
     expect(await python(found.python, ["-m", "mypy", "--cache-dir", path.join(folder, "mypy")])).toBe("");
     expect(await python(found.python, ["-m", "pytest", "--quiet", ...chosen])).toBe("");
-  }, 300_000);
+  }, 900_000);
 });

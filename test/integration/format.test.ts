@@ -7,7 +7,7 @@ import { kvStream, ledgerBucket } from "../../src/protocol/keys.ts";
 import { encodeJson, ledgerFormat } from "../../src/protocol/records.ts";
 import type { TestNats } from "../support/nats.ts";
 import { startNats } from "../support/nats.ts";
-import { ask, recordOf, settled, startSite } from "../support/testSite.ts";
+import { ask, recordOf, settled, startSite, until } from "../support/testSite.ts";
 
 let nats: TestNats;
 const text = (server: string): string => `
@@ -64,11 +64,11 @@ describe("a site's ledger", () => {
         commit(site.node.context.nats, "as a newer program", [ledgerPut(key, encodeJson(newer))]),
       );
       await send(site, "a.txt", "e2");
-      for (let i = 0; i < 500; i++) {
-        if ((await recordOf(site, "raw", "-", "raw", "a.txt"))?.etag === "e2") break;
-        await new Promise((later) => setTimeout(later, 20));
-      }
-      expect(await recordOf(site, "raw", "-", "raw", "a.txt")).toMatchObject({
+      const rewritten = await until(
+        () => recordOf(site, "raw", "-", "raw", "a.txt"),
+        (record) => record?.etag === "e2",
+      );
+      expect(rewritten).toMatchObject({
         etag: "e2",
         sealed: { by: "a newer program" },
       });

@@ -591,17 +591,23 @@ describe("the front door", () => {
       [1, 2].map(() => new Agent({ keepAlive: true, maxSockets: 1 }));
 
     it("one notification 50 times over two connections is one arrival and one file, and so again later", async () => {
-      const key = "GenericCamera/2/2025/11/21/fifty.jpg";
       const bucket = "rubinobs-lfa-cp";
-      const subject = "arrive.lfa.GenericCamera/2.>";
       const agents = twoConnections();
-      const body = { Records: [record({ bucket, key })] };
-      const before = counted(site, "received.lfa");
-      const answers = await Promise.all(
-        Array.from({ length: 50 }, (_, i) => post(body, { agent: agents[i % 2] ?? new Agent() })),
-      );
-      for (const answer of answers)
-        expect(answer).toMatchObject({ status: 200, body: [{ path: `${bucket}/${key}` }] });
+      let [key, subject, body, before] = ["", "", {}, 0];
+      for (let attempt = 0; attempt < 10; attempt++) {
+        key = `GenericCamera/${attempt}/2025/11/21/fifty-${attempt}.jpg`;
+        subject = `arrive.lfa.GenericCamera/${attempt}.>`;
+        body = { Records: [record({ bucket, key })] };
+        before = counted(site, "received.lfa");
+        const began = performance.now();
+        const answers = await Promise.all(
+          Array.from({ length: 50 }, (_, i) => post(body, { agent: agents[i % 2] ?? new Agent() })),
+        );
+        for (const answer of answers)
+          expect(answer).toMatchObject({ status: 200, body: [{ path: `${bucket}/${key}` }] });
+        // Where they came further apart than the stream remembers, it is done again.
+        if (performance.now() - began < 1_000) break;
+      }
       expect(await arrivals(site, subject)).toBe(1);
       expect(counted(site, "received.lfa") - before).toBe(1);
       const first = await settled(site, "lfa", day, bucket, key);
@@ -619,7 +625,7 @@ describe("the front door", () => {
         (count) => count > duplicates,
       );
       expect(await recordOf(site, "lfa", day, bucket, key)).toEqual(first);
-      expect(await namesOf("file.lfa.>", "fifty")).toHaveLength(1);
+      expect(await namesOf("file.lfa.>", key.slice(key.indexOf("fifty"), -4))).toHaveLength(1);
       for (const agent of agents) agent.destroy();
     });
 

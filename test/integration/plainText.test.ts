@@ -84,7 +84,7 @@ const connect = (settings: Partial<ConnectSettings>) => {
     password: Redacted.make(canary("plain-text")),
     ...settings,
   };
-  return Effect.runPromise(Scope.provide(connectNats(all, { firstMs: 2_000 }), scope));
+  return Effect.runPromise(Scope.provide(connectNats(all, { firstMs: 20_000 }), scope));
 };
 
 describe("a server that has no encryption to offer", () => {

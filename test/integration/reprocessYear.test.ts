@@ -18,7 +18,7 @@ const isLong = process.env["ORRERY_LONG"] === "1";
 const dayCount = isLong ? 365 : 6;
 const first = parseInstant("2026-01-01") ?? 0;
 const dayAt = (index: number): number => first + index * dayUs;
-const patience = isLong ? 1_500_000 : 90_000;
+const patience = isLong ? 1_500_000 : 240_000;
 const rawOf = (index: number): string => `imap_mag_l0_raw_${dayOf(dayAt(index))}_v001.pkts`;
 
 function catalogueOf(): JobCatalogue {

@@ -82,7 +82,7 @@ const child = (program) => once(spawn(process.execPath, ["-e", program], { stdio
 `;
 
 describe("a run of the tests", () => {
-  it("fails when a secret was said, names where, and does not say it", { timeout: 60_000 }, async () => {
+  it("fails when a secret was said, names where, and does not say it", async () => {
     const { code, output } = await run(`${head}
 it("is said by the test itself", () => console.log("one\\ntwo " + canary("console")));
 it("is said by a program that it starts", () => child("console.error('x'); console.error('" + canary("child") + "')"));
@@ -114,7 +114,7 @@ it("is said by a node", () => saidLine("log of a node", { error: new Error("refu
     ).toBe(true);
   });
 
-  it("in which none was said ends well, and says how much was looked at", { timeout: 60_000 }, async () => {
+  it("in which none was said ends well, and says how much was looked at", async () => {
     const { code, output } = await run(`${head}
 it("says nothing", () => child("console.log('x'.repeat(20_000))"));
 `);

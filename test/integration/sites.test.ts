@@ -14,7 +14,7 @@ it("three sites and a supernode, from keys to equal ledgers", async () => {
     stdio: ["ignore", "pipe", "pipe"],
   });
   // Everything it has started ends with it.
-  const late = setTimeout(() => child.kill("SIGKILL"), 55_000);
+  const late = setTimeout(() => child.kill("SIGKILL"), 220_000);
   try {
     let said = "";
     for (const stream of [child.stdout, child.stderr])

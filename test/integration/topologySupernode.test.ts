@@ -118,7 +118,8 @@ it("a stream of three copies is archived and made anew, with its consumers' plac
   for (let i = 0; i < 20; i++)
     await Effect.runPromise(publish(hub, "a message", { subject: `kept.${i}`, data: Buffer.from(`${i}`) }));
   const reader = await jetstream(hub.connection).consumers.get("KEPT", "reader");
-  for await (const message of await reader.fetch({ max_messages: 5, expires: 2_000 })) await message.ackAck();
+  for await (const message of await reader.fetch({ max_messages: 5, expires: 60_000 }))
+    await message.ackAck();
   const pieces: Array<Uint8Array> = [];
   const signal = new AbortController().signal;
   const archived = await archiveUnsafe(hub, "KEPT", signal, async (piece) => void pieces.push(piece));
@@ -260,10 +261,10 @@ it("a site that was destroyed lives anew under another epoch, and what it knew b
     () =>
       hub.jsm.streams.getMessage("KV_sites", { last_by_subj: `$KV.sites.summit.${epoch}.file.files.-.new` }),
     (message) => message !== null,
-    150_000,
+    240_000,
   );
   expect(found?.string()).toBe("{}");
-}, 180_000);
+}, 600_000);
 
 it("a site whose server lost its ledger, and one that was restored, live anew as well", async () => {
   const epochOf = (): string =>

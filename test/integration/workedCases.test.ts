@@ -64,7 +64,7 @@ const madeOf: Readonly<Record<string, ReadonlyArray<string>>> = {
 };
 
 /** The resolver looks at the clock, and reads tables that have come, once a second. */
-const nextSecond = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1_300));
+const nextSecond = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2_500));
 
 /** One worked case on a site of its own. */
 class Played {

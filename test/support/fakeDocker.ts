@@ -65,7 +65,7 @@ const running = async (name: string): Promise<Container | null> => {
   }
   return null;
 };
-const startMsMax = 5_000;
+const startMsMax = 60_000;
 const signal = (pid: number, name: NodeJS.Signals | 0): boolean => {
   try {
     process.kill(-pid, name);

@@ -15,7 +15,7 @@ it.each([
 ])("%s %j", (file, argv, words) => {
   const ended = spawnSync(process.execPath, [join(demo, file), ...argv], {
     encoding: "utf8",
-    timeout: 20_000,
+    timeout: 120_000,
   });
   expect([ended.status, ended.stdout, ended.stderr]).toEqual([2, "", expect.stringMatching(words)]);
 });

@@ -33,7 +33,7 @@ function run(inputs: unknown, outputs: string | null): Promise<Ended> {
     const env = { ORRERY_INPUTS: manifest, ...(outputs === null ? {} : { ORRERY_OUTPUTS: outputs }) };
     writeFile(manifest, JSON.stringify(inputs)).then(
       () =>
-        execFile(process.execPath, [program], { env, timeout: 30_000 }, (error, stdout, stderr) =>
+        execFile(process.execPath, [program], { env, timeout: 120_000 }, (error, stdout, stderr) =>
           resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
         ),
       reject,

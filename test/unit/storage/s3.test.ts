@@ -176,7 +176,7 @@ describe("errors", () => {
       endpoint,
       (store) =>
         Effect.onExit(store.readAll("raw", "key", 1_000), () => Effect.promise(() => closed.promise)),
-      { deadlineMs: 300 },
+      { deadlineMs: 1_500 },
     );
     expect(Result.getOrThrow(Result.flip(result))).toMatchObject({ _tag: "StorageUnavailable" });
   });
