@@ -27,12 +27,13 @@ import { readCount, readOptions } from "./options.ts";
 import { freePorts } from "./ports.ts";
 import type { Group } from "./sitesLookups.ts";
 import { askFor, fileLane, fileOf, instrument } from "./sitesLookups.ts";
+import { Hopeless, within } from "./within.ts";
 
 const usage = "npm run sites -- [--once] [--files N]";
 const supernode = "hub";
 const sites = ["summit", "base", "archive"] as const;
 const requestRecords = 500;
-const startMsMax = 60_000;
+const startMsMax = 120_000;
 const settleMsMax = 300_000;
 
 const root = resolve(".orrery", "sites");
@@ -57,16 +58,6 @@ async function orrery(argv: ReadonlyArray<string>, credentials = ""): Promise<vo
   const env = credentials === "" ? io.env : { ...io.env, ORRERY_CREDENTIALS: credentials };
   const exit = await runCommand(argv, { ...io, out: quiet, err: quiet, env }).exit;
   if (exit !== 0) throw new Error(`orrery ${argv.join(" ")}: exit ${exit}: ${said}`);
-}
-
-async function within<A>(what: string, ms: number, look: () => Promise<A | null>, everyMs = 200): Promise<A> {
-  const end = performance.now() + ms;
-  for (;;) {
-    const found = await look();
-    if (found !== null) return found;
-    if (performance.now() > end) throw new Error(`${what}: not within ${ms / 1_000} s`);
-    await pause(everyMs);
-  }
 }
 
 class Stage {
@@ -133,7 +124,7 @@ class Stage {
     const { child } = await launch([process.execPath, ...argv]);
     this.#nodes.push(child);
     return within(`the node of ${name}`, startMsMax, async () => {
-      if (child.exitCode !== null) throw new Error(`the node of ${name} ended with ${child.exitCode}`);
+      if (child.exitCode !== null) throw new Hopeless(`the node of ${name} ended with ${child.exitCode}`);
       if (!existsSync(ready)) return null;
       return (JSON.parse(await readFile(ready, "utf8")) as { httpUrl: string }).httpUrl;
     });
