@@ -31,8 +31,9 @@ export interface SourcedSite {
 
 // In the order in which the server tells it: what it holds is compared with this.
 const sourceOf = (
-  { name }: SourcedSite,
+  { name, epoch }: SourcedSite,
   bucket: string,
+  into: string,
   transforms: ReadonlyArray<{ readonly src: string; readonly dest: string }>,
 ) =>
   ({
@@ -40,7 +41,12 @@ const sourceOf = (
     // From its first message. Left to itself the server begins where the bucket ended when the site was added, as soon as the bucket's
     // own first message is gone: what the site knew by then would never come, and nothing would tell.
     opt_start_seq: 1,
-    subject_transforms: transforms,
+    // What no transform fits is stored as it comes. No site has such subjects; whoever is its admin could make some, and write what others
+    // are said to have.
+    subject_transforms: [
+      ...transforms,
+      { src: `$KV.${into}.>`, dest: `$KV.${into}.${name}.${epoch}.stray.>` },
+    ],
     external: { api: `$JS.${name}.API`, deliver: sourceDelivery(name) },
   }) as StreamSource;
 
@@ -72,11 +78,11 @@ export const sitesTopology = (sites: ReadonlyArray<SourcedSite>, replicas: numbe
       src: ledgerSubjects(kind),
       dest: siteSubjects(site.name, site.epoch, kind),
     }));
-    return sourceOf(site, ledgerBucket, transforms);
+    return sourceOf(site, ledgerBucket, sitesBucket, transforms);
   });
   const groupSources = sorted.map((site) => {
     const dest = sitePresenceSubjects(site.name, site.epoch);
-    return sourceOf(site, presenceBucket, [{ src: presenceSubjects, dest }]);
+    return sourceOf(site, presenceBucket, sitesPresenceBucket, [{ src: presenceSubjects, dest }]);
   });
   const sees = Object.fromEntries(sorted.map((site) => [site.name, site.sees ?? "all"]));
   return {

@@ -79,6 +79,10 @@ function bucket(name: string, replicas: number, more: Partial<StreamConfig>) {
     ...bucketSettings(name, `bucket ${name}`, replicas),
     subjects: [`$KV.${name}.>`],
     allow_atomic: true,
+    // Nothing of ours rolls up. A message that rolls up all would purge the supernode's bucket as well, of all sites: a server takes that
+    // from a source whatever its own stream allows, so it has to be refused where it is written. Where keys expire with a marker the
+    // server wants it allowed.
+    allow_rollup_hdrs: more.subject_delete_marker_ttl !== undefined,
     ...more,
   };
 }
