@@ -41,6 +41,7 @@ import {
   encodeTail,
   exposureKey,
   jobKey,
+  kvStream,
   kvSubject,
   ledgerBucket,
   nodesBucket,
@@ -937,6 +938,8 @@ describe("what is on disk and cannot be used", () => {
   });
 
   it("whether it is on disk at all is read from the server's monitoring, where the site file names it", async () => {
+    // What a node tells comes first.
+    await nats.jsm.streams.purge(kvStream(nodesBucket));
     const other = mkdtempSync(join(tmpdir(), "orrery-cli-"));
     const ports = JSON.parse(readFileSync(join(folder, "data", "nats", "ports.json"), "utf8")) as {
       readonly monitor: number;
