@@ -391,7 +391,7 @@ const prepareFromHeader = (needs: IngesterNeeds, item: Item<FileBody>): Effect.E
         ),
         size: metadata.info.size,
       },
-      metadata.fields,
+      needs.driver.ignoresHeaders === true ? null : metadata.fields,
     );
   });
 

@@ -17,7 +17,7 @@ export interface IngestItem {
   /** Bytes; null when nobody said. */
   readonly size: number | null;
   readonly identity: Identity | null;
-  /** All fields of the sidecar or header; null on lanes that read none. */
+  /** All fields of the sidecar or header; null on lanes that read none, and for a driver that {@link IngestDriver.ignoresHeaders}. */
   readonly header: HeaderFields | null;
   /** True for what only makes sense once its exposure is known (guiders). */
   readonly dependent: boolean;
@@ -42,6 +42,8 @@ export interface CatalogAway {
 
 export interface IngestDriver {
   readonly name: string;
+  /** It looks at no item's `header`. Then the hundreds of fields of each file are let go of at once, and not kept for the whole batch. */
+  readonly ignoresHeaders?: true;
   /** Exactly one result an item, in the items' order. */
   readonly ingest: (
     items: ReadonlyArray<IngestItem>,

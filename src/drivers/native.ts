@@ -6,5 +6,6 @@ const ingested: IngestResult = { status: "ingested" };
 
 export const nativeDriver: IngestDriver = {
   name: "native",
+  ignoresHeaders: true,
   ingest: (items) => Effect.succeed(items.map(() => ingested)),
 };

@@ -132,21 +132,39 @@ export function pageSize(max: number | undefined): number {
   return Math.max(1, Math.min(max ?? listPageMax, listPageMax));
 }
 
-/** Runs one call to a store under a deadline; the signal is aborted when it has passed. */
+/**
+ * Runs one call to a store under a deadline; `stop` is aborted when it has passed, or when nobody waits any more. A timer and not
+ * `Effect.timeout`: that is two more fibers for each call, as much work as reading a small file.
+ */
 export function call<A, E>(
   operation: string,
-  uri: string,
-  run: (signal: AbortSignal) => Promise<A>,
+  uri: () => string,
+  run: (stop: AbortController) => Promise<A>,
   toError: (cause: unknown) => E,
   deadlineMs: number = storageDeadlineMs,
 ): Effect.Effect<A, E | StorageUnavailable> {
-  return Effect.tryPromise({ try: run, catch: toError }).pipe(
-    Effect.timeoutOrElse({
-      duration: deadlineMs,
-      orElse: () =>
-        Effect.fail(new StorageUnavailable({ uri, operation, detail: `no answer within ${deadlineMs} ms` })),
-    }),
-  );
+  return Effect.callback<A, E | StorageUnavailable>((resume) => {
+    const stop = new AbortController();
+    const late = setTimeout(() => {
+      stop.abort();
+      const detail = `no answer within ${deadlineMs} ms`;
+      resume(Effect.failSync(() => new StorageUnavailable({ uri: uri(), operation, detail })));
+    }, deadlineMs);
+    run(stop).then(
+      (answer) => {
+        clearTimeout(late);
+        resume(Effect.succeed(answer));
+      },
+      (cause: unknown) => {
+        clearTimeout(late);
+        resume(Effect.failSync(() => toError(cause)));
+      },
+    );
+    return Effect.sync(() => {
+      clearTimeout(late);
+      stop.abort();
+    });
+  });
 }
 
 /** The pieces as they come; throws when they are more or fewer bytes than announced. */

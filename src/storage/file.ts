@@ -7,11 +7,12 @@
  */
 import { randomUUID } from "node:crypto";
 import type { BigIntStats } from "node:fs";
-import { constants } from "node:fs";
+import { close, constants, fstat, open as openAt, read as readAt } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { lstat, mkdir, open, readdir, realpath, rename, rm, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 import * as Effect from "effect/Effect";
 import * as Layer from "effect/Layer";
 import type { ReadError } from "./errors.ts";
@@ -33,6 +34,15 @@ import {
 /** In each bucket, what is being written and has no name yet. Never listed, and no key may begin with it. */
 export const unfinishedDirectory = ".orrery-tmp";
 
+// Descriptors and no `FileHandle`s: to make one and to let go of it is as much work as what a small file is opened for.
+const descriptor = promisify(openAt);
+const statsOf = promisify(fstat);
+const readSome = promisify(readAt);
+const closed = promisify(close);
+
+/** A URL holds it as it is: no part begins with a dot, and nothing is escaped. To make a URL of it is what most of a look would take. */
+const plainPath = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
+
 export interface FileStorageOptions {
   /** Directory whose directories are the buckets. */
   readonly root: string;
@@ -45,14 +55,18 @@ export function makeFileStorage(options: FileStorageOptions): StorageDriver {
   const root = resolve(options.root);
   const deadlineMs = options.deadlineMs ?? storageDeadlineMs;
   const swept = new Set<string>();
-  const uri = (bucket: string, key: string): string => pathToFileURL(join(root, bucket, key)).href;
+  const rootUri = pathToFileURL(root + sep).href;
+  const uri = (bucket: string, key: string): string =>
+    plainPath.test(bucket) && plainPath.test(key)
+      ? `${rootUri}${bucket}/${key}`
+      : pathToFileURL(join(root, bucket, key)).href;
 
   const run = <A>(operation: string, bucket: string, key: string, body: () => Promise<A>, ms = deadlineMs) =>
     Effect.andThen(
       checkFileKey(bucket, key),
       call(
         operation,
-        uri(bucket, key),
+        () => uri(bucket, key),
         body,
         (cause) => toFileError(operation, uri(bucket, key), bucket, key, cause),
         ms,
@@ -62,7 +76,7 @@ export function makeFileStorage(options: FileStorageOptions): StorageDriver {
   const folders = new FolderLooks(root);
 
   const head = async (bucket: string, key: string): Promise<ObjectInfo> => {
-    const near = join(await folders.of(bucket, key), basename(key));
+    const near = await folders.pathOf(bucket, key);
     let stats = await lstat(near, { bigint: true });
     if (stats.isSymbolicLink()) stats = await stat(await locate(root, bucket, key), { bigint: true });
     if (!stats.isFile()) throw missing(uri(bucket, key));
@@ -76,23 +90,23 @@ export function makeFileStorage(options: FileStorageOptions): StorageDriver {
   ) => {
     // Not blocking: opening a FIFO that nobody writes to would otherwise hold a thread for ever.
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    const near = join(await folders.of(bucket, key), basename(key));
-    const handle = await open(near, flags).catch(async (cause: unknown) => {
+    const near = await folders.pathOf(bucket, key);
+    const file = await descriptor(near, flags).catch(async (cause: unknown) => {
       // It is a symbolic link itself, and may lead anywhere.
       if (codeOf(cause) !== "ELOOP") throw cause;
-      return open(await locate(root, bucket, key), flags);
+      return descriptor(await locate(root, bucket, key), flags);
     });
     try {
-      const stats = await handle.stat({ bigint: true });
+      const stats = await statsOf(file, { bigint: true });
       if (!stats.isFile()) throw missing(uri(bucket, key));
       const info = infoOf(key, stats);
       const { offset, length } = pick(info.size);
       return {
         info,
-        bytes: await readFully(handle, offset, Math.min(length, Math.max(0, info.size - offset))),
+        bytes: await readFully(file, offset, Math.min(length, Math.max(0, info.size - offset))),
       };
     } finally {
-      await handle.close();
+      await closed(file);
     }
   };
 
@@ -121,7 +135,15 @@ export function makeFileStorage(options: FileStorageOptions): StorageDriver {
       const where = uri(bucket, prefix);
       const toError = (cause: unknown) => toFileError("list", where, bucket, prefix, cause);
       return checkBucket(bucket, prefix).pipe(
-        Effect.andThen(call("list", where, () => list(root, bucket, prefix, page), toError, deadlineMs)),
+        Effect.andThen(
+          call(
+            "list",
+            () => where,
+            () => list(root, bucket, prefix, page),
+            toError,
+            deadlineMs,
+          ),
+        ),
         withoutMissing,
         Effect.catchTag("ObjectTooLarge", Effect.die),
       );
@@ -175,14 +197,16 @@ class FolderLooks {
     this.#root = root;
   }
 
-  /** The real path of the folder that an object lies in, which is its bucket's or in it. */
-  of(bucket: string, key: string): Promise<string> {
-    const folder = dirname(join(this.#root, bucket, key));
-    const asked = this.#asked.get(folder);
-    if (asked !== undefined) return asked;
-    const looked = this.#look(bucket, key).finally(() => this.#asked.delete(folder));
-    this.#asked.set(folder, looked);
-    return looked;
+  /** The path of an object in the real folder that it lies in, which is its bucket's or in it; it may be a symbolic link itself. */
+  async pathOf(bucket: string, key: string): Promise<string> {
+    const name = key.lastIndexOf("/") + 1;
+    const folder = `${bucket}/${key.slice(0, name)}`;
+    let asked = this.#asked.get(folder);
+    if (asked === undefined) {
+      asked = this.#look(bucket, key).finally(() => this.#asked.delete(folder));
+      this.#asked.set(folder, asked);
+    }
+    return (await asked) + sep + key.slice(name);
   }
 
   async #look(bucket: string, key: string): Promise<string> {
@@ -220,11 +244,11 @@ function infoOf(key: string, stats: BigIntStats): ObjectInfo {
   return { key, size: Number(stats.size), etag, lastModified: Number(stats.mtimeMs) };
 }
 
-async function readFully(handle: FileHandle, offset: number, length: number): Promise<Uint8Array> {
+async function readFully(file: number, offset: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   let filled = 0;
   while (filled < length) {
-    const { bytesRead } = await handle.read(bytes, filled, length - filled, offset + filled);
+    const { bytesRead } = await readSome(file, bytes, filled, length - filled, offset + filled);
     // The file became shorter while it was read.
     if (bytesRead === 0) return bytes.subarray(0, filled);
     filled += bytesRead;

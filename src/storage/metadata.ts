@@ -156,13 +156,22 @@ export function parseSidecar(uri: string, bytes: Uint8Array): Result.Result<Head
     return Result.fail(new SidecarUnreadable({ uri, reason: "NotObject", detail }));
   }
   const fields = value as Record<string, unknown>;
+  const hierarch = Object.keys(fields).filter(isHierarch);
   delete fields["__CONTENT__"];
-  // Most have none, and a camera's sidecar has two hundred fields: it is not built again for nothing.
-  if (!Object.keys(fields).some(isHierarch)) return Result.succeed(fields);
-  const renamed = Object.entries(fields).map(
-    ([name, field]) => [isHierarch(name) ? name.slice(9).replaceAll(".", " ") : name, field] as const,
-  );
-  return Result.succeed(Object.fromEntries(renamed));
+  // In place: a camera's sidecar has two hundred fields, and to build it again takes three times as long as to parse it.
+  for (const name of hierarch) {
+    const field = fields[name];
+    delete fields[name];
+    // Defined and not assigned: one may be called `__proto__`.
+    const plain = name.slice(9).replaceAll(".", " ");
+    Object.defineProperty(fields, plain, {
+      value: field,
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    });
+  }
+  return Result.succeed(fields);
 }
 
 const isHierarch = (name: string): boolean => name.startsWith("HIERARCH.");

@@ -115,7 +115,7 @@ export function makeObjectStorage(client: ObjectStoreClient): StorageDriver {
       await cancel();
       return null;
     };
-    return { info, bytes: yield* call("read", where, take, toReadError(where)) };
+    return { info, bytes: yield* call("read", () => where, take, toReadError(where)) };
   });
 
   /** An object that is replaced while it is read is read again, from its beginning. */

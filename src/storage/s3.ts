@@ -135,8 +135,8 @@ function driver(
     const { profile, bucket } = bucketOf(name);
     return call(
       operation,
-      uri(name, key),
-      async (signal) => run(await clientFor(profile), bucket, signal),
+      () => uri(name, key),
+      async ({ signal }) => run(await clientFor(profile), bucket, signal),
       (cause) => toS3Error(operation, uri(name, key), cause),
       ms,
     );

@@ -7,6 +7,7 @@ import type { Item } from "../../../src/actors/claimSource.ts";
 import { ingestWork } from "../../../src/actors/ingester.ts";
 import { parseSite } from "../../../src/config/loadSite.ts";
 import { makeSample } from "../../../src/demo/fitsWriter.ts";
+import type { IngestDriver } from "../../../src/drivers/Driver.ts";
 import type { NatsService } from "../../../src/jetstream/Nats.ts";
 import type { FileBody } from "../../../src/protocol/records.ts";
 import { StorageUnavailable } from "../../../src/storage/errors.ts";
@@ -79,6 +80,40 @@ function throttling(store: StorageDriver, calls: number): StorageDriver & { read
     refused: () => refused,
   };
 }
+
+test.each([
+  [false, "lsstCam"],
+  [true, null],
+] as const)(
+  "a driver that ignores headers (%s) is given %j of a sidecar's fields",
+  async (ignores, instrument) => {
+    const given: Array<unknown> = [];
+    const done = await Effect.gen(function* () {
+      const { site } = yield* parseSite(text, "test.yaml", { env: {} });
+      const lane = site.lanes.get(bucket);
+      const [sample] = samples;
+      if (lane === undefined || sample === undefined) throw new Error("no lane");
+      const storage = makeMemoryStorage([bucket]);
+      yield* storage.write(bucket, sample.sidecarKey, sample.sidecar);
+      yield* storage.write(bucket, sample.key, sample.fits);
+      const driver: IngestDriver = {
+        name: "native",
+        ...(ignores ? { ignoresHeaders: true } : {}),
+        ingest: (batch) => {
+          given.push(...batch.map(({ header }) => header?.["INSTRUME"] ?? null));
+          return Effect.succeed(batch.map(() => ({ status: "ingested" })));
+        },
+      };
+      const work = ingestWork(testNode({} as NatsService), { site, lane, storage, driver });
+      return yield* work([itemOf(sample.key)], { claim: "c", alone: false });
+    }).pipe(Effect.runPromise);
+    expect(given).toEqual([instrument]);
+    // What is kept of the header is kept either way.
+    expect(done).toMatchObject([
+      { type: "done", body: { identity: { detector: "R22_S11" }, metadata: { source: "sidecar" } } },
+    ]);
+  },
+);
 
 const outcomes = (refusals: number) =>
   Effect.gen(function* () {

@@ -2,8 +2,10 @@ import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import * as Effect from "effect/Effect";
 import * as Result from "effect/Result";
+import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { makeFileStorage, unfinishedDirectory } from "../../../src/storage/file.ts";
 import { leftoverMs } from "../../../src/storage/limits.ts";
@@ -161,3 +163,45 @@ describe("writing", () => {
 test("addresses escape what a URL may not hold", () => {
   expect(store.uri(bucket, "a b/c#1.fits")).toBe(`file://${root}/bucket/a%20b/c%231.fits`);
 });
+
+test("an address is the one that the system gives to the path, whatever a key holds", () => {
+  const is = (key: string): void => {
+    expect(store.uri(bucket, key)).toBe(pathToFileURL(join(root, bucket, key)).href);
+  };
+  for (const part of [
+    ".",
+    "..",
+    ".a",
+    "-",
+    "a~b",
+    "%41",
+    "a b",
+    "#1",
+    "?",
+    "ü",
+    "a\\b",
+    "a\n",
+    "",
+    "_a-1.fits",
+  ]) {
+    for (const key of [part, `x/${part}`, `${part}/x`, `x/${part}/x`]) is(key);
+  }
+  fc.assert(fc.property(fc.string(), is));
+  expect(makeFileStorage({ root: "/" }).uri("data", "a/b.fits")).toBe("file:///data/a/b.fits");
+});
+
+test.runIf(process.platform === "linux")(
+  "no read leaves a descriptor open, whatever comes of it",
+  async () => {
+    await run(store.write(bucket, "folder/file", bytes));
+    const open = async () => (await readdir("/proc/self/fd")).length;
+    const before = await open();
+    for (let n = 0; n < 20; n++) {
+      await run(store.readAll(bucket, "folder/file", 100));
+      expect(await tag(store.readAll(bucket, "folder/file", 1))).toBe("ObjectTooLarge");
+      expect(await tag(store.readAll(bucket, "folder", 100))).toBe("ObjectMissing");
+      expect(await tag(store.readAll(bucket, "absent", 100))).toBe("ObjectMissing");
+    }
+    expect(await open()).toBeLessThan(before + 10);
+  },
+);

@@ -85,6 +85,22 @@ describe("which source", () => {
     expect((await read(both.store)).fields).toEqual((await read(alone.store)).fields);
   });
 
+  test("a sidecar's own mark is no field, and HIERARCH keywords are named as in a header, whatever they are called", async () => {
+    const { store } = await storeWith({
+      [key]: "pixels",
+      [sidecar]:
+        '{"__CONTENT__":"metadata","A":1,"HIERARCH.STUTTER.ROWS":2,"HIERARCH.__proto__":{"x":3},"B":{"HIERARCH.C":5}}',
+    });
+    const { fields } = await read(store);
+    expect(Object.entries(fields).toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual([
+      ["A", 1],
+      ["B", { "HIERARCH.C": 5 }],
+      ["STUTTER ROWS", 2],
+      ["__proto__", { x: 3 }],
+    ]);
+    expect(Object.getPrototypeOf(fields)).toBe(Object.prototype);
+  });
+
   test("a sidecar that cannot be read gives way to the header, with a warning", async () => {
     const { store } = await storeWith({ [key]: sample.fits, [sidecar]: "{oops" });
     const metadata = await read(store);
