@@ -76,6 +76,14 @@ function hearFolder(path: unknown): void {
   }
 }
 
+const triesMin = 20;
+
+/** In a test's folder a program that is just being ended may still write: it is removed all the same, a little later. */
+const patient = <A extends fs.RmOptions>(path: unknown, options: A | undefined): A | undefined =>
+  options?.recursive === true && typeof path === "string" && path.startsWith(tmpdir())
+    ? { ...options, maxRetries: Math.max(options.maxRetries ?? 0, triesMin) }
+    : options;
+
 /** Once a worker: its test files may share it. */
 const done = Symbol.for("orrery.saidSetup");
 const once = globalThis as { [done]?: true };
@@ -91,12 +99,12 @@ if (process.env[saidFolder] !== undefined && once[done] === undefined) {
   const { rmSync } = fs;
   fs.rmSync = (path, options) => {
     hearFolder(path);
-    rmSync(path, options);
+    rmSync(path, patient(path, options));
   };
   const { rm } = fs.promises;
   fs.promises.rm = async (path, options) => {
     hearFolder(path);
-    await rm(path, options);
+    await rm(path, patient(path, options));
   };
   syncBuiltinESMExports();
 }
