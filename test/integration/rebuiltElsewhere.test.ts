@@ -102,4 +102,4 @@ it("what its former life had is an input while the new one arrives, and goes whe
   expect(await held("e2")).toBe(2);
   const said = node.lines.filter(({ message }) => message.includes("rebuilt"));
   expect(said.map(({ level, fields }) => [level, fields])).toEqual([["info", { of: "summit", epoch: "e1" }]]);
-}, 100_000);
+}, 400_000);
