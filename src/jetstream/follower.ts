@@ -41,6 +41,8 @@ export interface FollowOptions {
 
 interface State {
   last: number;
+  /** When the last was stored, which tells it from another of its number. */
+  lastAt: bigint;
   /** When the stream was made, as the server tells it. */
   made: string | null;
   caught: boolean;
@@ -61,6 +63,7 @@ export const follow = (
   Effect.gen(function* () {
     const state: State = {
       last: 0,
+      lastAt: 0n,
       made: null,
       caught: false,
       failingSince: null,
@@ -106,6 +109,15 @@ const changeOf = (message: JsMsg, key: string, { lifetimes }: FollowOptions): Ch
   ...(lifetimes === true ? { lifetimeMs: lifetimeOf(message) } : {}),
 });
 
+/** One bad value must not hold up all that is behind it; unsaid, nobody would look for it. */
+function giveOne(message: JsMsg, key: string, options: FollowOptions): void {
+  try {
+    options.each(changeOf(message, key, options));
+  } catch (cause) {
+    options.trouble?.(`${key} is left out: ${String(cause)}`);
+  }
+}
+
 const round = (
   nats: NatsService,
   options: FollowOptions,
@@ -122,16 +134,18 @@ const round = (
     });
     const opened = yield* Effect.tryPromise({
       try: async () => {
-        const { created } = await nats.jsm.streams.info(stream);
+        const info = await nats.jsm.streams.info(stream);
+        const { created } = info;
         // One that was lost and made anew counts from the beginning: what comes would be older than what was seen, and never heard.
-        if (created !== state.made) state.last = 0;
+        // And one that lost its end gives those numbers out once more.
+        if (created !== state.made || info.state.last_seq < state.last) state.last = 0;
         state.made = created;
         const js = jetstream(nats.connection, { timeout: requestDeadlineMs, apiPrefix: nats.apiPrefix });
         const consumer = await js.consumers.get(stream, {
           filter_subjects: options.keys.map((key) => prefix + key),
           ...(state.last === 0
             ? { deliver_policy: DeliverPolicy.LastPerSubject }
-            : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: state.last + 1 }),
+            : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: state.last }),
           inactive_threshold: 60_000,
         });
         const pending = (await consumer.info(true)).num_pending;
@@ -150,14 +164,15 @@ const round = (
     if (opened.pending === 0 && !state.caught) yield* done;
     const pump = async (messages: ConsumerMessages): Promise<void> => {
       for await (const message of messages) {
-        state.last = message.seq;
-        const key = message.subject.slice(prefix.length);
-        try {
-          options.each(changeOf(message, key, options));
-        } catch (cause) {
-          // One bad value must not hold up all that is behind it; unsaid, nobody would look for it.
-          options.trouble?.(`${key} is left out: ${String(cause)}`);
+        const isKnown = message.seq === state.last;
+        if (isKnown && message.timestampNanos !== state.lastAt) {
+          // Another of that number: what else was given out once more has to be seen as well.
+          state.last = 0;
+          return;
         }
+        state.last = message.seq;
+        state.lastAt = message.timestampNanos;
+        if (!isKnown) giveOne(message, message.subject.slice(prefix.length), options);
         if (!state.caught && message.info.pending === 0) await Effect.runPromise(done);
       }
     };
