@@ -23,7 +23,7 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
   message: Schema.String,
   /** The credentials do not allow it. */
   refused: Schema.optionalKey(Schema.Boolean),
-  /** A stream that the site has is not there: which, and whether any is, has not been looked for yet. */
+  /** It may be that a stream of the site is not there: whether, and which, has not been looked for yet. */
   lacksStream: Schema.optionalKey(Schema.Boolean),
 }) {}
 

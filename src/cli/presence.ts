@@ -88,7 +88,10 @@ export const presence = (
     if (reply.error === true) {
       const status = Number(answer.headers?.get("Nats-Service-Error-Code") ?? "503");
       const message = options.json ? "" : (reply.message ?? "the question was refused");
-      return yield* status === 503 ? failed(message) : misused(message);
+      return yield* status === 503
+        ? // Its node takes a bucket that is gone for a server that does not answer.
+          new CommandFailed({ exit: exitCode.failure, message, lacksStream: true })
+        : misused(message);
     }
     if (reply.present === true) {
       if (!options.json) say(io, harmless(reply.uri ?? ""));

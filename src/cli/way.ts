@@ -58,7 +58,7 @@ function cure(io: IoService, way: Way): string {
   return `${ours}; to look: ${look}${change === null ? "" : `; ${changes}: ${change}`}`;
 }
 
-/** Which of its streams are not there; where all are gone, or none, or nobody can tell, that it has not been made. */
+/** Which of its streams are not there; where all are gone, that it has not been made; the failure itself where none is, or nobody can tell. */
 const missingNow = (way: Way, failure: CommandFailed): Effect.Effect<CommandFailed> => {
   const { streams = [], supernode = null } = way;
   const error =
@@ -72,12 +72,14 @@ const missingNow = (way: Way, failure: CommandFailed): Effect.Effect<CommandFail
   return connectNats({ ...way.settings, servers }, { firstMs: connectFirstMs }).pipe(
     Effect.flatMap((nats) => missingStreams(nats, streams)),
     Effect.map((missing) =>
-      missing.length === 0 || missing.length === streams.length
+      missing.length === streams.length
         ? error
-        : new CommandFailed({ exit: error.exit, message: missingWords(missing, supernode) }),
+        : missing.length === 0
+          ? failure
+          : new CommandFailed({ exit: error.exit, message: missingWords(missing, supernode) }),
     ),
     Effect.scoped,
-    Effect.orElseSucceed(() => error),
+    Effect.orElseSucceed(() => failure),
   );
 };
 

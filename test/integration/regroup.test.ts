@@ -120,6 +120,11 @@ it("puts back what was lost, for what is left of its lifetime, and touches nothi
     1,
     "orrery: stream KV_presence is missing: orrery topology apply\n",
   ]);
+  const asked = await orrery("presence", "LSSTCam", "never", "0", "R22_S11");
+  expect([asked.exit, asked.stderr]).toEqual([
+    1,
+    "orrery: stream KV_presence is missing: orrery topology apply\n",
+  ]);
   const applied = await orrery("topology", "apply");
   expect([applied.exit, applied.stdout]).toEqual([
     0,
