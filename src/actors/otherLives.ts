@@ -92,8 +92,11 @@ export class OtherLives {
   /** Nothing of its former lives stands any more. */
   over(site: string): void {
     const life = this.#sites.get(site);
-    life?.former.clear();
-    if (life !== undefined) life.told = false;
+    if (life === undefined) return;
+    life.former.clear();
+    life.told = false;
+    // Nobody looks any more whether it comes without break.
+    life.wholeSince = null;
   }
 
   /** A former life of it is kept. @returns whether that is news */

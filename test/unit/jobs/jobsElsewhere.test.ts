@@ -92,6 +92,10 @@ describe("an input of another site", () => {
     ]);
     expect(facts.endFormer("summit")).toEqual([]);
     expect(facts.hasFormerLives).toBe(false);
+    // Rebuilt once more, of which the word is old when it comes: how it came meanwhile nobody has seen.
+    facts.applyOther(change("summit.e3.", "A", "known", 3_000));
+    expect(rebuilt(1_000_000)).toEqual([false]);
+    expect(rebuilt(1_000_000 + siteSettledMs)).toEqual([true]);
   });
 
   it("stands while the site's new life arrives: with the link cut in the middle a run begins all the same", () => {
