@@ -49,7 +49,12 @@ const clusterNotAvailable = 10008;
 /** What a JetStream error means for somebody who typed a command. */
 export function ofJetStream(error: JetStreamError): CommandFailed {
   if (error._tag === "NatsUnavailable")
-    return error.refusal === null ? unreachable(error.message) : refused(error.message);
+    return error.refusal === null
+      ? // A node tries again by itself; a command has ended.
+        unreachable(
+          `${error.operation}: no answer from NATS (${error.detail}). Nothing is known to be stored: check that nats-server runs and is reachable, and do it again`,
+        )
+      : refused(error.message);
   if (error._tag === "TransactionBusy" && error.code === clusterNotAvailable)
     return unreachable(error.message);
   if (error._tag === "JetStreamRejected" && error.code === streamNotFound) {

@@ -314,7 +314,15 @@ const pages = (
     for (;;) {
       const page = yield* storage
         .list(bucket, prefix, { after })
-        .pipe(Effect.mapError((error) => failed(error.message)));
+        .pipe(
+          Effect.mapError((error) =>
+            failed(
+              error._tag === "StorageUnavailable"
+                ? `${error.operation} ${error.uri}: no usable answer (${error.detail}): check that the storage is up and the bucket exists, and do it again; what was announced is passed over`
+                : error.message,
+            ),
+          ),
+        );
       for (let at = 0; at < page.objects.length; at += size) {
         const objects = page.objects.slice(at, at + size);
         const last = objects.at(-1)?.key ?? "";

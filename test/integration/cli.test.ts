@@ -837,6 +837,15 @@ describe("orrery replay", () => {
     ]);
   });
 
+  it("of a storage that is away ends, and does not promise to try again", async () => {
+    rmSync(join(folder, "night"), { recursive: true, force: true });
+    const { exit, stdout, stderr } = await cli("replay", "raw", "--json");
+    expect([exit, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(
+      /no usable answer .*: check that the storage is up and the bucket exists, and do it again/,
+    );
+  });
+
   it("knows the site's buckets", async () => {
     expect(await cli("replay", "rwa", "")).toMatchObject({
       exit: 3,
@@ -903,6 +912,7 @@ describe("a site that does not run", () => {
       const away = await runCli(["status"], { cwd: other });
       expect(away).toMatchObject({ exit: 4 });
       expect(away.stderr).toContain("nats://127.0.0.1:1");
+      expect(away.stderr).not.toContain("tried again");
       expect(away.stderr).toContain("credentials are none (site.yaml names none)");
     } finally {
       rmSync(other, { recursive: true, force: true });
