@@ -61,15 +61,19 @@ export interface ReconcileOptions {
 
 const kinds: ReadonlySet<string> = new Set(sharedKinds);
 
+/** Throws for a key that a site was not asked for: it could send as many kinds as it likes. */
+function checkKind(key: string): void {
+  const kind = key.slice(0, key.indexOf("."));
+  if (!kinds.has(kind)) throw new Error(`${kind.slice(0, 40)} is no kind of key that is shared`);
+}
+
 /** Keys of one kind and day, or of one kind where there are too many days. */
 class Days {
   readonly #sums = new Map<string, { count: number; digest: bigint }>();
   count = 0;
 
-  /** Throws for a key that was not asked for: a site could send as many kinds as it likes. */
   add(key: string, origin: number): void {
     const [kind = "", , day] = key.split(".", 3);
-    if (!kinds.has(kind)) throw new Error(`${kind.slice(0, 40)} is no kind of key that is shared`);
     let group = day === undefined || kind === "purged" ? `${kind}.>` : `${kind}.*.${day}.>`;
     if (!this.#sums.has(group) && this.#sums.size >= reconcileGroupsMax) group = `${kind}.>`;
     const sum = this.#sums.get(group) ?? { count: 0, digest: 0n };
@@ -209,7 +213,10 @@ const compare = (
       try: async () => {
         await listHere(nats, prefix, ">", (key, { origin }) => here.add(key, origin));
         const filters = sharedKinds.map((kind) => `${kind}.>`);
-        const each = ({ key, sequence }: SiteKey): void => there.add(key, sequence);
+        const each = ({ key, sequence }: SiteKey): void => {
+          checkKind(key);
+          there.add(key, sequence);
+        };
         await listSiteUnsafe(nats, name, filters, each, { until });
         for (const filter of here.differing(there))
           await compareKeys(nats, { name, prefix, until }, filter, position, found);

@@ -6,6 +6,7 @@ import { headers } from "@nats-io/transport-node";
 import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
+import { reconcile } from "../../src/jetstream/reconcile.ts";
 import { sourceStates } from "../../src/jetstream/sitesBucket.ts";
 import { apply, topologyOf } from "../../src/jetstream/topology.ts";
 import { commit, ledgerPut } from "../../src/jetstream/transaction.ts";
@@ -117,6 +118,10 @@ it("its admin, who can have anything delivered where the supernode listens, says
     last_by_subj: `${summits}.file.raw.20260310.a`,
   });
   expect(theirs?.string()).toBe("summit");
+  // Whoever compares the two is told that this is not what was sourced.
+  const own = (await Effect.runPromise(sourceStates(hub))).find(({ site }) => site === "base");
+  const found = await Effect.runPromise(reconcile(hub, { name: "base", epoch: own?.epoch ?? "" }));
+  expect(found).toMatchObject({ refused: true, dropped: 0 });
 }, 120_000);
 
 it("what the supernode lost all the same comes again from the sites, when its streams are made anew", async () => {
