@@ -3,7 +3,7 @@
  * The compare-and-set on the slot and on each record is the safety; everything else only decides how soon.
  */
 import type { JetStreamError } from "../protocol/errors.ts";
-import { NatsUnavailable } from "../protocol/errors.ts";
+import { NatsUnavailable, TransactionBusy } from "../protocol/errors.ts";
 import type { Fields } from "../protocol/beyond.ts";
 import { beyond } from "../protocol/beyond.ts";
 import type { Place } from "../protocol/keys.ts";
@@ -89,8 +89,9 @@ export async function insistOnRead<A>(
     try {
       return await read();
     } catch (cause) {
-      const again = cause instanceof NatsUnavailable && !signal.aborted && !nats.connection.isClosed();
-      if (!again) throw cause;
+      // Of a cluster that just has no leader the server says that it is busy.
+      const away = cause instanceof NatsUnavailable || cause instanceof TransactionBusy;
+      if (!away || signal.aborted || nats.connection.isClosed()) throw cause;
     }
     await new Promise((resolve) => setTimeout(resolve, Math.min(50 * 2 ** attempt, 1_000)));
   }

@@ -5,10 +5,11 @@ import * as Fiber from "effect/Fiber";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { claimsWorker } from "../../src/actors/claims.ts";
 import type { ClaimSource } from "../../src/actors/claimSource.ts";
-import { Slot } from "../../src/jetstream/claims.ts";
+import { insistOnRead, Slot } from "../../src/jetstream/claims.ts";
 import { getRecordUnsafe, getSlotUnsafe } from "../../src/jetstream/ledger.ts";
 import { arrivalsConsumer } from "../../src/jetstream/topology.ts";
 import { commitUnsafe, ledgerPut, publishUnsafe } from "../../src/jetstream/transaction.ts";
+import { JetStreamRejected, NatsUnavailable, TransactionBusy } from "../../src/protocol/errors.ts";
 import {
   arrivalsStream,
   claimKey,
@@ -54,6 +55,22 @@ describe("a claim whose answer was lost", () => {
     });
     // And it can be used again.
     expect(await untold?.claim([item], "", patient)).toEqual(expect.any(String));
+  });
+});
+
+describe("a look at what decides about a claim", () => {
+  it("is made again while the server is away, or its cluster has no leader, and not while it is refused", async () => {
+    const away = [
+      new NatsUnavailable({ operation: "read", detail: "timeout" }),
+      new TransactionBusy({ code: 10008, detail: "JetStream system temporarily unavailable" }),
+    ];
+    const read = (): Promise<string> => {
+      const cause = away.shift();
+      return cause === undefined ? Promise.resolve("seen") : Promise.reject(cause);
+    };
+    expect(await insistOnRead(server.nats, read, patient)).toBe("seen");
+    const refused = new JetStreamRejected({ operation: "read", code: 10059, detail: "stream not found" });
+    await expect(insistOnRead(server.nats, () => Promise.reject(refused), patient)).rejects.toBe(refused);
   });
 });
 
