@@ -10,7 +10,14 @@ import { managed } from "../jetstream/Nats.ts";
 import { lastRevisionUnsafe, scan } from "../jetstream/ledger.ts";
 import { commitUnsafe, ledgerPut } from "../jetstream/transaction.ts";
 import { requestDeadlineMs } from "../limits.ts";
-import { kvStream, kvSubject, ledgerBucket, placeOfRecordKey } from "../protocol/keys.ts";
+import {
+  kvStream,
+  kvSubject,
+  ledgerBucket,
+  placeOfIndexKey,
+  placeOfRecordKey,
+  placeOfWaitingKey,
+} from "../protocol/keys.ts";
 import { encodePurged, purgedKey } from "../protocol/purged.ts";
 import { recordOrNull } from "../protocol/records.ts";
 import { seenMark } from "../protocol/seen.ts";
@@ -72,7 +79,8 @@ export const purgeOldDays = (
     const open = new Set<string>();
     // Ended keys stand there as markers, so only keys with a value count. Parked items hold their day until somebody decides.
     yield* scan(node.nats, ledgerBucket, ["due.>", "waiting.>", "parked.>"], (entry) => {
-      for (const day of entry.key.match(/\.\d{8}\./g) ?? []) open.add(day.slice(1, -1));
+      const place = placeOfIndexKey(entry.key) ?? placeOfWaitingKey(entry.key)?.place;
+      if (place !== undefined) open.add(place.day);
     });
     // All of it before anything is purged: where another site holds files of this one, what stands before the word of it goes, so what
     // comes between `upTo` and the word goes there sooner than here.

@@ -6,7 +6,13 @@ import * as Effect from "effect/Effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RetentionRule } from "../../src/actors/retention.ts";
 import { dayText, isPast, purgeOldDays } from "../../src/actors/retention.ts";
-import { commitUnsafe, ledgerPut, publishUnsafe } from "../../src/jetstream/transaction.ts";
+import {
+  commit,
+  commitUnsafe,
+  ledgerEnd,
+  ledgerPut,
+  publishUnsafe,
+} from "../../src/jetstream/transaction.ts";
 import { encodeArrival } from "../../src/protocol/arrival.ts";
 import {
   arrivalSubject,
@@ -18,6 +24,7 @@ import {
 } from "../../src/protocol/keys.ts";
 import { encodeJson } from "../../src/protocol/records.ts";
 import { runCli } from "../support/cli.ts";
+import { plainRecord } from "../support/records.ts";
 import { ServerProcess } from "../support/server.ts";
 import type { TestSite } from "../support/testSite.ts";
 import { counted, keysOf, recordOf, settled, startSite, until } from "../support/testSite.ts";
@@ -157,6 +164,22 @@ describe("days past their retention", () => {
     await site.stop();
     site = await start();
     await isDuplicate(daysAgo(20), keyOf(daysAgo(20), 7));
+  });
+
+  it("a lane that is called like a day holds its days like any other", async () => {
+    const place = { mailbox: "20200101", day: daysAgo(23), tail: "raw/key" };
+    const parked = plainRecord("parked", {});
+    const writes = [
+      ledgerPut(recordKey(place), encodeJson(parked)),
+      ledgerPut(parkedKey(place), encodeJson({ v: 1, reason: "NoGood", at: "" })),
+    ];
+    expect(await commitUnsafe(nats(), "park", writes, 5_000)).toHaveLength(2);
+    const ofLane = [{ lane: place.mailbox, days: 2, exposures: false }];
+    await Effect.runPromise(purgeOldDays(site.node.context, ofLane));
+    expect([...(await keysOf(site, `file.${place.mailbox}.>`)).keys()]).toEqual([recordKey(place)]);
+    await Effect.runPromise(commit(nats(), "decide", [ledgerEnd(parkedKey(place))]));
+    await Effect.runPromise(purgeOldDays(site.node.context, ofLane));
+    expect((await keysOf(site, `file.${place.mailbox}.>`)).size).toBe(0);
   });
 
   it("a day within its retention stays, and what is parked holds its day until somebody decides", async () => {
