@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 
 import { formatInstant, parseInstant } from "../../src/jobs/instant.ts";
@@ -18,6 +19,7 @@ import { probeJob } from "../support/missionAtRest.ts";
 import type { KillPoint } from "../support/missionPlan.ts";
 import { killsItsNode, withMission } from "../support/missionNodes.ts";
 import { readJobs, readRuns } from "../support/missionSite.ts";
+import type { NodeProcess } from "../support/nodeProcess.ts";
 import { until } from "../support/testSite.ts";
 
 const constants = [
@@ -120,17 +122,30 @@ describe("three resolvers", () => {
       await nodes.process("other", { roles: "resolver" });
       const doomed = await nodes.process("doomed", { roles: "resolver", killAt });
       await nodes.send([leapseconds]);
-      expect(await doomed.ended).toBe("SIGKILL");
+      const extra: Array<string> = [];
+      /** It dies at what it begins itself: where the others were quicker with all of them there are more. */
+      const killed = async ({ ended }: NodeProcess): Promise<void> => {
+        for (;;) {
+          const how = await Promise.race([ended, sleep(15_000, null, { ref: false })]);
+          if (how !== null) return expect(how).toBe("SIGKILL");
+          const others = daysFrom(60 + extra.length).slice(48 + extra.length);
+          extra.push(...others);
+          await nodes.send(others.map(raw));
+        }
+      };
+      await killed(doomed);
       const second = await nodes.process("doomed", { roles: "resolver", killAt });
       // And once more, with runs of the first ones under way.
       await nodes.process("runner", { roles: "runner" });
       const more = daysFrom(48).slice(24);
       await nodes.send(more.map(raw));
-      expect(await second.ended).toBe("SIGKILL");
+      await killed(second);
       await nodes.process("doomed", { roles: "resolver" });
 
       const { runs, jobs } = await nodes.rest.reached();
-      expect(runs.map(wordsOf).toSorted()).toEqual([...days, ...more].map((day) => `${day} done 1`));
+      expect(runs.map(wordsOf).toSorted()).toEqual(
+        [...days, ...more, ...extra].map((day) => `${day} done 1`),
+      );
       expect(jobs.map(({ state }) => state)).toEqual(jobs.map(() => "done"));
     });
   });
