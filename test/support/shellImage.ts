@@ -56,6 +56,23 @@ export async function shellImage(): Promise<ShellImage> {
   }
 }
 
+/** Why a container cannot be given folders of this machine, as where the engine is another one's; null when it can. */
+export async function foldersUnseen(image: string): Promise<string | null> {
+  const folder = await mkdtemp(join(tmpdir(), "orrery-docker-seen-"));
+  const none = "the engine does not see this machine's folders";
+  try {
+    await writeFile(join(folder, "seen"), folder);
+    const mounts = ["--mount", `type=bind,source=${folder},target=/seen,readonly`];
+    const seen = await docker(answerMsMax, "run", "--rm", ...mounts, image, "cat", "/seen/seen");
+    return seen === folder ? null : none;
+  } catch (cause) {
+    if (/bind source path does not exist/.test(String(cause))) return none;
+    throw cause;
+  } finally {
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
 async function fromScratch(): Promise<ShellImage> {
   const context = await mkdtemp(join(tmpdir(), "orrery-image-"));
   try {
