@@ -20,7 +20,7 @@ it("what comes under numbers that were seen before is followed all the same", as
     await nats.jsm.streams.add({ name: "KV_kept", subjects: ["$KV.kept.>"], max_msgs_per_subject: 1 });
     const put = (key: string) =>
       until(
-        () => nats.ask(`$KV.kept.${key}`, "", 1_000).catch(() => null),
+        () => nats.ask(`$KV.kept.${key}`, "", 3_000).catch(() => null),
         (answer) => answer !== null,
       );
     const keys: Array<string> = [];

@@ -57,10 +57,10 @@ beforeAll(async () => {
   expect([made.exit, made.stderr]).toEqual([0, ""]);
   hub = await deployment.connect("hub", "admin");
   base = await deployment.connect("base", "admin");
-  await until(held, (keys) => keys.length === 4, 150_000);
+  await until(held, (keys) => keys.length === 4, 240_000);
   const states = await Effect.runPromise(sourceStates(hub));
   summits = `$KV.sites.summit.${states.find(({ site }) => site === "summit")?.epoch ?? ""}`;
-}, 200_000);
+}, 600_000);
 afterAll(() => deployment.end());
 
 it("whoever may write its ledger can roll up neither that nor all sites' at the supernode", async () => {
@@ -122,7 +122,7 @@ it("its admin, who can have anything delivered where the supernode listens, says
   const own = (await Effect.runPromise(sourceStates(hub))).find(({ site }) => site === "base");
   const found = await Effect.runPromise(reconcile(hub, { name: "base", epoch: own?.epoch ?? "" }));
   expect(found).toMatchObject({ refused: true, dropped: 0 });
-}, 120_000);
+}, 400_000);
 
 it("what the supernode lost all the same comes again from the sites, when its streams are made anew", async () => {
   const ours = (keys: ReadonlyArray<string>) => keys.filter((key) => !key.includes(".stray."));
@@ -134,6 +134,6 @@ it("what the supernode lost all the same comes again from the sites, when its st
   await until(
     async () => ours(await held()),
     (keys) => keys.join() === before.join(),
-    150_000,
+    240_000,
   );
-}, 200_000);
+}, 600_000);

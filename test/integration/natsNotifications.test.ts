@@ -32,7 +32,7 @@ afterEach(async () => {
 const request = async (keys: ReadonlyArray<string>): Promise<unknown> => {
   const Records = keys.map((key) => ({ s3: { bucket: { name: "files" }, object: { key, eTag: "e" } } }));
   const answer = await nats.nats.connection.request(subject, JSON.stringify({ Records }), {
-    timeout: 20_000,
+    timeout: 90_000,
   });
   return answer.json();
 };
@@ -48,4 +48,4 @@ it("an answer that is larger than a message says only that all is stored, and th
   const stored = await Effect.runPromise(subjectCounts(nats.nats, arrivalsStream, "arrive.files.>"));
   expect([...stored.values()]).toEqual([count]);
   expect(await request(["short"])).toMatchObject({ status: 200, body: [{ filename: "short" }] });
-}, 60_000);
+});
