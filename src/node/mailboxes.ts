@@ -10,6 +10,7 @@ import { getSequenceUnsafe } from "../jetstream/ledger.ts";
 import type { NatsService } from "../jetstream/Nats.ts";
 import { arrivalsConsumer, replaysConsumer } from "../jetstream/topology.ts";
 import { runsConsumer } from "../protocol/runQueue.ts";
+import type { Arrival } from "../protocol/arrival.ts";
 import {
   arrivalId,
   bodyBeyond,
@@ -29,21 +30,28 @@ import {
   kvStream,
   ledgerBucket,
   objectOfTail,
+  recordKey,
   replaySubject,
   runMailbox,
 } from "../protocol/keys.ts";
 import type { ClaimedItem, FileBody, LedgerRecord } from "../protocol/records.ts";
-import { laneFacts } from "../protocol/route.ts";
+import { laneFacts, lanePlace } from "../protocol/route.ts";
 
 export interface Mailboxes {
   readonly reclaim: (mailbox: string) => ReclaimRules | null;
   readonly putBack: PutBackRules;
 }
 
-/** The file behind a claimed item of which no record exists yet: its arrival says it; when that has aged out, its key does. */
-async function fileBodyOf(nats: NatsService, place: Place, item: ClaimedItem): Promise<FileBody> {
+/**
+ * The file behind a claimed item of which no record exists yet: its arrival says it; when that has aged out, its key does. A stream that was
+ * lost, or lost its end, gives its numbers out once more: an arrival of another object is none of this one's.
+ */
+async function fileBodyOf(nats: NatsService, lane: Lane, place: Place, item: ClaimedItem): Promise<FileBody> {
   const stored = await getSequenceUnsafe(nats, arrivalsStream, item.sequence);
-  const arrival = stored === null ? null : decodeArrival(stored.data);
+  const found = stored === null ? null : decodeArrival(stored.data);
+  const isOf = ({ bucket, key, day, etag }: Arrival): boolean =>
+    etag === item.etag && recordKey(lanePlace(lane, bucket, key, day)) === item.record;
+  const arrival = found !== null && isOf(found) ? found : null;
   const object = objectOfTail(place.tail);
   return {
     bucket: arrival?.bucket ?? object?.bucket ?? "",
@@ -112,7 +120,7 @@ export function mailboxesOf(nats: NatsService, site: Site, actors: ReadonlyArray
   const reclaim = new Map<string, ReclaimRules>();
   const putBack = new Map<string, PutBackRule>();
   for (const lane of site.lanes.values()) {
-    reclaim.set(lane.name, { rules: lane, bodyOf: (place, item) => fileBodyOf(nats, place, item) });
+    reclaim.set(lane.name, { rules: lane, bodyOf: (place, item) => fileBodyOf(nats, lane, place, item) });
     putBack.set(lane.name, filePutBack(lane));
   }
   const jobs = runnerJobs(site);

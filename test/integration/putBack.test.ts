@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import type { PutBackRule } from "../../src/actors/putBack.ts";
 import type { ReclaimerNeeds } from "../../src/actors/reclaimer.ts";
 import { reclaimerActor } from "../../src/actors/reclaimer.ts";
+import { parseSite } from "../../src/config/loadSite.ts";
 import type { ReclaimRules } from "../../src/jetstream/claims.ts";
 import { getRecordUnsafe, getSlotUnsafe } from "../../src/jetstream/ledger.ts";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
@@ -14,8 +15,18 @@ import { arrivalsConsumer } from "../../src/jetstream/topology.ts";
 import type { Write } from "../../src/jetstream/transaction.ts";
 import { commit, ledgerPut } from "../../src/jetstream/transaction.ts";
 import { putBackPerTickMax, transactionMessagesMax } from "../../src/limits.ts";
+import { mailboxesOf } from "../../src/node/mailboxes.ts";
+import { encodeArrival } from "../../src/protocol/arrival.ts";
 import type { Place } from "../../src/protocol/keys.ts";
-import { arrivalsStream, arrivalSubject, claimKey, dueKey, recordKey } from "../../src/protocol/keys.ts";
+import {
+  arrivalsStream,
+  arrivalSubject,
+  claimKey,
+  dueKey,
+  noDay,
+  objectTail,
+  recordKey,
+} from "../../src/protocol/keys.ts";
 import type { ClaimSlot, DueRecord } from "../../src/protocol/records.ts";
 import { encodeJson } from "../../src/protocol/records.ts";
 import { plainRecord } from "../support/records.ts";
@@ -177,4 +188,37 @@ it("a purge of old days that takes its time holds up nothing that is due", async
   const later = placeOf(lane, "bucket/later");
   await write([failing(later), dueNow(later)]);
   await expect.poll(putBackCount, { timeout: 10_000 }).toBe(2);
+});
+
+it("an arrival under a number that was given out once more says nothing of who had it before", async () => {
+  const text = `name: again\nlanes:\n  ${lane}: { kind: object, buckets: [raw], metadata: key }\n`;
+  const { site } = await Effect.runPromise(parseSite(text, "test.yaml", { env: {} }));
+  const arrival = (key: string, etag: string): Write => ({
+    subject,
+    data: encodeArrival({
+      bucket: "raw",
+      key,
+      etag,
+      size: 7,
+      instrument: "-",
+      day: noDay,
+      generation: 0,
+      via: "webhook",
+      receivedAt: "",
+    }),
+  });
+  await write([arrival("mine", "e1"), arrival("other", "e1"), arrival("mine", "e2")]);
+  const rule = mailboxesOf(server.nats, site, []).reclaim(lane);
+  if (rule === null) throw new Error("no rule");
+  const place = { mailbox: lane, day: noDay, tail: objectTail("raw", "mine") };
+  const bodies = await Promise.all(
+    [1, 2, 3].map((sequence) =>
+      rule.bodyOf(place, { record: recordKey(place), etag: "e1", generation: 0, sequence }),
+    ),
+  );
+  expect(bodies).toMatchObject([
+    { bucket: "raw", key: "mine", size: 7, via: "webhook" },
+    { bucket: "raw", key: "mine", size: null, via: "unknown" },
+    { bucket: "raw", key: "mine", size: null, via: "unknown" },
+  ]);
 });
