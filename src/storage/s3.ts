@@ -310,17 +310,22 @@ function bodyOf(answer: GetObjectCommandOutput): Readable | undefined {
   return answer.Body as Readable | undefined;
 }
 
-/** `length` bytes after the first `skip`; leaving the loop early destroys the connection's stream. */
+/**
+ * `length` bytes after the first `skip`. What comes beyond them is not waited for, which costs the connection; an answer that ends with
+ * them is read to its end, so that its connection serves the next request.
+ */
 async function collect(answer: GetObjectCommandOutput, skip: number, length: number): Promise<Uint8Array> {
   const pieces: Array<Uint8Array> = [];
   let before = skip;
   let wanted = length;
-  for await (const chunk of bodyOf(answer) ?? []) {
-    const bytes = (chunk as Uint8Array).subarray(before, before + wanted);
-    before = Math.max(0, before - (chunk as Uint8Array).length);
+  for await (const piece of bodyOf(answer) ?? []) {
+    const chunk = piece as Uint8Array;
+    const bytes = chunk.subarray(before, before + wanted);
+    const used = Math.min(before, chunk.length) + bytes.length;
+    before = Math.max(0, before - chunk.length);
     if (bytes.length > 0) pieces.push(bytes);
     wanted -= bytes.length;
-    if (wanted <= 0) break;
+    if (used < chunk.length) break;
   }
   return Buffer.concat(pieces);
 }

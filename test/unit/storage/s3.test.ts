@@ -20,13 +20,17 @@ afterEach(async () => {
 });
 
 /** An S3 server that does as it is told, and what it was asked. */
-async function serve(handler: Handler): Promise<{ endpoint: string; requests: Array<IncomingMessage> }> {
+async function serve(
+  handler: Handler,
+): Promise<{ endpoint: string; requests: Array<IncomingMessage>; connections: () => number }> {
   const requests: Array<IncomingMessage> = [];
+  let connections = 0;
   const server = createServer((request, response) => {
     requests.push(request);
     request.resume();
     handler(request, response);
   });
+  server.on("connection", () => connections++);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   cleanups.push(() => {
     server.closeAllConnections();
@@ -34,7 +38,7 @@ async function serve(handler: Handler): Promise<{ endpoint: string; requests: Ar
   });
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("no port");
-  return { endpoint: `http://127.0.0.1:${address.port}`, requests };
+  return { endpoint: `http://127.0.0.1:${address.port}`, requests, connections: () => connections };
 }
 
 function within<A>(
@@ -202,5 +206,45 @@ describe("a server that knows no ranges", () => {
     const { info, bytes } = Result.getOrThrow(result);
     expect(Buffer.from(bytes).toString()).toBe("3456");
     expect(info).toMatchObject({ size: 10, etag: "whole" });
+  });
+});
+
+describe("connections", () => {
+  const content = Buffer.alloc(200_000, "0123456789");
+  const whole: Handler = (request, response) => {
+    const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+    const body = range === null ? content : content.subarray(Number(range[1]), Number(range[2]) + 1);
+    response.writeHead(range === null ? 200 : 206, {
+      etag: '"e"',
+      "content-length": String(body.length),
+      ...(range === null ? {} : { "content-range": `bytes ${range[1]}-${range[2]}/${content.length}` }),
+    });
+    response.end(request.method === "HEAD" ? undefined : body);
+  };
+  const rounds = 10;
+  const times =
+    (use: (store: StorageDriver) => Effect.Effect<unknown, StorageError>) => (store: StorageDriver) =>
+      Effect.repeat(use(store), { times: rounds - 1 });
+
+  test.each([
+    ["head", (store: StorageDriver) => store.head("raw", "key")],
+    ["readAll", (store: StorageDriver) => store.readAll("raw", "key", 1_000_000)],
+    ["readRange", (store: StorageDriver) => store.readRange("raw", "key", 5, 100_000)],
+  ] as const)("%s leaves its connection to the next request", async (_name, use) => {
+    const { endpoint, requests, connections } = await serve(whole);
+    Result.getOrThrow(await within(endpoint, times(use)));
+    expect(requests).toHaveLength(rounds);
+    // The next request may be made a moment before the first connection is free.
+    expect(connections()).toBeLessThan(4);
+  });
+
+  test("what comes beyond a range is not waited for", async () => {
+    const { endpoint } = await serve((_request, response) => {
+      // It knows no ranges, and its object does not end.
+      response.writeHead(200, { "content-length": "1000000000", etag: '"endless"' });
+      response.write(content);
+    });
+    const read = await within(endpoint, (store) => store.readRange("raw", "key", 7, 5));
+    expect(Buffer.from(Result.getOrThrow(read).bytes).toString()).toBe("78901");
   });
 });
