@@ -27,8 +27,8 @@ interface Wanted {
   /** In whose folder that account's seed is. */
   readonly signer: Folder;
   readonly may: (inbox: string) => UserOptions;
-  /** A new one cannot be made here: the servers have to be told of it. */
-  readonly joined: boolean;
+  /** Public key by which the supernode knows it; null for a role's. Another cannot be made here: nobody could put it out. */
+  readonly joined: string | null;
 }
 
 interface Drift {
@@ -45,7 +45,7 @@ function rolesOf({ folder, deployment }: Home): ReadonlyArray<Wanted> {
     account: deployment.account,
     signer: folder,
     may,
-    joined: false,
+    joined: null,
   });
   const roles =
     deployment.kind === "site"
@@ -60,7 +60,7 @@ function rolesOf({ folder, deployment }: Home): ReadonlyArray<Wanted> {
 
 /** By which sites join: made by the supernode, kept by the site; those of sites in other folders are not seen. */
 function leavesOf({ folder, deployment }: Home): ReadonlyArray<Wanted> {
-  return Object.entries(deployment.members).flatMap(([site, { revokedAt, filesOf = [] }]) =>
+  return Object.entries(deployment.members).flatMap(([site, { user, revokedAt, filesOf = [] }]) =>
     revokedAt === null
       ? [
           {
@@ -69,7 +69,7 @@ function leavesOf({ folder, deployment }: Home): ReadonlyArray<Wanted> {
             account: deployment.account,
             signer: folder,
             may: () => leafUser(site, deployment.name, filesOf),
-            joined: true,
+            joined: user,
           },
         ]
       : [],
@@ -127,7 +127,7 @@ async function driftOf(wanted: Wanted): Promise<Drift | null> {
   const asset = `credentials ${wanted.folder.name}/${wanted.role}`;
   if (creds === null) {
     // Of a site in another folder nothing is known.
-    if (wanted.joined) return null;
+    if (wanted.joined !== null) return null;
     return { wanted, creds, change: { kind: "create", asset, words: `create ${asset}` } };
   }
   let have: UserClaims;
@@ -135,17 +135,30 @@ async function driftOf(wanted: Wanted): Promise<Drift | null> {
     have = await readUser(creds);
   } catch {
     const words = `${asset}: its file holds no credentials`;
-    return { wanted, creds: null, change: { kind: wanted.joined ? "refuse" : "replace", asset, words } };
+    return {
+      wanted,
+      creds: null,
+      change: { kind: wanted.joined === null ? "replace" : "refuse", asset, words },
+    };
   }
   if (have.account !== wanted.account) {
     const words = `${asset}: signed by ${have.account}, and not by ${wanted.account}`;
-    return { wanted, creds: null, change: { kind: wanted.joined ? "refuse" : "replace", asset, words } };
+    return {
+      wanted,
+      creds: null,
+      change: { kind: wanted.joined === null ? "replace" : "refuse", asset, words },
+    };
+  }
+  if (wanted.joined !== null && have.publicKey !== wanted.joined) {
+    const words = `${asset}: of another user than joined, whom site revoke would not put out; revoke ${wanted.folder.name}, and have it join again`;
+    return { wanted, creds: null, change: { kind: "refuse", asset, words } };
   }
   const found = permissionWords(have, wanted.may(`_INBOX.${have.publicKey}`));
   if (found.length === 0) return null;
-  const renews = wanted.joined
-    ? "its site's server takes it at its next start"
-    : "whoever uses it takes it at its next start";
+  const renews =
+    wanted.joined !== null
+      ? "its site's server takes it at its next start"
+      : "whoever uses it takes it at its next start";
   const words = `${asset}: made from an earlier table: ${found.join("; ")} (${renews})`;
   return { wanted, creds, change: { kind: "update", asset, words } };
 }

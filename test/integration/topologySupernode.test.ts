@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { NatsService } from "../../src/jetstream/Nats.ts";
 import { archiveUnsafe, unarchiveUnsafe } from "../../src/jetstream/snapshot.ts";
 import { commit, ledgerPut, publish } from "../../src/jetstream/transaction.ts";
-import { newUser, readUser } from "../../src/jetstream/trust.ts";
+import { newUser, readUser, renewUser } from "../../src/jetstream/trust.ts";
 import type { CliResult } from "../support/cli.ts";
 import { runCli } from "../support/cli.ts";
 import { Deployment } from "../support/deployment.ts";
@@ -208,17 +208,27 @@ it("credentials of an earlier table, of nobody, and that are gone are told, and 
 it("what a site joins by is told at the supernode", async () => {
   const seed = readFileSync(deployment.path("hub", "keys", "account.nk"), "utf8").trim();
   const file = deployment.path("base", "creds", "leaf.creds");
-  const before = await readUser(readFileSync(file, "utf8"));
-  const old = await newUser("leaf base", seed, () => ({
-    publish: ["$JSC.R.>"],
-    subscribe: before.subscribe,
-    leaf: true,
-  }));
-  writeFileSync(file, old.creds);
+  const joined = readFileSync(file, "utf8");
+  const before = await readUser(joined);
+  const earlier = { publish: ["$JSC.R.>"], subscribe: before.subscribe, leaf: true };
+  writeFileSync(file, await renewUser(joined, seed, () => earlier));
   const changes = await mended(atHub);
   expect(changes.map(({ asset }) => asset)).toEqual(["credentials base/leaf"]);
   const now = await readUser(readFileSync(file, "utf8"));
-  expect([now.publish.toSorted(), now.leaf]).toEqual([before.publish.toSorted(), true]);
+  expect([now.publicKey, now.publish.toSorted(), now.leaf]).toEqual([
+    before.publicKey,
+    before.publish.toSorted(),
+    true,
+  ]);
+  // Signed by the right account, but of a user whom nobody could put out.
+  const other = await newUser("leaf base", seed, () => earlier);
+  writeFileSync(file, other.creds);
+  const refused = await atHub("plan");
+  expect([refused.exit, refused.stdout]).toEqual([3, expect.stringContaining("of another user than joined")]);
+  expect((await atHub("apply")).exit).toBe(1);
+  expect(readFileSync(file, "utf8")).toBe(other.creds);
+  writeFileSync(file, joined);
+  expect(changesOf(await atHub("plan", "--json"))).toEqual([]);
 });
 
 it("a site that was destroyed lives anew under another epoch, and what it knew before is told to be of its former life", async () => {
@@ -325,13 +335,16 @@ it("a site that was put out while no server answered is told of by plan, and out
   if (base !== undefined) base.revokedAt = new Date().toISOString();
   noted.revoked[base?.user ?? ""] = Math.floor(Date.now() / 1_000);
   writeFileSync(file, JSON.stringify(noted));
+  const logged = deployment.log("base").length;
   const changes = words(await mended(atHub));
   expect(changes).toContain("account hub: hub-0, hub-1 and hub-2 do not know that base was put out");
   expect(changes.join("\n")).toContain("source base/KV_ledger: there → none");
+  // It comes again a second later, and is not let in.
   await until(
-    () => deployment.leaves("hub"),
-    (leaves) => leaves.length === 1,
+    () => deployment.log("base"),
+    (log) => /Authorization Violation/i.test(log.slice(logged)),
   );
+  expect(await deployment.leaves("hub")).toEqual(["summit"]);
   // What came of it stays, and the supernode's own streams go only when its name is given.
   expect((await atHub("destroy")).exit).toBe(3);
   expect((await atHub("destroy", "--yes", "hub")).exit).toBe(0);
