@@ -14,13 +14,16 @@
 import type * as Effect from "effect/Effect";
 import * as Schema from "effect/Schema";
 
-/** The command could not be started: no scratch folder, no process to be had, no engine that answers. Nothing ran; it is nobody's fault. */
+/**
+ * The command could not be run: no scratch folder, no process to be had, no engine that answers. It is nobody's fault. Nothing ran, or
+ * what did, as in a container whose engine was killed, is ended before the next try.
+ */
 export class DriverFailed extends Schema.TaggedError<DriverFailed>()("DriverFailed", {
   driver: Schema.String,
   detail: Schema.String,
 }) {
   override get message(): string {
-    return `the ${this.driver} driver could not start a run (${this.detail}). Nothing ran; it is tried again.`;
+    return `the ${this.driver} driver could not run a command (${this.detail}). This is no failure of the run; it is tried again.`;
   }
 }
 

@@ -73,6 +73,35 @@ describe("the docker driver", () => {
     expect(Exit.isFailure(none) && String(none.cause)).toMatch(/no container engine answers .*ENOENT/);
   });
 
+  it("ends what an engine that was killed left running, before the next try", async () => {
+    const of = task({
+      id: "one",
+      command: ["/bin/sh", "-c", "for i in $(seq 900); do echo >> beats; sleep 0.05; done"],
+      timeLimitMs: 60_000,
+    });
+    const file = path.join(folder, "beats");
+    const beats = (): number => (existsSync(file) ? readFileSync(file).length : 0);
+    const container = path.join(folder, "container-orrery-one.json");
+    const pidOf = (): number =>
+      existsSync(container) ? (JSON.parse(readFileSync(container, "utf8")) as { pid: number }).pid : 0;
+    const running = Effect.runPromiseExit(makeDockerDriver(withFake).run(of));
+    while (pidOf() === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    writeFileSync(away, "");
+    const exit = await running;
+    expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(
+      /no container engine answers .*no failure of the run/,
+    );
+    const before = beats();
+    while (beats() === before) await new Promise((resolve) => setTimeout(resolve, 10));
+    rmSync(away);
+    const next = makeDockerDriver(withFake).run(task({ id: "two", leftovers: ["one"] }));
+    expect(await Effect.runPromise(next)).toMatchObject({ exit: 0 });
+    expect(existsSync(container)).toBe(false);
+    const last = beats();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(beats()).toBe(last);
+  });
+
   it("removes a container that its client left: killed before it could end it", async () => {
     const hasty = makeDockerDriver({ program: fake, termMs: 1, interruptMs: 1 });
     const end = await Effect.runPromise(

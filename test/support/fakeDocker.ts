@@ -146,7 +146,12 @@ async function run(): Promise<void> {
   const { pid = 0 } = child;
   write({ name, pid, label });
   for (const each of ["SIGTERM", "SIGINT"] as const) process.on(each, () => child.kill(each));
+  // An engine that is killed leaves its containers as they are.
+  const killed = setInterval(() => {
+    if (existsSync(join(state, "engine-away"))) fail(125, "error waiting for container: unexpected EOF");
+  }, 20);
   const [code, how] = await ended;
+  clearInterval(killed);
   signal(pid, "SIGKILL");
   rmSync(fileOf(name), { force: true });
   const numbers: Readonly<Record<string, number>> = { SIGKILL: 137, SIGTERM: 143, SIGINT: 130 };
