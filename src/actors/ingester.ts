@@ -6,7 +6,6 @@
  * Emits     file records and touched exposures (in the settle), groups (before the driver starts).
  * Fails     an item by its own fault is parked or tried again; a store or catalog that is away gives the batch back.
  */
-import * as Clock from "effect/Clock";
 import * as Effect from "effect/Effect";
 import * as Result from "effect/Result";
 import type { Lane, Site } from "../config/Site.ts";
@@ -221,11 +220,11 @@ const prepareInTime = (
   items: ReadonlyArray<Item<FileBody>>,
 ): Effect.Effect<ReadonlyArray<Preparation>> =>
   Effect.gen(function* () {
-    const began = yield* Clock.currentTimeMillis;
+    const began = performance.now();
     const prepared = [...(yield* prepareAll(needs, items))];
     for (const pause of storageAgainMs) {
       const away = prepared.flatMap(({ type }, i) => (type === "storage-away" ? [i] : []));
-      const spent = (yield* Clock.currentTimeMillis) - began;
+      const spent = performance.now() - began;
       if (away.length === 0 || away.length === items.length || spent > storageAgainWithinMs) break;
       yield* Effect.sleep(pause);
       const again = yield* prepareAll(
