@@ -8,7 +8,7 @@ describe("a link that fails while a worker looks why its settle was refused", ()
   it("is waited for: the worker goes on, and what it has in hand has not crashed for it", () =>
     withCluster(
       async (cluster) => {
-        await cluster.node("a", { delayMs: 6_000 });
+        await cluster.node("a", { delayMs: 10_000 });
         const sending = cluster.sender.load(50, { each: 5, pauseMs: 2 });
         const { items } = await cluster.holds("a");
         await sending;

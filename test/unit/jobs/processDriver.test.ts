@@ -10,9 +10,12 @@ import * as Fiber from "effect/Fiber";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeProcessDriver } from "../../../src/drivers/process.ts";
 import type { RunEnd, RunTask } from "../../../src/drivers/RunDriver.ts";
+import { promptly } from "../../support/promptly.ts";
 
-const grace = { termMs: 400, interruptMs: 300 };
+const grace = { termMs: 1_500, interruptMs: 300 };
 const processDriver = makeProcessDriver(grace);
+/** Short, and yet long enough for a command to begin on a machine that has much else to do. */
+const beginMs = 1_500;
 
 let root = "";
 let tasks = 0;
@@ -123,7 +126,7 @@ describe("the process driver", () => {
   it("ends the whole group at the time limit: a grandchild too, and one that will not listen", async () => {
     const of = await task(
       "trap '' TERM; (trap '' TERM; echo $$ > own; sh -c 'echo $$ > grandchild; while :; do sleep 1; done') & while :; do sleep 1; done",
-      { timeLimitMs: 300 },
+      { timeLimitMs: beginMs },
     );
     const end = await run(of);
     expect(end).toMatchObject({ exit: null, timedOut: true });
@@ -134,7 +137,7 @@ describe("the process driver", () => {
 
   it("lets a command that listens end by itself at the time limit", async () => {
     const of = await task("trap 'echo tidy; exit 0' TERM; echo up; while :; do sleep 0.05; done", {
-      timeLimitMs: 300,
+      timeLimitMs: beginMs,
     });
     const end = await run(of);
     expect(end.timedOut).toBe(true);
@@ -155,15 +158,13 @@ describe("the process driver", () => {
     );
     const fiber = Effect.runFork(processDriver.run(of));
     const left = Number(await fileThere(join(of.scratch, "left")));
-    const began = performance.now();
-    await Effect.runPromise(Fiber.interrupt(fiber));
-    expect(performance.now() - began).toBeLessThan(2_000);
+    await promptly("the end", 2_000, () => Effect.runPromise(Fiber.interrupt(fiber)));
     expect(await isGone(left)).toBe(true);
   });
 
   it("tells how large the command became, where the system does", async () => {
     const of = await task("", {
-      command: [process.execPath, "-e", "const b = Buffer.alloc(80e6, 1); setTimeout(() => b, 600)"],
+      command: [process.execPath, "-e", "const b = Buffer.alloc(80e6, 1); setTimeout(() => b, 1500)"],
     });
     const end = await run(of);
     const told = await stat("/proc/self/status").then(
