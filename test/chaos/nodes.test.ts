@@ -21,6 +21,9 @@ async function aHolds(cluster: Cluster, delayMs = forEver, then?: "stops"): Prom
   const sending = cluster.sender.load(200, { each: 5, pauseMs: 2 });
   const { items } = await cluster.holds("a");
   if (then === "stops") {
+    // Not before it knows that the claim is its own: what it did not hear of it would not settle.
+    const begun = (): boolean => cluster.ingests().some(({ what }) => what === "begin");
+    await cluster.history.until("a is at work", 5_000, begun);
     cluster.stop("a");
     expect(cluster.held("a")?.items).toEqual(items);
   }
