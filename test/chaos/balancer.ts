@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Accepted } from "./checker.ts";
 import type { Announced } from "./sender.ts";
-import { bucket, notification, recordIn } from "./sender.ts";
+import { bucket, notification, patienceMs, recordIn } from "./sender.ts";
 import { slack } from "./slack.ts";
 
 export interface Tried {
@@ -22,7 +22,6 @@ export interface Tried {
 }
 
 const answerMsMax = 4_000 * slack;
-const triesMax = 100;
 const pauseMs = 20;
 
 export class Balancer {
@@ -46,7 +45,7 @@ export class Balancer {
     const body = notification(objects);
     const began = performance.now();
     const turn = this.#turn++;
-    for (let tries = 1; tries <= triesMax; tries++) {
+    for (let tries = 1; performance.now() - began < patienceMs; tries++) {
       const nodes = [...this.addresses];
       const [node, url] = nodes[(turn + tries) % Math.max(1, nodes.length)] ?? [
         "nobody",
@@ -63,7 +62,7 @@ export class Balancer {
       this.failed.push(tried);
       await sleep(pauseMs);
     }
-    throw new Error(`no node answered 200 in ${triesMax} tries`);
+    throw new Error(`no node answered 200 within ${patienceMs} ms`);
   }
 
   async #post(node: string, url: string, body: string): Promise<Tried> {

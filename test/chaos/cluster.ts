@@ -36,8 +36,6 @@ export interface ClusterOptions {
   readonly links?: boolean;
   /** The server's store lies on a disk that can be filled, where this user may mount one. */
   readonly ownDisk?: boolean;
-  /** How often a notification is sent again. */
-  readonly triesMax?: number;
   /** The site file's part above `http`, where the site is not one of its own making. */
   readonly head?: string;
 }
@@ -128,7 +126,7 @@ export class Cluster {
     this.history = history;
     this.#scope = scope;
     const urls = (): ReadonlyArray<string> => [...this.nodes.values()].flatMap(({ http }) => http ?? []);
-    this.sender = new Sender(urls, options.triesMax);
+    this.sender = new Sender(urls);
   }
 
   static async start(options: ClusterOptions = {}): Promise<Cluster> {

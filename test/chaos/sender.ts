@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { noDay, objectTail, recordKey } from "../../src/protocol/keys.ts";
 import type { Accepted } from "./checker.ts";
+import { slack } from "./slack.ts";
 
 export interface Announced {
   readonly key: string;
@@ -34,25 +35,27 @@ export const notification = (objects: ReadonlyArray<Announced>): string =>
     })),
   });
 
+/** Longer than any fault, and than a busy machine needs to start a site's one node several times. */
+export const patienceMs = 120_000 * slack;
+
 export class Sender {
   /** What was answered 200. */
   readonly accepted: Array<Accepted> = [];
   /** Requests that were not answered 200 and sent again. */
   refused = 0;
   readonly #urls: () => ReadonlyArray<string>;
-  readonly #triesMax: number;
   #turn = 0;
 
   /** @param urls where nodes listen just now */
-  constructor(urls: () => ReadonlyArray<string>, triesMax = 200) {
+  constructor(urls: () => ReadonlyArray<string>) {
     this.#urls = urls;
-    this.#triesMax = triesMax;
   }
 
-  /** Sends one notification until it is answered 200. Rejects after that many tries. */
+  /** Sends one notification until it is answered 200. Rejects when nobody did for {@link patienceMs}. */
   async send(objects: ReadonlyArray<Announced>): Promise<void> {
     const body = notification(objects);
-    for (let attempt = 0; attempt < this.#triesMax; attempt++) {
+    const end = performance.now() + patienceMs;
+    while (performance.now() < end) {
       const urls = this.#urls();
       const url = urls[this.#turn++ % Math.max(1, urls.length)];
       if (url !== undefined && (await post(url, body)) === 200) {
@@ -63,7 +66,7 @@ export class Sender {
       this.refused++;
       await sleep(50);
     }
-    throw new Error(`no node answered 200 in ${this.#triesMax} tries`);
+    throw new Error(`no node answered 200 within ${patienceMs} ms`);
   }
 
   /** Sends `count` objects, `each` in a notification and `pauseMs` apart, without waiting for answers; resolves when all are in. */

@@ -102,8 +102,6 @@ export class SiteWorld {
   ): Promise<SiteWorld> {
     const made = readFileSync(deployment.path(name, "site.yaml"), "utf8");
     const cluster = await Cluster.on(serverOf(deployment, name), deployment.settings(name, "admin"), {
-      // A site's one node may be away for as long as a busy machine takes to start it several times.
-      triesMax: 2_000,
       head: made.slice(0, made.indexOf("lanes:")),
       // A flaky file fails once in each life of each node, and a life is short here.
       lane: {
