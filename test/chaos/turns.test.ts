@@ -32,23 +32,29 @@ describe("a server that is killed while a receiver is told", () => {
       await withCluster(
         async (cluster) => {
           await cluster.node("a");
+          await known(cluster, "R00_S00");
+          await until(
+            () => receiver.filesOf(exposure).length,
+            (count) => count === 1,
+          );
+          // It is a's turn, and b stands ready: what a is given now comes to another only when its wait has run out.
+          await cluster.node("b");
           receiver.behaviour = () => "hold";
           await known(cluster, "R11_S11");
           await until(
             () => receiver.held,
             (held) => held === 1,
           );
-          await cluster.node("b");
-          // It is b's turn when the server is back, and the first file is still in a's hands.
+          // It is b's turn when the server is back, and the second file is still in a's hands.
           cluster.stop("a");
           await cluster.crashServer();
           receiver.behaviour = () => 200;
           await known(cluster, "R22_S22");
           await until(
             () => new Set(receiver.filesOf(exposure)).size,
-            (count) => count === 2,
+            (count) => count === 3,
           );
-          expect(receiver.filesOf(exposure)[0]).toBe(fileOf("R11_S11"));
+          expect(receiver.filesOf(exposure)[1]).toBe(fileOf("R11_S11"));
           cluster.cont("a");
         },
         { syncAlways: true, second: { lane, text: () => siteText(receiver.url) } },
