@@ -101,9 +101,9 @@ const purge = (
     const filtersOf = purgedFilters(key);
     if (filtersOf === null) return;
     const below = lifeSubjects(site, epoch).slice(0, -1);
-    for (const [index, any] of filtersOf("*").entries()) {
+    for (const [index, everyDay] of filtersOf("*").entries()) {
       // Most have nothing here any more: one question for all days.
-      if ((yield* countSince(nats, filesOfStream, below + any, 0)) === 0) continue;
+      if ((yield* countSince(nats, filesOfStream, below + everyDay, 0)) === 0) continue;
       for (const day of daysPurged(days, purgedDaysMax)) {
         const filter = filtersOf(day)[index] ?? "";
         yield* managed(`purge ${filter} of site ${site}`, () =>
